@@ -1,0 +1,2 @@
+// Package files shares files and folders, and fetches them.
+package files

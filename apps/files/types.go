@@ -1,0 +1,191 @@
+package files
+
+import (
+	"time"
+
+	"kith"
+)
+
+// What the operations take and give. The CLI, the HTTP API, its OpenAPI document and the page are made from these types.
+
+// ShareIn asks for files and folders to be shared where they are; nothing is copied.
+type ShareIn struct {
+	Paths   []string `json:"paths" arg:"0" path:"true" doc:"files and folders to share"`
+	For     string   `json:"for,omitempty" enum:"link,contacts,public" default:"link" doc:"who may fetch it"`
+	Private bool     `json:"private,omitempty" doc:"encrypt it; the key is in the link, behind the #"`
+}
+
+// Shared is the result of sharing one path.
+type Shared struct {
+	Link  string   `json:"link" doc:"magnet link that works alone"`
+	Short string   `json:"short" doc:"short form of the link, at most 200 characters"`
+	Ref   kith.Ref `json:"ref" doc:"what it is called: a CID over BLAKE3"`
+	Name  string   `json:"name"`
+	Size  int64    `json:"size" doc:"bytes of all its files"`
+	Files int      `json:"files" doc:"number of files"`
+	Path  string   `json:"path,omitempty" doc:"where it is on this computer"`
+	For   string   `json:"for" enum:"link,contacts,public"`
+
+	Private bool `json:"private,omitempty"`
+}
+
+// ShareOut tells how far the sharing is, and in the end its results.
+type ShareOut struct {
+	File   string   `json:"file,omitempty" doc:"what is being read now"`
+	Done   int64    `json:"done" doc:"bytes read"`
+	Total  int64    `json:"total" doc:"bytes to read"`
+	Shared []Shared `json:"shared,omitempty" doc:"in the last event: a result for each path"`
+}
+
+// GetIn asks for what a link names.
+type GetIn struct {
+	Link       string `json:"link" arg:"0" doc:"magnet link, kith: link or CID"`
+	Output     string `json:"output,omitempty" short:"o" path:"true" doc:"folder to put it in, or the name it shall have; default: the node's files folder"`
+	Timeout    string `json:"timeout,omitempty" doc:"give up after this long without a byte, such as 90s (default: never)"`
+	Sequential bool   `json:"sequential,omitempty" doc:"from the beginning to the end, for watching"`
+	Detach     bool   `json:"detach,omitempty" short:"d" doc:"do not wait: it goes on in the node"`
+}
+
+// GetOut tells how far a download is; in the end Path, Size and Sources are the result.
+type GetOut struct {
+	Path    string `json:"path" doc:"where it is, or will be"`
+	Size    int64  `json:"size" doc:"bytes in all; -1 while it is not known"`
+	Sources int    `json:"sources" doc:"peers that bytes came from (while it runs: that bytes are asked of)"`
+
+	Ref    kith.Ref `json:"ref"`
+	Name   string   `json:"name"`
+	State  string   `json:"state" enum:"finding,fetching,waiting,paused,checking,done,failed"`
+	Reason string   `json:"reason,omitempty" doc:"why it waits or has failed"`
+	Done   int64    `json:"done" doc:"bytes on disk and verified"`
+	Rate   float64  `json:"rate" doc:"bytes a second, lately"`
+	ETA    float64  `json:"eta" doc:"seconds left; -1 if not known"`
+	Link   string   `json:"link,omitempty"`
+}
+
+// Item is something shared or fetched.
+type Item struct {
+	Ref     kith.Ref  `json:"ref"`
+	Name    string    `json:"name"`
+	Size    int64     `json:"size" doc:"bytes; -1 while it is not known"`
+	Files   int       `json:"files"`
+	Folder  bool      `json:"folder"`
+	Kind    string    `json:"kind" enum:"share,download" doc:"share: it was here; download: it was fetched, and is served on"`
+	State   string    `json:"state" enum:"ready,gone,finding,fetching,waiting,paused,checking,done,failed"`
+	Reason  string    `json:"reason,omitempty" doc:"why it waits, has failed or is gone, and what to do"`
+	For     string    `json:"for" enum:"link,contacts,public"`
+	Private bool      `json:"private,omitempty"`
+	Path    string    `json:"path,omitempty"`
+	Link    string    `json:"link"`
+	Short   string    `json:"short"`
+	Done    int64     `json:"done" doc:"bytes here"`
+	Rate    float64   `json:"rate" doc:"bytes a second coming in"`
+	UpRate  float64   `json:"up_rate" doc:"bytes a second going out"`
+	Up      int64     `json:"up" doc:"bytes sent to others since it was added"`
+	ETA     float64   `json:"eta" doc:"seconds left; -1 if not known"`
+	Sources int       `json:"sources" doc:"peers that bytes are asked of now"`
+	Added   time.Time `json:"added"`
+	Media   string    `json:"media,omitempty" doc:"MIME type of a single file"`
+}
+
+// RefIn names an item by its ref, or by a part of its ref or name that only it has.
+type RefIn struct {
+	Ref string `json:"ref" arg:"0" doc:"CID, link, name, or a part that only one has"`
+}
+
+// ShowOut is all that is known of one item.
+type ShowOut struct {
+	Item
+	From    []Source    `json:"from" doc:"who it comes from, and what is known of them"`
+	Pieces  string      `json:"pieces" doc:"base64 of one byte for each of at most 512 equal stretches: 0 nothing to 255 all here"`
+	Rarity  string      `json:"rarity,omitempty" doc:"like pieces: how many sources have each stretch, at most 255"`
+	Tree    []TreeEntry `json:"tree,omitempty" doc:"files of a folder, at most 2,000"`
+	More    int         `json:"more,omitempty" doc:"files left out of tree"`
+	QR      string      `json:"qr" doc:"QR code of the short link, as SVG"`
+	Command string      `json:"command" doc:"a command that fetches it, quoted for a shell"`
+}
+
+// Source is a peer that an item comes from.
+type Source struct {
+	Peer  string  `json:"peer"`
+	Name  string  `json:"name,omitempty"`
+	State string  `json:"state" enum:"connecting,active,idle,slow,dropped,cut off" doc:"cut off: it sent bytes that are not what their name says"`
+	Why   string  `json:"why,omitempty"`
+	Have  float64 `json:"have" doc:"part of the content that it has, 0 to 1"`
+	Bytes int64   `json:"bytes" doc:"verified bytes that came from it"`
+	Rate  float64 `json:"rate"`
+	Via   string  `json:"via,omitempty" doc:"transport"`
+}
+
+// TreeEntry is a file of a folder.
+type TreeEntry struct {
+	Index int    `json:"index" doc:"number by which it can be opened"`
+	Path  string `json:"path"`
+	Size  int64  `json:"size"`
+	Done  int64  `json:"done"`
+	Media string `json:"media,omitempty"`
+}
+
+// RmIn removes an item from the list.
+type RmIn struct {
+	Ref    string `json:"ref" arg:"0" doc:"CID, link, name, or a part that only one has"`
+	Delete bool   `json:"delete,omitempty" doc:"also delete the file, if it was downloaded by Kith; what was shared in place is never deleted"`
+}
+
+// RmOut says what was removed.
+type RmOut struct {
+	Ref     kith.Ref `json:"ref"`
+	Name    string   `json:"name"`
+	Deleted bool     `json:"deleted" doc:"the downloaded files were deleted too"`
+	Path    string   `json:"path,omitempty" doc:"where the files still are, if they are"`
+}
+
+// LsOut lists what is here.
+type LsOut struct {
+	Items []Item  `json:"items"`
+	Rate  float64 `json:"rate" doc:"bytes a second coming in, all together"`
+	Up    float64 `json:"up_rate" doc:"bytes a second going out, all together"`
+}
+
+// OpenIn asks for an address at which a browser can read an item, even while it comes.
+type OpenIn struct {
+	Ref   string `json:"ref" arg:"0" doc:"CID, link, name, or a part that only one has"`
+	Index int    `json:"index,omitempty" doc:"which file of a folder"`
+}
+
+// OpenOut is that address.
+type OpenOut struct {
+	URL   string `json:"url"`
+	Media string `json:"media" doc:"MIME type"`
+}
+
+// BrowseIn asks what is in a folder of this computer, to pick something to share.
+type BrowseIn struct {
+	Dir string `json:"dir,omitempty" path:"true" doc:"absolute path; default: the home folder"`
+}
+
+// BrowseOut is what is there.
+type BrowseOut struct {
+	Dir     string        `json:"dir"`
+	Parent  string        `json:"parent,omitempty"`
+	Entries []BrowseEntry `json:"entries"`
+}
+
+// BrowseEntry is one file or folder to pick.
+type BrowseEntry struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"`
+	Folder bool   `json:"folder"`
+	Size   int64  `json:"size"`
+}
+
+// LimitIn sets or shows how fast the node may send and receive.
+type LimitIn struct {
+	Up   string `json:"up,omitempty" doc:"upload limit a second, such as 500K or 2MiB; 0 for none"`
+	Down string `json:"down,omitempty" doc:"download limit a second"`
+}
+
+// LimitOut is what holds now, in bytes a second; 0 is no limit.
+type LimitOut struct {
+	Up   int64 `json:"up"`
+	Down int64 `json:"down"`
+}

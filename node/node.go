@@ -1,0 +1,2 @@
+// Package node assembles one running node, and supervises it.
+package node
