@@ -1,0 +1,21 @@
+package dirlock
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// lockAt is the offset of the one byte that is locked: far behind the content, since Windows lets nobody read what is locked.
+const lockAt = 1 << 30
+
+// tryLock takes the lock that belongs to the open file f, and reports whether somebody else holds it.
+func tryLock(f *os.File) (held bool, err error) {
+	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
+		0, 1, 0, &windows.Overlapped{Offset: lockAt})
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		return true, nil
+	}
+	return false, err
+}
