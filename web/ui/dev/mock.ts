@@ -1,0 +1,3 @@
+import type { Plugin } from 'vite'
+
+export const mock = (): Plugin => ({ name: 'kith-mock' })
