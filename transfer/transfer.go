@@ -17,6 +17,7 @@ import (
 
 	"kith"
 	"kith/blob"
+	"kith/blob/seal"
 	"kith/network"
 	"kith/overlay"
 )
@@ -50,10 +51,11 @@ type Options struct {
 // A Job says what to fetch and where to put it.
 type Job struct {
 	Root       kith.Ref
-	Size       int64  // bytes, as the link says; -1 if it does not
-	Name       string // as the link says; a hint
-	Dir        string // the folder to put it in, under its name …
-	Path       string // … or, if not "", where exactly it shall be
+	Size       int64     // bytes, as the link says; -1 if it does not
+	Name       string    // as the link says; a hint
+	Dir        string    // the folder to put it in, under its name …
+	Path       string    // … or, if not "", where exactly it shall be
+	Key        *seal.Key // of a private share
 	Peers      []peer.AddrInfo
 	Sequential bool // from the beginning to the end, for watching
 }
