@@ -21,6 +21,8 @@ const (
 	fileName = "lock"
 	// recordSize is the length to which the content is padded: one write replaces all of it, so that a reader never sees half.
 	recordSize = 512
+	// patience is how long Acquire waits for the lock: Find takes it for a moment to see whether it is free.
+	patience = 200 * time.Millisecond
 )
 
 // A Holder is the node that uses a data directory.
@@ -53,7 +55,10 @@ func Acquire(dir string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dirlock: lock %s: %w", dir, err)
 	}
-	held, err := tryLock(f)
+	held, err := tryLock(f, true)
+	for begin := time.Now(); held && time.Since(begin) < patience; held, err = tryLock(f, true) {
+		time.Sleep(patience / 20)
+	}
 	switch {
 	case err != nil:
 		f.Close()
@@ -117,7 +122,7 @@ func Find(dir string) (Holder, error) {
 		return Holder{}, fmt.Errorf("dirlock: find the node in %s: %w", dir, err)
 	}
 	defer f.Close() // also drops the lock, if this took it
-	held, err := tryLock(f)
+	held, err := tryLock(f, false)
 	switch {
 	case err != nil:
 		return Holder{}, fmt.Errorf("dirlock: find the node in %s: %w", dir, err)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"kith"
@@ -108,6 +109,35 @@ func TestLockWithinOneProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Release()
+}
+
+// TestFindBlocksNobody starts and stops a node again and again while others look for it.
+func TestFindBlocksNobody(t *testing.T) {
+	dir := t.TempDir()
+	done := make(chan struct{})
+	var looking sync.WaitGroup
+	for range 2 {
+		looking.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					Find(dir)
+				}
+			}
+		})
+	}
+	for range 200 {
+		l, err := Acquire(dir)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		l.Release()
+	}
+	close(done)
+	looking.Wait()
 }
 
 func TestGarbageInTheFile(t *testing.T) {
