@@ -44,7 +44,14 @@ type IDOut struct {
 // ProfileIn changes how the person is shown to contacts.
 type ProfileIn struct {
 	Name    string `json:"name,omitempty" doc:"what contacts see"`
-	Picture string `json:"picture,omitempty" path:"true" doc:"PNG or JPEG file, at most 256 KiB"`
+	Picture string `json:"picture,omitempty" path:"true" doc:"PNG or JPEG file, at most 256 KiB (or, from a program, a data: URL)"`
+
+	NoPicture bool `json:"no_picture,omitempty" doc:"take the picture away"`
+}
+
+// PhraseIn asks to see the recovery phrase.
+type PhraseIn struct {
+	Passphrase string `json:"passphrase,omitempty" secret:"true" doc:"passphrase, if the master key is kept under one"`
 }
 
 // PhraseOut is the recovery phrase.
@@ -62,7 +69,8 @@ type ConfirmIn struct {
 
 // RestoreIn restores a person from their recovery phrase.
 type RestoreIn struct {
-	Phrase []string `json:"phrase,omitempty" secret:"true" doc:"the words of the recovery phrase"`
+	Phrase  []string `json:"phrase,omitempty" secret:"true" doc:"the words of the recovery phrase"`
+	Replace bool     `json:"replace,omitempty" doc:"give up the person whom this device acts for now"`
 }
 
 // StatusOut is how the node is.
