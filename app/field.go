@@ -1,0 +1,58 @@
+package app
+
+import (
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// A Field is a member of an Op's input, with what its tags say.
+type Field struct {
+	Name     string // in JSON
+	Type     reflect.Type
+	Doc      string
+	Optional bool     // it may be left out
+	Arg      int      // number of the positional argument; -1: it is a flag
+	Short    string   // the flag's one-letter form
+	Path     bool     // it is a path, or a list of them
+	Enum     []string // values that it may have; nil for any
+	Default  string   // value that it has when left out
+	Secret   bool     // it is asked for without echo
+	New      bool     // it is a new secret, asked for twice
+	With     string   // Name of the switch without which a secret is not asked for
+}
+
+// Fields returns the members of an input type, those of embedded structs among them, in their order.
+func Fields(t reflect.Type) []Field {
+	var all []Field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
+			all = append(all, Fields(f.Type)...)
+			continue
+		}
+		if !f.IsExported() || name == "-" {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		arg, err := strconv.Atoi(f.Tag.Get("arg"))
+		if err != nil {
+			arg = -1
+		}
+		secret := f.Tag.Get("secret")
+		field := Field{
+			Name: name, Type: f.Type, Doc: f.Tag.Get("doc"), Arg: arg, Short: f.Tag.Get("short"),
+			Optional: strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero"),
+			Path:     f.Tag.Get("path") == "true", Default: f.Tag.Get("default"),
+			Secret: secret != "", New: secret == "new", With: f.Tag.Get("with"),
+		}
+		if enum := f.Tag.Get("enum"); enum != "" {
+			field.Enum = strings.Split(enum, ",")
+		}
+		all = append(all, field)
+	}
+	return all
+}
