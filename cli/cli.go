@@ -1,0 +1,140 @@
+// Package cli makes a command line of the operations of a node's applications.
+//
+// It holds no behaviour of its own: a command is an operation's help, its input's tags, one call to the running node, and its output
+// written for a person or, with --json, for a program. Its one idea: stdout has the result and nothing else, stderr all that is said
+// on the way, so that every command can stand in a pipe.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"kith"
+	"kith/app"
+	"kith/config"
+)
+
+// Program is what the command line is made of.
+type Program struct {
+	Apps     []app.App        // whose operations become commands
+	Commands []*cobra.Command // further ones, which are no operation: up, lab, open; see Dir, Print
+	Version  string
+	Stdin    io.Reader // nil for that of the process, as with the next two
+	Stdout   io.Writer
+	Stderr   io.Writer
+}
+
+// Exit codes that are no kind of error; others are those of kith.Kind.
+const (
+	exitInterrupt = 130 // 128 + SIGINT
+	exitTerminate = 143 // 128 + SIGTERM
+)
+
+// Run carries out one command line, without the program's name, and returns the exit code. An interrupt ends the command's context; a
+// second one ends the process.
+func Run(ctx context.Context, p Program, args []string) int {
+	if p.Stdin == nil {
+		p.Stdin = os.Stdin
+	}
+	if p.Stdout == nil {
+		p.Stdout = os.Stdout
+	}
+	if p.Stderr == nil {
+		p.Stderr = os.Stderr
+	}
+	ctx, caught := catch(ctx)
+	root, err := newRoot(p)
+	if err == nil {
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
+	}
+	if err == nil {
+		return 0
+	}
+	if code := caught(); code != 0 && errors.Is(err, context.Canceled) {
+		return code
+	}
+	Complain(p.Stderr, err)
+	return kith.KindOf(err).ExitCode()
+}
+
+// catch returns a context that ends at the first signal to stop, and what tells the exit code of that signal, 0 if none came.
+func catch(ctx context.Context) (context.Context, func() int) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	code := make(chan int, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	stop := context.AfterFunc(ctx, func() { signal.Stop(signals) })
+	go func() {
+		select {
+		case s := <-signals:
+			if s == os.Interrupt {
+				code <- exitInterrupt
+			} else {
+				code <- exitTerminate
+			}
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() int {
+		stop()
+		signal.Stop(signals)
+		cancel()
+		select {
+		case c := <-code:
+			return c
+		default:
+			return 0
+		}
+	}
+}
+
+// Complain writes an error as a person reads it, and what to do about it on a line of its own.
+func Complain(w io.Writer, err error) {
+	fmt.Fprintf(w, "kith: %s\n", strings.TrimPrefix(err.Error(), "kith: "))
+	if h := kith.HintOf(err); h != "" {
+		fmt.Fprintf(w, "      %s\n", h)
+	}
+}
+
+// newRoot makes the tree of commands.
+func newRoot(p Program) (*cobra.Command, error) {
+	root := &cobra.Command{
+		Use: "kith", Short: "Share files, straight from person to person", Version: p.Version,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	flags := root.PersistentFlags()
+	flags.String("dir", config.DefaultDir(), "data directory of the node (or KITH_DIR)")
+	flags.Bool("json", false, "print one JSON document")
+	for _, a := range p.Apps {
+		if err := addApp(root, a); err != nil {
+			return nil, err
+		}
+	}
+	root.AddCommand(p.Commands...)
+	return root, nil
+}
+
+// Dir returns the data directory that a command is for.
+func Dir(cmd *cobra.Command) string {
+	dir, _ := cmd.Flags().GetString("dir")
+	return absolute(dir)
+}
+
+// JSON reports whether a command's result is for a program.
+func JSON(cmd *cobra.Command) bool {
+	j, _ := cmd.Flags().GetBool("json")
+	return j
+}
