@@ -1,0 +1,94 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	libp2plib "github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	webrtc "github.com/libp2p/go-libp2p/p2p/transport/webrtc"
+	ws "github.com/libp2p/go-libp2p/p2p/transport/websocket"
+	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
+)
+
+const (
+	maxAddrs     = 32   // addresses that are kept of one peer (defect 9: lists without end)
+	maxAllAddrs  = 8192 // addresses that are kept of peers that are not connected, in all
+	maxRecords   = 2048 // signed address records that are kept
+	maxProtocols = 64   // protocols that are kept of one peer
+	dialTimeout  = 10 * time.Second
+	streamWindow = 16 << 20 // bytes a yamux stream may have in flight: 1.3 Gbit/s at 100 ms
+)
+
+// startHost makes the host and the bulk listener, on the ports that ports chooses.
+func (n *Network) startHost(ctx context.Context) error {
+	rm, err := n.cfg.Limits.resources()
+	if err != nil {
+		return fmt.Errorf("network: limits: %w", err)
+	}
+	cm, err := n.cfg.Limits.connections()
+	if err != nil {
+		return fmt.Errorf("network: limits: %w", err)
+	}
+	ps, err := pstoremem.NewPeerstore(
+		pstoremem.WithMaxAddressesPerPeer(maxAddrs), pstoremem.WithMaxAddresses(maxAllAddrs),
+		pstoremem.WithMaxSignedPeerRecords(maxRecords), pstoremem.WithMaxProtocols(maxProtocols))
+	if err != nil {
+		return fmt.Errorf("network: peerstore: %w", err)
+	}
+	ports, err := n.choosePorts()
+	if err != nil {
+		return err
+	}
+	paced := n.cfg.Limits.pace(n.ctx, rm)
+	opts := []libp2plib.Option{
+		libp2plib.Identity(n.cfg.Key),
+		libp2plib.UserAgent("kith/" + n.cfg.Version), // says nothing of the person or the machine
+		libp2plib.ProtocolVersion("kith/1"),
+		libp2plib.Security(libp2ptls.ID, libp2ptls.New), // first: half the time of Noise on a fast path
+		libp2plib.Security(noise.ID, noise.New),
+		libp2plib.Muxer(yamux.ID, muxer()),
+		libp2plib.ShareTCPListener(),
+		libp2plib.Transport(tcp.NewTCPTransport),
+		libp2plib.Transport(quic.NewTransport),
+		libp2plib.Transport(ws.New),
+		libp2plib.Transport(webtransport.New),
+		libp2plib.Transport(webrtc.New),
+		libp2plib.Peerstore(ps),
+		libp2plib.ResourceManager(paced),
+		libp2plib.ConnectionManager(cm),
+		libp2plib.ConnectionGater(n.gater),
+		libp2plib.DialRanker(rankDials),
+		libp2plib.WithDialTimeout(dialTimeout),
+		libp2plib.EnableRelay(), // client only: no relay of anybody's is known, and none is run
+		libp2plib.EnableHolePunching(),
+		libp2plib.EnableAutoNATv2(),
+		libp2plib.DisableMetrics(),
+		libp2plib.ListenAddrStrings(ports.addrs...),
+	}
+	if !n.cfg.NoUPnP {
+		opts = append(opts, libp2plib.NATPortMap())
+	}
+	h, err := libp2plib.New(opts...)
+	if err != nil {
+		ports.close()
+		return fmt.Errorf("network: listen: %w", err)
+	}
+	n.host = h
+	return n.startBulk(paced, ports)
+}
+
+// muxer is yamux with windows for a fast path.
+func muxer() *yamux.Transport {
+	c := *yamux.DefaultTransport.Config()
+	c.MaxStreamWindowSize = streamWindow
+	c.MaxIncomingStreams = math.MaxUint32 // the resource manager counts them
+	return (*yamux.Transport)(&c)
+}

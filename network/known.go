@@ -1,0 +1,233 @@
+package network
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+const (
+	maxKnown      = 200                 // peers that are remembered
+	maxKnownAddrs = 8                   // addresses of each
+	knownAge      = 60 * 24 * time.Hour // after which a peer that was not seen is forgotten
+	rememberEvery = 5 * time.Minute     // how often what was learnt is written down
+	enoughPeers   = 8                   // with so many connected, remembered ones are left alone
+	redialAtOnce  = 4                   // dials that run at once
+	redialMin     = 5 * time.Second     // between two rounds while peers are missing; it doubles
+	redialMax     = 10 * time.Minute    // up to this
+	redialRound   = 16                  // remembered peers that are dialled in one round
+	redialTimeout = 15 * time.Second
+)
+
+var knownPrefix = datastore.NewKey("/kith/known")
+
+// A known peer is one that the node was connected to directly. It is what a small peerstore on disk would hold; libp2p's own (pstoreds) writes each
+// address as it comes and keeps caches, which a node at rest should not pay for.
+type known struct {
+	ID    peer.ID  `cbor:"-"`
+	Addrs [][]byte `cbor:"1,keyasint"`
+	Seen  int64    `cbor:"2,keyasint"` // Unix time in seconds
+	dirty bool
+}
+
+var knownDecoder = func() cbor.DecMode {
+	m, err := cbor.DecOptions{MaxArrayElements: 2 * maxKnownAddrs * 8, MaxMapPairs: 16, MaxNestedLevels: 4}.DecMode()
+	if err != nil {
+		panic(err) // the options are constant
+	}
+	return m
+}()
+
+func (k known) info() peer.AddrInfo {
+	i := peer.AddrInfo{ID: k.ID}
+	for _, b := range k.Addrs[:min(len(k.Addrs), maxKnownAddrs)] {
+		if a, err := ma.NewMultiaddrBytes(b); err == nil {
+			i.Addrs = append(i.Addrs, a)
+		}
+	}
+	return i
+}
+
+// loadKnown reads the remembered peers; rows that cannot be read are dropped.
+func (n *Network) loadKnown(ctx context.Context) (map[peer.ID]*known, error) {
+	out := map[peer.ID]*known{}
+	rows, err := n.store.Query(ctx, query.Query{Prefix: knownPrefix.String()})
+	if err != nil {
+		return out, err
+	}
+	defer rows.Close()
+	for {
+		row, ok := rows.NextSync()
+		if !ok {
+			return out, nil
+		}
+		if row.Error != nil {
+			return out, row.Error
+		}
+		k := &known{}
+		id, err := peer.Decode(datastore.RawKey(row.Key).BaseNamespace())
+		if err != nil || knownDecoder.Unmarshal(row.Value, k) != nil || len(out) >= 2*maxKnown {
+			n.store.Delete(ctx, datastore.RawKey(row.Key))
+			continue
+		}
+		k.ID = id
+		out[id] = k
+	}
+}
+
+// meet remembers that p is connected directly, and where it says that it is.
+func (n *Network) meet(p peer.ID) {
+	var addrs [][]byte
+	direct := false
+	for _, c := range n.host.Network().ConnsToPeer(p) {
+		a := c.RemoteMultiaddr()
+		if transportOf(a) == "relay" {
+			continue
+		}
+		direct = true
+		if c.Stat().Direction == network.DirOutbound { // it answered there
+			addrs = append(addrs, a.Bytes())
+		}
+	}
+	if !direct {
+		return
+	}
+	for _, a := range n.host.Peerstore().Addrs(p) {
+		b := a.Bytes()
+		if len(addrs) < maxKnownAddrs && transportOf(a) != "relay" && !slices.ContainsFunc(addrs, func(x []byte) bool { return slices.Equal(x, b) }) {
+			addrs = append(addrs, b)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known[p] = &known{ID: p, Addrs: addrs, Seen: time.Now().Unix(), dirty: true}
+}
+
+// remember writes down what was learnt since the last time, and forgets what is too old or too much.
+func (n *Network) remember() {
+	for _, p := range n.host.Network().Peers() {
+		n.mu.Lock()
+		k := n.known[p]
+		if k != nil {
+			k.Seen, k.dirty = time.Now().Unix(), true
+		}
+		n.mu.Unlock()
+	}
+	ctx := context.Background()
+	batch, err := n.store.Batch(ctx)
+	if err != nil {
+		n.log.Warn("peers could not be remembered", "err", err)
+		return
+	}
+	n.mu.Lock()
+	oldest := time.Now().Add(-knownAge).Unix()
+	for i, k := range byAge(n.known) {
+		key := knownPrefix.ChildString(k.ID.String())
+		if i >= maxKnown || k.Seen < oldest {
+			delete(n.known, k.ID)
+			batch.Delete(ctx, key)
+			continue
+		}
+		if k.dirty {
+			if row, err := cbor.Marshal(k); err == nil {
+				batch.Put(ctx, key, row)
+			}
+			k.dirty = false
+		}
+	}
+	n.mu.Unlock()
+	if err := batch.Commit(ctx); err != nil {
+		n.log.Warn("peers could not be remembered", "err", err)
+	}
+}
+
+// byAge returns the peers, the last seen first.
+func byAge(all map[peer.ID]*known) []*known {
+	out := make([]*known, 0, len(all))
+	for _, k := range all {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b *known) int { return cmp.Or(cmp.Compare(b.Seen, a.Seen), cmp.Compare(a.ID, b.ID)) })
+	return out
+}
+
+// keep dials the wanted peers whenever they are not connected, and remembered ones while there are few: soon after the start, then ever
+// more rarely, a few at a time.
+func (n *Network) keep(wanted []peer.AddrInfo) {
+	n.run(func() {
+		wait := redialMin
+		for {
+			list := n.missing(wanted)
+			n.dialAll(list)
+			if len(n.missing(wanted)) == 0 {
+				wait = redialMin
+			} else {
+				wait = min(2*wait, redialMax)
+			}
+			// Not all nodes of a network that comes back after a power cut shall dial in step.
+			t := time.NewTimer(wait/2 + rand.N(wait))
+			select {
+			case <-n.ctx.Done():
+				t.Stop()
+				return
+			case <-t.C:
+			}
+		}
+	})
+}
+
+// missing returns who should be dialled now.
+func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo) {
+	net := n.host.Network()
+	for _, p := range wanted {
+		if p.ID != n.ID() && net.Connectedness(p.ID) == network.NotConnected {
+			list = append(list, p)
+		}
+	}
+	n.mu.Lock()
+	old := byAge(n.known)
+	n.mu.Unlock()
+	few := enoughPeers - len(net.Peers())
+	for i, k := range old {
+		if few <= 0 || i >= redialRound {
+			break
+		}
+		if net.Connectedness(k.ID) == network.NotConnected {
+			list = append(list, k.info())
+		}
+	}
+	return list
+}
+
+// dialAll connects to each, a few at a time.
+func (n *Network) dialAll(list []peer.AddrInfo) {
+	slots := make(chan struct{}, redialAtOnce)
+	var wg sync.WaitGroup
+	for _, p := range list {
+		select {
+		case slots <- struct{}{}:
+		case <-n.ctx.Done():
+			wg.Wait()
+			return
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(n.ctx, redialTimeout)
+			defer cancel()
+			if err := n.Connect(ctx, p); err != nil {
+				n.log.Debug("peer could not be dialled", "peer", p.ID, "err", err)
+			}
+		})
+	}
+	wg.Wait()
+}

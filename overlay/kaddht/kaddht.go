@@ -1,0 +1,234 @@
+// Package kaddht is the overlay of go-libp2p-kad-dht: Kademlia with 256-bit keys, 20 peers a bucket.
+//
+// It is the default engine, and knows no public network: each network of nodes has a DHT of its own, told apart by the protocol's
+// name. Its one idea: what is provided is kept in a keystore on disk and announced region by region (provider), so that a restart
+// begins with nothing but the next region, and a node without neighbours announces as soon as the first one comes.
+package kaddht
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/namespace"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/provider"
+	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
+	kbucket "github.com/libp2p/go-libp2p-kbucket"
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/routing"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multihash"
+
+	"kith"
+	"kith/overlay"
+)
+
+const (
+	concurrency    = 5  // requests of one lookup at once; 10 is the library's, which home routers feel
+	maxAddrs       = 16 // addresses that are believed of one peer that others name
+	provideWorkers = 2  // lookups of the provider at once
+	provideConns   = 8  // connections of each
+)
+
+// Options says what a Router is to be. Host, Network and DS are required.
+type Options struct {
+	Host       host.Host
+	Network    string                      // name of the network
+	DS         datastore.Batching          // keeps records, keys to provide, and how far the provider is; closed after the Router, and after the host
+	Validators map[string]record.Validator // of values, by the first part of their key; "pk" is always there
+	Log        *slog.Logger
+}
+
+// Router implements overlay.Router.
+type Router struct {
+	dht      *dht.IpfsDHT
+	protocol protocol.ID // under which it answers
+	prov     *provider.SweepingProvider
+	keys     keystore.Keystore
+	log      *slog.Logger
+}
+
+var _ overlay.Router = (*Router)(nil)
+
+// New joins the overlay of a network, in the background: it needs no peer to start.
+func New(ctx context.Context, o Options) (_ *Router, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	validators := record.NamespacedValidator{"pk": record.PublicKeyValidator{}}
+	for name, v := range o.Validators {
+		validators[name] = v
+	}
+	r := &Router{log: o.Log, protocol: protocol.ID("/kith/" + o.Network + "/kad/1.0.0")}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("kaddht: %w", errors.Join(err, r.Close()))
+		}
+	}()
+	r.dht, err = dht.New(o.Host,
+		dht.ProtocolPrefix(protocol.ID("/kith/"+o.Network)),
+		dht.Mode(dht.ModeAutoServer), // server unless proven unreachable: a small network would have none
+		dht.Datastore(o.DS),
+		dht.Validator(validators),
+		dht.Concurrency(concurrency),
+		dht.AddressFilter(bounded),
+		dht.BootstrapPeers(), // nobody's
+	)
+	if err != nil {
+		return nil, err
+	}
+	if r.keys, err = keystore.NewKeystore(namespace.Wrap(o.DS, datastore.NewKey("/keystore"))); err != nil {
+		return nil, err
+	}
+	r.prov, err = provider.New(
+		provider.WithHost(o.Host),
+		provider.WithRouter(r.dht),
+		provider.WithMessageSender(r.dht.MessageSender()),
+		provider.WithSelfAddrs(r.dht.FilteredAddrs),
+		provider.WithAddLocalRecord(func(ctx context.Context, mh multihash.Multihash) error {
+			return r.dht.Provide(ctx, cid.NewCidV1(cid.Raw, mh), false)
+		}),
+		provider.WithKeystore(r.keys),
+		provider.WithDatastore(namespace.Wrap(o.DS, datastore.NewKey("/provider"))),
+		provider.WithMaxWorkers(provideWorkers), provider.WithDedicatedPeriodicWorkers(1), provider.WithDedicatedBurstWorkers(1),
+		provider.WithMaxProvideConnsPerWorker(provideConns),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// bounded keeps the first addresses of a list that somebody else made. Local ones stay: a network may be all on one local network.
+func bounded(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs[:min(len(addrs), maxAddrs)] }
+
+// Provide announces key now and keeps announcing it until Withdraw, over restarts. If announce is false, only who asks this node learns of it.
+func (r *Router) Provide(ctx context.Context, key cid.Cid, announce bool) error {
+	if !key.Defined() {
+		return fmt.Errorf("kaddht: provide: no key: %w", kith.Invalid)
+	}
+	// Whoever asks this node is told at once; in a network of two that is everybody.
+	if err := r.dht.Provide(ctx, key, false); err != nil {
+		return fmt.Errorf("kaddht: provide: %w", err)
+	}
+	if !announce {
+		return nil
+	}
+	if err := r.prov.StartProviding(true, key.Hash()); err != nil {
+		return fmt.Errorf("kaddht: provide: %w", err)
+	}
+	return nil
+}
+
+// Withdraw implements overlay.Router.
+func (r *Router) Withdraw(_ context.Context, keys ...cid.Cid) error {
+	var hashes []multihash.Multihash
+	for _, k := range keys {
+		if k.Defined() {
+			hashes = append(hashes, k.Hash())
+		}
+	}
+	if err := r.prov.StopProviding(hashes...); err != nil {
+		return fmt.Errorf("kaddht: withdraw: %w", err)
+	}
+	return nil
+}
+
+// FindProvidersAsync implements routing.ContentRouting.
+func (r *Router) FindProvidersAsync(ctx context.Context, key cid.Cid, count int) <-chan peer.AddrInfo {
+	return r.dht.FindProvidersAsync(ctx, key, count)
+}
+
+// FindPeer implements routing.PeerRouting. It is NotFound if nobody knows p.
+func (r *Router) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
+	info, err := r.dht.FindPeer(ctx, p)
+	return info, kinded(err)
+}
+
+// PutValue implements routing.ValueStore.
+func (r *Router) PutValue(ctx context.Context, key string, value []byte, opts ...routing.Option) error {
+	err := r.dht.PutValue(ctx, key, value, opts...)
+	if errors.Is(err, errNoPeers) { // it is kept here, and given to who asks
+		return nil
+	}
+	return kinded(err)
+}
+
+// GetValue implements routing.ValueStore. It is NotFound if nobody has a valid value.
+func (r *Router) GetValue(ctx context.Context, key string, opts ...routing.Option) ([]byte, error) {
+	v, err := r.dht.GetValue(ctx, key, opts...)
+	return v, kinded(err)
+}
+
+// SearchValue implements routing.ValueStore.
+func (r *Router) SearchValue(ctx context.Context, key string, opts ...routing.Option) (<-chan []byte, error) {
+	ch, err := r.dht.SearchValue(ctx, key, opts...)
+	return ch, kinded(err)
+}
+
+// Closest implements overlay.Router. This node itself is never among them.
+func (r *Router) Closest(ctx context.Context, key []byte, n int) ([]peer.AddrInfo, error) {
+	ids, err := r.dht.GetClosestPeers(ctx, string(key))
+	if err != nil {
+		return nil, kinded(err)
+	}
+	ids = slices.DeleteFunc(ids, func(p peer.ID) bool { return p == r.dht.PeerID() })
+	var out []peer.AddrInfo
+	for _, p := range ids[:min(n, len(ids))] {
+		out = append(out, r.dht.Host().Peerstore().PeerInfo(p))
+	}
+	return out, nil
+}
+
+// Size returns how many peers the routing table holds.
+func (r *Router) Size() int { return r.dht.RoutingTable().Size() }
+
+// Mode returns server, if this node answers others' questions, or client.
+func (r *Router) Mode() string {
+	for _, p := range r.dht.Host().Mux().Protocols() {
+		if p == r.protocol {
+			return "server"
+		}
+	}
+	return "client"
+}
+
+// Close leaves the overlay. The host and then the datastore are closed after it.
+func (r *Router) Close() error {
+	var errs []error
+	if r.prov != nil {
+		errs = append(errs, r.prov.Close())
+	}
+	if r.keys != nil {
+		errs = append(errs, r.keys.Close())
+	}
+	if r.dht != nil {
+		errs = append(errs, r.dht.Close())
+	}
+	return errors.Join(errs...)
+}
+
+var errNoPeers = kbucket.ErrLookupFailure
+
+// kinded gives an error of the library's the Kind that fits.
+func kinded(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, routing.ErrNotFound):
+		return fmt.Errorf("kaddht: %w: %w", err, kith.NotFound)
+	case errors.Is(err, errNoPeers):
+		return fmt.Errorf("kaddht: no peer is known: %w", kith.Unavailable)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("kaddht: %w: %w", err, kith.Timeout)
+	}
+	return fmt.Errorf("kaddht: %w", err)
+}
