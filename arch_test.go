@@ -1,0 +1,171 @@
+package kith
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "kith"
+
+// floors is the table of docs/architecture.md: what the code of each folder may import of this module. A folder is looked up by its
+// whole path first, then by its first element followed by /*, then by its first element; what it names it names with everything below
+// it, but "overlay" alone is the interface and not the engines.
+var floors = map[string][]string{
+	".":          {},
+	"internal/*": {".", "internal"},
+	"identity":   {".", "internal"},
+	"wire":       {".", "internal"},
+	"config":     {".", "internal"},
+	"network":    {".", "internal", "identity", "wire", "config"},
+	"blob":       {".", "internal", "identity", "wire", "config"},
+	"blob/*":     {".", "internal"},
+	"overlay":    {".", "internal", "identity", "wire", "config"},
+	"overlay/*":  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"transfer":   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"app":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
+	"apps/*":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "app"},
+	"apps":       {".", "internal", "transfer", "app", "apps"},
+	"node":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "app"},
+	"lab":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "app", "api", "node"},
+	"api":        {".", "internal", "app", "config"},
+	"cli":        {".", "internal", "app", "config", "api"},
+	"web":        {".", "internal", "app", "config"},
+	"cmd":        nil, // anything: the only place where implementations are chosen
+	"bench":      nil,
+	"apptest":    nil,
+}
+
+// Sizes that a reader can hold in the head. A breach is mended, or the limit is raised here in the same change with the reason.
+const (
+	maxFileLines = 600
+	maxFuncLines = 80
+	maxMethods   = 8
+	maxPkgLines  = 4000
+)
+
+func TestArchitecture(t *testing.T) {
+	docs, lines := map[string]int{}, map[string]int{}
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if n := d.Name(); p != "." && (strings.HasPrefix(n, ".") || n == "node_modules" || n == "testdata" || n == "bin" || n == "dist") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+			return nil
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, p, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		dir := path.Dir(filepath.ToSlash(p))
+		docs[dir] += 0
+		if f.Doc != nil && f.Name.Name != "main" || f.Doc != nil && strings.HasPrefix(dir, "cmd") {
+			docs[dir]++
+		}
+		n := fset.File(f.Pos()).LineCount()
+		lines[dir] += n
+		if n > maxFileLines {
+			t.Errorf("%s has %d lines, at most %d: split it by what it does", p, n, maxFileLines)
+		}
+		checkImports(t, p, dir, f)
+		checkSizes(t, fset, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range slices.Sorted(maps.Keys(docs)) {
+		if docs[dir] != 1 && !strings.HasPrefix(dir, "bench") {
+			t.Errorf("%s has %d package comments, want 1: say what it is for, what it is not, and its one idea", dir, docs[dir])
+		}
+		if lines[dir] > maxPkgLines {
+			t.Errorf("%s has %d lines, at most %d: cut a package out of it", dir, lines[dir], maxPkgLines)
+		}
+	}
+}
+
+// floorOf returns the row of floors that holds for dir.
+func floorOf(dir string) (name string, allowed []string, ok bool) {
+	top, _, below := strings.Cut(dir, "/")
+	names := []string{dir, top}
+	if below {
+		names = []string{dir, top + "/*", top}
+	}
+	for _, name := range names {
+		if allowed, ok := floors[name]; ok {
+			return name, allowed, true
+		}
+	}
+	return "", nil, false
+}
+
+func checkImports(t *testing.T, file, dir string, f *ast.File) {
+	floor, allowed, ok := floorOf(dir)
+	if !ok {
+		t.Errorf("%s: folder %s has no row in the table of floors; give it one", file, dir)
+		return
+	}
+	for _, im := range f.Imports {
+		q := strings.Trim(im.Path.Value, `"`)
+		if q != module && !strings.HasPrefix(q, module+"/") {
+			continue
+		}
+		to := strings.TrimPrefix(strings.TrimPrefix(q, module), "/")
+		if to == "" {
+			to = "."
+		}
+		switch {
+		case strings.HasSuffix(dir, "test"): // test support may import anything
+		case strings.HasSuffix(to, "test"):
+			t.Errorf("%s imports %s: test support in production code", file, to)
+		case allowed == nil, strings.HasPrefix(to, dir+"/"), mayImport(allowed, to):
+		case floor == "apps/*" && strings.HasPrefix(to, "apps/"):
+			t.Errorf("%s imports %s: applications do not import each other", file, to)
+		default:
+			t.Errorf("%s imports %s: %s may import only %v", file, to, floor, allowed)
+		}
+	}
+}
+
+func mayImport(allowed []string, to string) bool {
+	top, _, below := strings.Cut(to, "/")
+	for _, a := range allowed {
+		switch {
+		case a == to:
+			return true
+		case below && a == top && top != "overlay", below && a == top+"/*":
+			return true
+		}
+	}
+	return false
+}
+
+func checkSizes(t *testing.T, fset *token.FileSet, f *ast.File) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch x := n.(type) {
+		case *ast.FuncDecl:
+			if l := fset.Position(x.End()).Line - fset.Position(x.Pos()).Line + 1; l > maxFuncLines {
+				t.Errorf("%s: %s has %d lines, at most %d", fset.Position(x.Pos()), x.Name.Name, l, maxFuncLines)
+			}
+		case *ast.InterfaceType:
+			if m := x.Methods.NumFields(); m > maxMethods {
+				t.Errorf("%s: interface of %d methods, at most %d", fset.Position(x.Pos()), m, maxMethods)
+			}
+		}
+		return true
+	})
+}
