@@ -61,8 +61,9 @@ type Env struct {
 	Config func(into any) error                               // decodes the application's section of the configuration
 }
 
-// People answers who is a contact.
+// People answers who is a contact. Its methods may be called at once.
 type People interface {
+	Name(peer.ID) string // what the person calls the peer's owner; "" for a stranger
 	// Contact reports whether the peer is a device of one of the person's contacts, or of the person.
 	Contact(peer.ID) bool
 }

@@ -1,2 +1,248 @@
-// Package node assembles one running node, and supervises it.
+// Package node assembles one running node, and supervises it: it takes the lock of the data directory, opens identity, store, network,
+// overlay and transfers in their order, starts the applications it is given, and undoes all of it in reverse. It holds no feature; it
+// does not choose which applications there are, nor how people reach them.
 package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"kith"
+	"kith/app"
+	"kith/blob"
+	"kith/config"
+	"kith/identity"
+	"kith/internal/dirlock"
+	"kith/network"
+	"kith/overlay/kaddht"
+	"kith/transfer"
+)
+
+// Options say what node to make.
+type Options struct {
+	Dir     string // data directory; it is made if it is not there
+	Config  config.Config
+	Version string
+	Apps    []app.App
+	Ops     []app.Op       // more of the node's own operations, from who runs it
+	Guard   transfer.Guard // who may fetch what
+	Peers   []string       // multiaddrs to connect to at the start
+	NoMDNS  bool           // stay silent on the local network
+	NoUPnP  bool           // leave the router alone
+	Stop    func()         // what the stop operation calls; nil if there is no such operation
+	Log     *slog.Logger
+}
+
+// Node is one running node.
+type Node struct {
+	o       Options
+	log     *slog.Logger
+	lock    *dirlock.Lock
+	me      *identity.Identity
+	blobs   *blob.Store
+	net     *network.Network
+	routes  *kaddht.Router
+	moves   *transfer.Manager
+	people  *people
+	origin  app.Origin
+	api     string
+	started time.Time
+
+	ctx    context.Context // of everything lasting; ends when the node stops
+	cancel context.CancelCauseFunc
+	tasks  sync.WaitGroup
+
+	mu    sync.Mutex
+	notes []string
+}
+
+// Open makes everything that the applications need, and starts none of them.
+func Open(ctx context.Context, o Options) (n *Node, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	n = &Node{o: o, log: o.Log, started: time.Now()}
+	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			n.close()
+			n = nil
+		}
+	}()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, kith.Hint(fmt.Errorf("node: %w: %w", err, kith.Denied), "choose another data directory with --dir")
+	}
+	if n.lock, err = dirlock.Acquire(o.Dir); err != nil {
+		return nil, err
+	}
+	if n.me, err = identity.Open(filepath.Join(o.Dir, "identity")); err != nil {
+		return nil, err
+	}
+	if n.people, err = openPeople(filepath.Join(o.Dir, "people.json")); err != nil {
+		return nil, err
+	}
+	if n.blobs, err = blob.Open(ctx, blob.Options{Dir: filepath.Join(o.Dir, "blobs"), Quota: o.Config.Quota, Log: o.Log}); err != nil {
+		return nil, err
+	}
+	n.note(n.me.Notes()...)
+	n.note(n.blobs.Notes()...)
+	if err := n.openNetwork(ctx); err != nil {
+		return nil, err
+	}
+	n.checkClock()
+	return n, nil
+}
+
+func (n *Node) openNetwork(ctx context.Context) (err error) {
+	dir := filepath.Join(n.o.Dir, "network")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	c := n.o.Config
+	if n.net, err = network.New(ctx, network.Config{
+		Key: n.me.Key(), Name: c.Network, Listen: c.Listen, Peers: n.o.Peers, Dir: dir, Log: n.log,
+		NoMDNS: n.o.NoMDNS, NoUPnP: n.o.NoUPnP, Version: n.o.Version,
+	}); err != nil {
+		return err
+	}
+	n.note(n.net.Notes()...)
+	if n.routes, err = kaddht.New(n.ctx, kaddht.Options{Host: n.net.Host(), Network: c.Network, DS: n.net.Store(), Log: n.log}); err != nil {
+		return err
+	}
+	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Log: n.log, Go: n.Go})
+	n.moves.SetLimits(c.Up, c.Down)
+	n.net.Handle(transfer.Protocol, n.moves.Serve)
+	return nil
+}
+
+// Apps returns the node's own application and those it was given.
+func (n *Node) Apps() []app.App { return append([]app.App{n.app()}, n.o.Apps...) }
+
+// Start starts the applications. origin serves content to browsers, and api is the address at which the local interface listens.
+func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
+	n.origin, n.api = origin, api
+	if err := n.lock.SetAPI(api); err != nil {
+		return err
+	}
+	for _, a := range n.o.Apps {
+		env, err := n.env(a)
+		if err != nil {
+			return err
+		}
+		for _, p := range a.Protocols {
+			n.net.Handle(p.ID, p.Serve)
+		}
+		if a.Start == nil {
+			continue
+		}
+		if err := a.Start(ctx, env); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) env(a app.App) (app.Env, error) {
+	dir := filepath.Join(n.o.Dir, a.Name)
+	files := n.o.Config.Files
+	if files == "" {
+		files = filepath.Join(n.o.Dir, "files")
+	}
+	if a.Name == "files" { // its own folder must not be the folder of the downloads
+		dir = filepath.Join(n.o.Dir, "state")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return app.Env{}, fmt.Errorf("node: %w", err)
+	}
+	return app.Env{
+		Me: n.me, Net: n.net, Host: n.net, Routes: n.routes, Blobs: n.blobs, Moves: n.moves, People: n.people, Origin: n.origin,
+		Dir: dir, Files: files, Log: n.log.With("app", a.Name), Go: n.Go,
+		Config: func(into any) error { return n.o.Config.Section(a.Name, into) },
+	}, nil
+}
+
+// Go runs a task until it returns or the node stops. A task that panics or fails is logged, and takes nobody with it.
+func (n *Node) Go(name string, run func(context.Context) error) {
+	n.tasks.Go(func() {
+		defer func() {
+			if r := recover(); r != nil {
+				n.log.Error("task panicked", "op", name, "err", fmt.Sprint(r), "stack", string(debug.Stack()))
+			}
+		}()
+		if err := run(n.ctx); err != nil && n.ctx.Err() == nil {
+			n.log.Warn("task failed", "op", name, "err", err)
+		}
+	})
+}
+
+// Close stops the applications, then everything below them. What was under way goes on at the next start.
+func (n *Node) Close(ctx context.Context) error {
+	var errs []error
+	for i := len(n.o.Apps) - 1; i >= 0; i-- {
+		if stop := n.o.Apps[i].Stop; stop != nil {
+			errs = append(errs, stop(ctx))
+		}
+	}
+	return errors.Join(append(errs, n.close())...)
+}
+
+func (n *Node) close() error {
+	var errs []error
+	if n.moves != nil {
+		errs = append(errs, n.moves.Close())
+	}
+	n.cancel(errors.New("the node stops"))
+	n.tasks.Wait()
+	if n.routes != nil {
+		errs = append(errs, n.routes.Close())
+	}
+	if n.net != nil {
+		errs = append(errs, n.net.Close())
+	}
+	if n.blobs != nil {
+		errs = append(errs, n.blobs.Close())
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Release())
+	}
+	return errors.Join(errs...)
+}
+
+// note keeps what a person should know of this start; status shows it.
+func (n *Node) note(texts ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range texts {
+		if t != "" {
+			n.notes = append(n.notes, t)
+			n.log.Warn("note", "err", t)
+		}
+	}
+}
+
+// Notes returns what a person should know of this start.
+func (n *Node) Notes() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]string(nil), n.notes...)
+}
+
+// built is a day before which no node of this program can have run.
+var built = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// checkClock says when the clock is years off: records and certificates of others would look expired, or not yet valid.
+func (n *Node) checkClock() {
+	if now := time.Now(); now.Before(built) || now.After(built.AddDate(20, 0, 0)) {
+		n.note(fmt.Sprintf("this computer's clock says %s, which cannot be; set it, or others' records will look expired", now.Format(time.DateOnly)))
+	}
+}
+
+// Network returns the running host.
+func (n *Node) Network() *network.Network { return n.net }

@@ -122,17 +122,3 @@ type ContactIn struct {
 type NameIn struct {
 	Name string `json:"name" arg:"0" doc:"what you call them"`
 }
-
-// VersionOut says what program this is.
-type VersionOut struct {
-	Version string `json:"version"`
-	Commit  string `json:"commit,omitempty"`
-	Go      string `json:"go"`
-	OS      string `json:"os"`
-	Arch    string `json:"arch"`
-}
-
-// OpenPageOut is an address that opens the page once.
-type OpenPageOut struct {
-	URL string `json:"url" doc:"good for one use within a minute"`
-}

@@ -1,0 +1,245 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/app"
+	"kith/internal/human"
+	"kith/internal/plain"
+)
+
+// app is what belongs to the node itself.
+func (n *Node) app() app.App {
+	return app.App{
+		Name: "node",
+		Help: "the node itself: who it is, whom it knows, how it is",
+		Root: true,
+		UI:   "Network",
+		Ops: slices.Concat([]app.Op{
+			query(app.NewOp("status", "show how the node is", n.status)),
+			query(app.NewOp("peers", "list the peers that the node is connected to", n.peers)),
+			connectOp(n.connect),
+			query(app.NewOp("people", "list your contacts", n.listPeople)),
+			app.NewOp("people add", "call the owner of a device by a name: they become a contact", n.addPerson),
+			app.NewOp("people rm", "take somebody off your contacts", n.removePerson),
+			app.NewOp("stop", "stop the node", n.stopOp),
+		}, idOps(n.me, n.addrs), n.o.Ops),
+	}
+}
+
+func query(o app.Op) app.Op {
+	o.Query = true
+	return o
+}
+
+func connectOp(run func(context.Context, ConnectIn) (Peer, error)) app.Op {
+	o := app.NewOp("connect", "connect to a peer by its address", run)
+	o.Example = "  kith connect /ip4/192.168.1.7/tcp/4747/p2p/12D3KooW…"
+	return o
+}
+
+func (n *Node) addrs() []string {
+	out := []string{}
+	for _, a := range n.net.Addrs() {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+func (n *Node) status(ctx context.Context, _ None) (StatusOut, error) {
+	stored, err := n.blobs.Stored(ctx)
+	if err != nil {
+		return StatusOut{}, err
+	}
+	out := StatusOut{
+		Version: n.o.Version, PeerID: n.net.ID().String(), Network: n.net.Name(), Dir: n.o.Dir, PID: os.Getpid(), Started: n.started, API: n.api,
+		Listening: []Listener{{For: "api", Addr: n.api}}, Peers: len(n.net.Host().Network().Peers()),
+		Overlay: fmt.Sprintf("kad-dht, %s, %d peers in its table", n.routes.Mode(), n.routes.Size()),
+		Stored:  stored, Quota: n.o.Config.Quota, Memory: resident(), Notes: n.Notes(),
+	}
+	for _, l := range n.net.Listening() {
+		out.Listening = append(out.Listening, Listener{For: l.For, Addr: l.Addr})
+	}
+	out.Rate, out.UpRate = n.moves.Rates()
+	return out, nil
+}
+
+// resident returns the memory that the process holds, in bytes: what the system counts, or, where it does not tell, what Go has taken.
+func resident() int64 {
+	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
+		var total, pages int64
+		if _, err := fmt.Sscan(string(b), &total, &pages); err == nil {
+			return pages * int64(os.Getpagesize())
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.Sys - m.HeapReleased)
+}
+
+func (n *Node) peers(context.Context, None) (PeersOut, error) {
+	out := PeersOut{}
+	for _, p := range n.net.Peers() {
+		v := Peer{ID: p.ID.String(), Name: n.people.Name(p.ID), Addrs: []string{}, Direct: p.Direct, Why: p.Why, Transport: p.Transport, RTT: -1,
+			Agent: plain.Text(p.Agent), Up: p.Up, Down: p.Down, Since: p.Since}
+		if p.RTT > 0 {
+			v.RTT = float64(p.RTT) / float64(time.Millisecond)
+		}
+		for _, a := range p.Addrs {
+			v.Addrs = append(v.Addrs, a.String())
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func (n *Node) connect(ctx context.Context, in ConnectIn) (Peer, error) {
+	info, err := peer.AddrInfoFromString(in.Addr)
+	if err != nil {
+		return Peer{}, kith.Hint(fmt.Errorf("node: connect %.100q: not an address: %w", in.Addr, kith.Invalid), "it must end in /p2p/ID, as kith id shows it on the other side")
+	}
+	if info.ID == n.net.ID() {
+		return Peer{}, fmt.Errorf("node: connect: that is this node itself: %w", kith.Invalid)
+	}
+	if err := n.net.Connect(ctx, *info); err != nil {
+		return Peer{}, err
+	}
+	peers, err := n.peers(ctx, None{})
+	for _, p := range peers {
+		if p.ID == info.ID.String() {
+			return p, nil
+		}
+	}
+	return Peer{}, errors.Join(err, fmt.Errorf("node: connect: it hung up at once: %w", kith.Unavailable))
+}
+
+func (n *Node) listPeople(context.Context, None) (PeopleOut, error) {
+	out := PeopleOut{People: []Contact{}}
+	for _, c := range n.people.all() {
+		v := Contact{Name: c.Name, Peers: []string{}, Added: c.Added}
+		for _, id := range c.Peers {
+			v.Peers = append(v.Peers, id.String())
+			v.Online = v.Online || n.net.Host().Network().Connectedness(id) == network.Connected
+		}
+		out.People = append(out.People, v)
+	}
+	return out, nil
+}
+
+func (n *Node) addPerson(ctx context.Context, in ContactIn) (PeopleOut, error) {
+	id, err := peer.Decode(in.Peer)
+	if err != nil {
+		return PeopleOut{}, kith.Hint(fmt.Errorf("node: people add: %.80q is no peer id: %w", in.Peer, kith.Invalid), "they find theirs with: kith id")
+	}
+	if err := n.people.add(in.Name, id); err != nil {
+		return PeopleOut{}, err
+	}
+	return n.listPeople(ctx, None{})
+}
+
+func (n *Node) removePerson(ctx context.Context, in NameIn) (PeopleOut, error) {
+	if err := n.people.remove(in.Name); err != nil {
+		return PeopleOut{}, err
+	}
+	return n.listPeople(ctx, None{})
+}
+
+// StopOut is the answer to stop.
+type StopOut struct {
+	PID int `json:"pid" doc:"process that stops now"`
+}
+
+func (n *Node) stopOp(context.Context, None) (StopOut, error) {
+	if n.o.Stop == nil {
+		return StopOut{}, fmt.Errorf("node: stop: this node is stopped by whoever started it: %w", kith.Denied)
+	}
+	n.o.Stop()
+	return StopOut{PID: os.Getpid()}, nil
+}
+
+// WriteText implements app.Texter.
+func (o StopOut) WriteText(w io.Writer, _ int) error {
+	_, err := fmt.Fprintln(w, "the node stops; what was under way goes on at the next kith up")
+	return err
+}
+
+// WriteText implements app.Texter.
+func (o StatusOut) WriteText(w io.Writer, _ int) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(tw, "kith\t%s, process %d, up for %s\n", o.Version, o.PID, human.Duration(time.Since(o.Started)))
+	fmt.Fprintf(tw, "peer\t%s\n", o.PeerID)
+	fmt.Fprintf(tw, "network\t%s, %d peers; %s\n", o.Network, o.Peers, o.Overlay)
+	fmt.Fprintf(tw, "folder\t%s\n", o.Dir)
+	fmt.Fprintf(tw, "rates\t%s down, %s up\n", human.Rate(o.Rate), human.Rate(o.UpRate))
+	stored := human.Bytes(o.Stored)
+	if o.Quota > 0 {
+		stored += " of " + human.Bytes(o.Quota)
+	}
+	fmt.Fprintf(tw, "kept\t%s; memory %s\n", stored, human.Bytes(o.Memory))
+	for i, l := range o.Listening {
+		head := ""
+		if i == 0 {
+			head = "listens"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", head, l.For, l.Addr)
+	}
+	for _, note := range o.Notes {
+		fmt.Fprintf(tw, "note\t%s\n", plain.Text(note))
+	}
+	return tw.Flush()
+}
+
+// WriteText implements app.Texter.
+func (o PeersOut) WriteText(w io.Writer, _ int) error {
+	if len(o) == 0 {
+		_, err := fmt.Fprintln(w, "no peers yet; connect to one with: kith connect ADDR (kith id shows its address over there)")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "PEER\tNAME\tHOW\tRTT\tDOWN\tUP")
+	for _, p := range o {
+		rtt := "?"
+		if p.RTT >= 0 {
+			rtt = fmt.Sprintf("%.1f ms", p.RTT)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, plain.Text(p.Name), p.Why, rtt, human.Bytes(p.Down), human.Bytes(p.Up))
+	}
+	return tw.Flush()
+}
+
+// WriteText implements app.Texter.
+func (p Peer) WriteText(w io.Writer, _ int) error {
+	_, err := fmt.Fprintf(w, "connected to %s: %s\n", p.ID, p.Why)
+	return err
+}
+
+// WriteText implements app.Texter.
+func (o PeopleOut) WriteText(w io.Writer, _ int) error {
+	if len(o.People) == 0 {
+		_, err := fmt.Fprintln(w, "no contacts yet; add one with: kith people add NAME PEER")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, c := range o.People {
+		online := ""
+		if c.Online {
+			online = "connected"
+		}
+		for _, p := range c.Peers {
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", plain.Text(c.Name), p, online)
+		}
+	}
+	return tw.Flush()
+}
