@@ -1,2 +1,167 @@
-// Package files shares files and folders, and fetches them.
+// Package files shares files and folders, and fetches what others share: "send anything to your people".
+//
+// It knows what is shared with whom, and what is being fetched, across restarts. It moves no bytes itself (transfer does) and keeps
+// none (blob does). Its one idea: an Item, named by its Ref, is the same thing whether it was here first or has come from others; both
+// are served on.
 package files
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/app"
+	"kith/internal/db"
+	"kith/transfer"
+)
+
+// Files is the application.
+type Files struct {
+	env  app.Env
+	db   *sql.DB
+	bell bell // rung when an item changes
+
+	stopping atomic.Bool // callers that go away now have not given up: the node stops
+	mu       sync.Mutex
+	items    map[kith.Ref]*item
+}
+
+// New returns Files that have not been started.
+func New() *Files { return &Files{items: map[kith.Ref]*item{}} }
+
+// App describes the application; it is the table of contents of this package.
+func (f *Files) App() app.App {
+	return app.App{
+		Name: "files",
+		Help: "share files and folders, and fetch what others share",
+		Root: true,
+		UI:   "Files",
+		Ops: []app.Op{
+			shareOp(f.share), getOp(f.get), lsOp(f.ls), showOp(f.show), rmOp(f.rm),
+			pauseOp(f.pause), resumeOp(f.resume), openOp(f.open), limitOp(f.limit),
+			watchOp(f.watch), browseOp(f.browse), limitsOp(f.limits),
+		},
+		HTTP:  f.uploads(),
+		Start: f.start,
+		Stop:  f.stop,
+	}
+}
+
+// database is the schema of files.db; each entry is applied once, in order.
+var database = []string{`
+CREATE TABLE items (
+	ref     TEXT PRIMARY KEY,
+	kind    TEXT NOT NULL,              -- share, download
+	name    TEXT NOT NULL,
+	path    TEXT NOT NULL,              -- where it is, or will be
+	size    INTEGER NOT NULL,           -- -1: not known yet
+	files   INTEGER NOT NULL,
+	vis     TEXT NOT NULL,              -- link, contacts, public
+	key     BLOB,                       -- of a private share
+	link    TEXT NOT NULL DEFAULT '',   -- as it was given, for a download
+	state   TEXT NOT NULL,              -- ready; fetching, paused, failed for a download
+	reason  TEXT NOT NULL DEFAULT '',
+	up      INTEGER NOT NULL DEFAULT 0, -- bytes sent
+	sources INTEGER NOT NULL DEFAULT 0, -- peers that a finished download came from
+	added   INTEGER NOT NULL            -- Unix seconds
+) STRICT`}
+
+func (f *Files) start(ctx context.Context, env app.Env) error {
+	f.env = env
+	state, note, err := db.Open(filepath.Join(env.Dir, "files.db"), env.Log, database)
+	if err != nil {
+		return fmt.Errorf("files: start: %w", err)
+	}
+	if note != "" {
+		env.Log.Warn("database set aside", "err", note)
+	}
+	f.db = state
+	if err := f.load(ctx); err != nil {
+		return err
+	}
+	env.Go("files.revive", f.revive)
+	env.Go("files.changes", f.watchStore)
+	return nil
+}
+
+func (f *Files) stop(ctx context.Context) error {
+	f.stopping.Store(true)
+	if f.db == nil {
+		return nil
+	}
+	f.saveUploads(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.db.Close()
+}
+
+// Allow says whether peer p may fetch what root names: it implements transfer.Guard. Who may not is told the same as if there were
+// nothing, so that nobody learns what is here.
+func (f *Files) Allow(p peer.ID, root kith.Ref) error {
+	f.mu.Lock()
+	it, ok := f.items[root]
+	visibility := ""
+	if ok {
+		visibility = it.For
+	}
+	f.mu.Unlock()
+	if !ok || visibility == forContacts && !f.env.People.Contact(p) {
+		return fmt.Errorf("files: %s: %w", root.Short(), kith.NotFound)
+	}
+	return nil
+}
+
+var _ transfer.Guard = (*Files)(nil)
+
+// revive announces again what is shared and goes on with what was being fetched when the node last stopped.
+func (f *Files) revive(ctx context.Context) error {
+	for _, it := range f.all() {
+		if ctx.Err() != nil {
+			return nil
+		}
+		switch it.State {
+		case stateReady, stateGone, stateDone:
+			f.announce(ctx, it)
+		case statePaused, stateFailed:
+		default:
+			if _, err := f.begin(it, nil, false); err != nil {
+				f.settle(ctx, it.Ref, stateFailed, err.Error())
+			}
+		}
+	}
+	return nil
+}
+
+// announce tells the overlay that this node has an item: under the blinded key for who has the link, and, if it is public, under its
+// plain name too.
+func (f *Files) announce(ctx context.Context, it item) {
+	keys := rendezvous(it)
+	for _, key := range keys {
+		if err := f.env.Routes.Provide(ctx, key, true); err != nil && ctx.Err() == nil {
+			f.env.Log.Debug("announce", "ref", it.Ref, "err", err)
+		}
+	}
+}
+
+// watchStore marks items whose files were changed or removed behind our back.
+func (f *Files) watchStore(ctx context.Context) error {
+	for c := range f.env.Blobs.Changes(ctx) {
+		it, ok := f.byRef(c.Root)
+		switch {
+		case !ok:
+		case c.Gone:
+			f.settle(ctx, c.Root, stateGone, fmt.Sprintf("%s was changed or moved since it was shared; share it again to serve it as it is now", c.Path))
+		case it.Kind == kindShare:
+			f.settle(ctx, c.Root, stateReady, "")
+		default:
+			f.settle(ctx, c.Root, stateDone, "")
+		}
+	}
+	return nil
+}

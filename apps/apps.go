@@ -1,0 +1,14 @@
+// Package apps is the list of applications. It is the only place that sees two of them.
+package apps
+
+import (
+	"kith/app"
+	"kith/apps/files"
+	"kith/transfer"
+)
+
+// New returns all applications, not started, and who decides what peers may fetch.
+func New() ([]app.App, transfer.Guard) {
+	f := files.New()
+	return []app.App{f.App()}, f
+}

@@ -1,0 +1,394 @@
+package files_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kith"
+	"kith/app"
+	"kith/apps/files"
+	"kith/apptest"
+	"kith/transfer"
+)
+
+func build() ([]app.App, transfer.Guard) {
+	f := files.New()
+	return []app.App{f.App()}, f
+}
+
+// write makes a file of n random bytes and returns them.
+func write(t *testing.T, path string, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	rand.Read(b)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// share shares path on node i.
+func share(t *testing.T, n *apptest.Node, in files.ShareIn) files.Shared {
+	t.Helper()
+	var out files.ShareOut
+	if err := n.Call(t.Context(), "files", "share", in, &out); err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Shared) != 1 {
+		t.Fatalf("share gave %d results", len(out.Shared))
+	}
+	return out.Shared[0]
+}
+
+func get(t *testing.T, n *apptest.Node, in files.GetIn) files.GetOut {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var out files.GetOut
+	if err := n.Call(ctx, "files", "get", in, &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.State != "done" {
+		t.Fatalf("get ended as %+v", out)
+	}
+	return out
+}
+
+func sameFile(t *testing.T, path string, want []byte) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s has %d bytes that are not those shared (%d)", path, len(got), len(want))
+	}
+}
+
+func TestFileGoesFromOneToAnother(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	dir := t.TempDir()
+	for name, size := range map[string]int{"empty.bin": 0, "small.txt": 100, "group.bin": 16384, "film.mkv": 3<<20 + 17} {
+		want := write(t, filepath.Join(dir, name), size)
+		s := share(t, net.Node(0), files.ShareIn{Paths: []string{filepath.Join(dir, name)}})
+		if s.Name != name || s.Size != int64(size) || s.For != "link" || len(s.Short) > kith.MaxShortLen {
+			t.Errorf("shared %+v", s)
+		}
+		for _, link := range []string{s.Link, s.Short} {
+			to := t.TempDir()
+			got := get(t, net.Node(1), files.GetIn{Link: link, Output: to})
+			if got.Size != int64(size) || got.Path != filepath.Join(to, name) && link == s.Link {
+				t.Errorf("got %+v", got)
+			}
+			sameFile(t, got.Path, want)
+		}
+	}
+}
+
+func TestFolderKeepsItsShape(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	dir := filepath.Join(t.TempDir(), "photos")
+	a := write(t, filepath.Join(dir, "a.jpg"), 70000)
+	b := write(t, filepath.Join(dir, "2026/summer/ü.jpg"), 10)
+	if err := os.Symlink("a.jpg", filepath.Join(dir, "link.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "a.jpg"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}})
+	to := t.TempDir()
+	got := get(t, net.Node(1), files.GetIn{Link: s.Link, Output: to})
+	if got.Path != filepath.Join(to, "photos") || got.Size != 70010 || got.Sources != 1 {
+		t.Errorf("got %+v", got)
+	}
+	sameFile(t, filepath.Join(got.Path, "a.jpg"), a)
+	sameFile(t, filepath.Join(got.Path, "2026/summer/ü.jpg"), b)
+	if to, err := os.Readlink(filepath.Join(got.Path, "link.jpg")); err != nil || to != "a.jpg" {
+		t.Errorf("link points to %q, %v", to, err)
+	}
+	if st, err := os.Stat(filepath.Join(got.Path, "a.jpg")); err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+}
+
+func TestPrivateShareShowsNothingWithoutItsKey(t *testing.T) {
+	net := apptest.New(t, 3, build)
+	dir := filepath.Join(t.TempDir(), "letters")
+	a := write(t, filepath.Join(dir, "to-anna.txt"), 200000)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}, Private: true})
+	open, key, ok := strings.Cut(s.Link, "#")
+	if !ok || key == "" {
+		t.Fatalf("no key in %s", s.Link)
+	}
+	if strings.Contains(open, "letters") || strings.Contains(open, "xl=") {
+		t.Errorf("the open part tells a name or a size: %s", open)
+	}
+	got := get(t, net.Node(1), files.GetIn{Link: s.Short, Output: t.TempDir()})
+	if filepath.Base(got.Path) != "letters" {
+		t.Errorf("got %+v", got)
+	}
+	sameFile(t, filepath.Join(got.Path, "to-anna.txt"), a)
+
+	// The second one serves on, although it keeps plain files only.
+	net.Node(0).Stop()
+	net.Connect(2, 1)
+	got = get(t, net.Node(2), files.GetIn{Link: s.Short, Output: t.TempDir()})
+	sameFile(t, filepath.Join(got.Path, "to-anna.txt"), a)
+
+	one := filepath.Join(t.TempDir(), "diary.txt")
+	b := write(t, one, 5)
+	s = share(t, net.Node(1), files.ShareIn{Paths: []string{one}, Private: true})
+	got = get(t, net.Node(2), files.GetIn{Link: s.Link, Output: t.TempDir()})
+	if filepath.Base(got.Path) != "diary.txt" {
+		t.Errorf("got %+v", got)
+	}
+	sameFile(t, got.Path, b)
+}
+
+func TestContactsOnly(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	path := filepath.Join(t.TempDir(), "party.jpg")
+	want := write(t, path, 1000)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}, For: "contacts"})
+	err := net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Timeout: "1s", Output: t.TempDir()}, new(files.GetOut))
+	if !errors.Is(err, kith.Timeout) {
+		t.Fatalf("a stranger's get ended with %v", err)
+	}
+	who := map[string]string{"name": "Anna", "peer": net.Node(1).Network().ID().String()}
+	if err := net.Node(0).Call(t.Context(), "node", "people add", who, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	got := get(t, net.Node(1), files.GetIn{Link: s.Link})
+	sameFile(t, got.Path, want)
+}
+
+func TestDownloadsServeOnAndSurviveRestarts(t *testing.T) {
+	net := apptest.New(t, 3, build)
+	path := filepath.Join(t.TempDir(), "song.flac")
+	want := write(t, path, 1<<20)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})
+	get(t, net.Node(1), files.GetIn{Link: s.Link})
+	net.Restart(1)
+	net.Node(0).Stop()
+	net.Connect(2, 1)
+	got := get(t, net.Node(2), files.GetIn{Link: s.Link, Output: t.TempDir()}) // the overlay knows who else has it
+	sameFile(t, got.Path, want)
+}
+
+func TestUnfinishedDownloadGoesOnAfterARestart(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	path := filepath.Join(t.TempDir(), "big.iso")
+	want := write(t, path, 8<<20)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})
+	if err := net.Node(1).Call(t.Context(), "files", "limit", files.LimitIn{Down: "1M"}, new(files.LimitOut)); err != nil {
+		t.Fatal(err)
+	}
+	if err := net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Detach: true}, new(files.GetOut)); err != nil {
+		t.Fatal(err)
+	}
+	var ls files.LsOut
+	for ls.Items == nil || ls.Items[0].Done == 0 {
+		if err := net.Node(1).Call(t.Context(), "files", "ls", nil, &ls); err != nil {
+			t.Fatal(err)
+		}
+		if ls.Items[0].State == "done" {
+			t.Fatal("it was done before the restart: the limit does not hold")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	net.Restart(1)
+	net.Connect(1, 0)
+	got := get(t, net.Node(1), files.GetIn{Link: s.Link})
+	sameFile(t, got.Path, want)
+}
+
+func TestReadWhileItComes(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	path := filepath.Join(t.TempDir(), "film.webm")
+	want := write(t, path, 4<<20)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})
+	for _, in := range []files.LimitIn{{Down: "512K"}} {
+		if err := net.Node(1).Call(t.Context(), "files", "limit", in, new(files.LimitOut)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Detach: true}, new(files.GetOut)); err != nil {
+		t.Fatal(err)
+	}
+	var open files.OpenOut
+	if err := net.Node(1).Call(t.Context(), "files", "open", files.OpenIn{Ref: s.Ref.String()}, &open); err != nil {
+		t.Fatal(err)
+	}
+	if open.Media != "video/webm" {
+		t.Errorf("media %q", open.Media)
+	}
+	req, _ := http.NewRequest("GET", open.URL, nil)
+	req.Header.Set("Range", "bytes=3145728-3145827") // its last quarter, first
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusPartialContent || !bytes.Equal(got, want[3145728:3145828]) {
+		t.Errorf("range: %s, %d bytes, %v", resp.Status, len(got), err)
+	}
+	var show files.ShowOut
+	if err := net.Node(1).Call(t.Context(), "files", "show", files.RefIn{Ref: "film"}, &show); err != nil {
+		t.Fatal(err)
+	}
+	if show.State != "fetching" || show.Done == show.Size {
+		t.Errorf("the range should have come before the rest: %s, %d of %d", show.State, show.Done, show.Size)
+	}
+	if len(show.From) != 1 || show.From[0].Bytes == 0 || !strings.Contains(show.QR, "<svg") {
+		t.Errorf("show %+v", show)
+	}
+}
+
+func TestRmNeverDeletesWhatWasShared(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	path := filepath.Join(t.TempDir(), "thesis.pdf")
+	want := write(t, path, 100000)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})
+	got := get(t, net.Node(1), files.GetIn{Link: s.Link})
+
+	err := net.Node(0).Call(t.Context(), "files", "rm", files.RmIn{Ref: "thesis", Delete: true}, new(any))
+	if !errors.Is(err, kith.Denied) || kith.HintOf(err) == "" {
+		t.Errorf("rm --delete of what was shared in place: %v", err)
+	}
+	sameFile(t, path, want)
+	if err := net.Node(0).Call(t.Context(), "files", "rm", files.RmIn{Ref: "thesis"}, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	sameFile(t, path, want)
+
+	var out files.RmOut
+	if err := net.Node(1).Call(t.Context(), "files", "rm", files.RmIn{Ref: s.Link, Delete: true}, &out); err != nil || !out.Deleted {
+		t.Errorf("rm --delete of a download: %+v, %v", out, err)
+	}
+	if _, err := os.Stat(got.Path); !os.IsNotExist(err) {
+		t.Errorf("the download is still there: %v", err)
+	}
+	// Who took it off the list serves it no longer.
+	err = net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Timeout: "1s"}, new(files.GetOut))
+	if !errors.Is(err, kith.Timeout) {
+		t.Errorf("get of what nobody shares ended with %v", err)
+	}
+}
+
+func TestChangedFileIsGoneAndSaid(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	path := filepath.Join(t.TempDir(), "notes.txt")
+	write(t, path, 100000)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})
+	write(t, path, 100000)
+	err := net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Timeout: "2s"}, new(files.GetOut))
+	if err == nil {
+		t.Fatal("it was fetched although it had changed")
+	}
+	var show files.ShowOut
+	for show.State != "gone" && t.Context().Err() == nil {
+		if err := net.Node(0).Call(t.Context(), "files", "show", files.RefIn{Ref: "notes"}, &show); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if show.Reason == "" {
+		t.Error("it does not say what to do")
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	net := apptest.New(t, 1, build)
+	n := net.Node(0)
+	tests := []struct {
+		op   string
+		in   any
+		want kith.Kind
+	}{
+		{"share", files.ShareIn{}, kith.Invalid},
+		{"share", files.ShareIn{Paths: []string{"relative"}}, kith.Invalid},
+		{"share", files.ShareIn{Paths: []string{"/nowhere/at/all"}}, kith.NotFound},
+		{"share", files.ShareIn{Paths: []string{"/dev/null"}}, kith.Invalid},
+		{"share", files.ShareIn{Paths: []string{t.TempDir()}, For: "everybody"}, kith.Invalid},
+		{"get", files.GetIn{Link: "magnet:?xt=nonsense"}, kith.Invalid},
+		{"get", files.GetIn{Link: kith.RawRef([32]byte{1}).String(), Timeout: "soon"}, kith.Invalid},
+		{"get", files.GetIn{Link: kith.RawRef([32]byte{1}).String(), Output: "/nowhere/at/all/x"}, kith.NotFound},
+		{"get", files.GetIn{Link: "magnet:?x.net=other&x.cid=" + kith.RawRef([32]byte{1}).String() + "&x.kith=/ip4/127.0.0.1/tcp/1/p2p/" + n.Network().ID().String()}, kith.Invalid},
+		{"get", files.GetIn{Link: kith.RawRef([32]byte{2}).String(), Timeout: "500ms"}, kith.Timeout},
+		{"rm", files.RmIn{Ref: "nothing"}, kith.NotFound},
+		{"show", files.RefIn{}, kith.Invalid},
+		{"pause", files.RefIn{Ref: "nothing"}, kith.NotFound},
+		{"limit", files.LimitIn{Up: "fast"}, kith.Invalid},
+		{"browse", files.BrowseIn{Dir: "/nowhere/at/all"}, kith.NotFound},
+	}
+	for _, tt := range tests {
+		if err := n.Call(t.Context(), "files", tt.op, tt.in, new(any)); !errors.Is(err, tt.want) {
+			t.Errorf("%s %+v = %v, want %v", tt.op, tt.in, err, tt.want)
+		}
+	}
+}
+
+func TestUploadFromThePage(t *testing.T) {
+	net := apptest.New(t, 1, build)
+	n := net.Node(0)
+	var handler http.Handler
+	for _, a := range n.Apps() {
+		if a.Name == "files" {
+			handler = a.HTTP
+		}
+	}
+	do := func(method, url, body string) (int, files.Shared) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, req)
+		var s files.Shared
+		if w.Code == http.StatusOK {
+			if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return w.Code, s
+	}
+	for _, bad := range []string{"../x", "/etc/passwd", "a/../../b", "a\x00b", `a\b`, ".", ""} {
+		if code, _ := do("PUT", "/upload?batch=12345678&path="+url.QueryEscape(bad), "x"); code != 400 {
+			t.Errorf("path %q answered %d", bad, code)
+		}
+	}
+	if code, _ := do("PUT", "/upload?batch=../../x&path=a", "x"); code != 400 {
+		t.Errorf("batch with a path answered %d", code)
+	}
+	for _, p := range []string{"trip/a.txt", "trip/b/c.txt"} {
+		if code, _ := do("PUT", "/upload?batch=abcd-1234&path="+p, "hello "+p); code != 200 {
+			t.Fatalf("upload answered %d", code)
+		}
+	}
+	code, s := do("POST", "/upload/done?batch=abcd-1234&for=link", "")
+	if code != 200 || s.Name != "trip" || s.Files != 2 {
+		t.Fatalf("done answered %d, %+v", code, s)
+	}
+	sameFile(t, filepath.Join(n.Dir, "files", "trip", "b", "c.txt"), []byte("hello trip/b/c.txt"))
+	if code, _ := do("POST", "/upload/done?batch=abcd-1234", ""); code != 404 {
+		t.Errorf("done twice answered %d", code)
+	}
+}

@@ -1,0 +1,378 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/app"
+	"kith/blob/seal"
+	"kith/internal/human"
+	"kith/internal/plain"
+	"kith/network"
+	"kith/transfer"
+)
+
+func getOp(run func(context.Context, GetIn) iter.Seq2[GetOut, error]) app.Op {
+	o := app.NewStreamOp("get", "fetch what a link names", run)
+	o.Long = "It goes on where it was when it is run again. It ends well only when all bytes are on disk and verified.\n" +
+		"While nobody who has it can be reached it keeps looking; --timeout makes it give up (exit status 124)."
+	o.Example = "  kith get 'magnet:?xt=urn:blake3:…' -o ~/Downloads\n  kith get 'kith:AQE…' --timeout 90s"
+	return o
+}
+
+func (f *Files) get(ctx context.Context, in GetIn) iter.Seq2[GetOut, error] {
+	return func(yield func(GetOut, error) bool) {
+		patience, err := timeout(in.Timeout)
+		if err != nil {
+			yield(GetOut{}, err)
+			return
+		}
+		it, ours, err := f.want(ctx, in)
+		if err != nil {
+			yield(GetOut{}, err)
+			return
+		}
+		if it.dl == nil || in.Detach {
+			yield(f.got(it), nil)
+			return
+		}
+		f.follow(ctx, it, ours, patience, yield)
+	}
+}
+
+func timeout(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("files: get: timeout %.20q: want a duration such as 90s or 5m: %w", s, kith.Invalid)
+	}
+	return d, nil
+}
+
+// want makes sure that what the link names is here or being fetched. ours says that this call has begun (or gone on with) it.
+func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err error) {
+	l, err := kith.ParseLink(in.Link)
+	if err != nil {
+		return item{}, false, err
+	}
+	if l.Network != f.network() && len(l.Peers) > 0 {
+		return item{}, false, kith.Hint(fmt.Errorf("files: get: the link is of network %q, this node is on %q: %w", networkName(l.Network), f.env.Host.Name(), kith.Invalid),
+			"start a node on it: kith up --network %s --dir DIR", networkName(l.Network))
+	}
+	sources, err := peer.AddrInfosFromP2pAddrs(l.Peers...)
+	if err != nil {
+		return item{}, false, fmt.Errorf("files: get: %w: %w", err, kith.Invalid)
+	}
+	if it, ok := f.byRef(l.Ref); ok {
+		if l.Key != nil && it.Key == nil {
+			it.Key = l.Key
+		}
+		switch {
+		case it.State == stateReady || it.State == stateDone:
+			it, err = f.here(ctx, it, in.Output)
+			return it, false, err
+		case it.dl != nil && it.State != statePaused && it.State != stateFailed:
+			for _, s := range sources {
+				it.dl.Add(s)
+			}
+			return it, false, nil
+		}
+		it, err = f.begin(it, sources, in.Sequential)
+		return it, true, err
+	}
+	it = item{Ref: l.Ref, Kind: kindDownload, Name: l.Name, Size: l.Size, For: forLink, Key: l.Key, Link: in.Link, State: stateFinding, Added: time.Now()}
+	if it.Path, err = f.destination(in.Output); err != nil {
+		return item{}, false, err
+	}
+	if err := f.save(ctx, it); err != nil {
+		return item{}, false, err
+	}
+	it, err = f.begin(it, sources, in.Sequential)
+	return it, true, err
+}
+
+func networkName(n string) string {
+	if n == "" {
+		return network.DefaultName
+	}
+	return n
+}
+
+// destination returns where a download shall go: a folder with a slash at its end, in which it gets its own name, or a full path.
+func (f *Files) destination(output string) (string, error) {
+	if output == "" {
+		if err := os.MkdirAll(f.env.Files, 0o755); err != nil {
+			return "", fmt.Errorf("files: get: %w", err)
+		}
+		return f.env.Files + string(filepath.Separator), nil
+	}
+	if !filepath.IsAbs(output) {
+		return "", fmt.Errorf("files: get: output %q is not an absolute path: %w", output, kith.Invalid)
+	}
+	if st, err := os.Stat(output); err == nil && st.IsDir() {
+		return filepath.Clean(output) + string(filepath.Separator), nil
+	}
+	if st, err := os.Stat(filepath.Dir(output)); err != nil || !st.IsDir() {
+		return "", kith.Hint(fmt.Errorf("files: get: there is no folder %s: %w", filepath.Dir(output), kith.NotFound), "make it first: mkdir -p '%s'", filepath.Dir(output))
+	}
+	return output, nil
+}
+
+// begin starts a download, or goes on with it, and sees it through in the background.
+func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, error) {
+	job := transfer.Job{Root: it.Ref, Size: -1, Name: it.Name, Peers: sources, Sequential: sequential}
+	if it.Ref.Codec == kith.Raw && it.Key == nil {
+		job.Size = it.Size
+	}
+	if it.Key != nil {
+		key := seal.Key(it.Key)
+		job.Key = &key
+	}
+	if len(sources) == 0 && it.Link != "" {
+		if l, err := kith.ParseLink(it.Link); err == nil {
+			job.Peers, _ = peer.AddrInfosFromP2pAddrs(l.Peers...)
+		}
+	}
+	if dir, name := filepath.Split(it.Path); name == "" {
+		job.Dir = filepath.Clean(dir)
+	} else {
+		job.Path = it.Path
+	}
+	dl, err := f.env.Moves.Start(job)
+	if err != nil {
+		return it, err
+	}
+	dl.Resume()
+	it.dl, it.State, it.Reason = dl, stateFetching, ""
+	if err := f.save(context.Background(), it); err != nil {
+		return it, err
+	}
+	f.env.Go("files.see "+it.Ref.Short(), func(ctx context.Context) error { return f.see(ctx, it.Ref, dl) })
+	return it, nil
+}
+
+// see follows a download in the background, and writes down how it ends.
+func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) error {
+	announced := false
+	for {
+		changed, s := dl.Changed(), dl.Status()
+		f.bell.ring()
+		it, ok := f.byRef(ref)
+		if !ok { // it was removed
+			return nil
+		}
+		if !announced && s.Done > 0 {
+			announced = true
+			f.announce(ctx, it) // what is here already is served on
+		}
+		switch s.State {
+		case transfer.Done:
+			return f.finished(ctx, ref, s)
+		case transfer.Failed:
+			f.settle(ctx, ref, stateFailed, s.Reason)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) error {
+	it, ok := f.byRef(ref)
+	if !ok {
+		return nil
+	}
+	it.Name, it.Path, it.Size, it.Files, it.State, it.Reason = s.Name, s.Path, s.Size, s.Files, stateDone, ""
+	it.Sources = s.From
+	if err := f.env.Blobs.Pin(ctx, ref); err != nil {
+		return err
+	}
+	if err := f.save(ctx, it); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	if live := f.items[ref]; live != nil {
+		live.dl = nil
+	}
+	f.mu.Unlock()
+	f.bell.ring()
+	return nil
+}
+
+// follow tells a caller how a download goes until it ends, the caller goes away, or their patience does. A download that this call began
+// does not outlive it: it pauses.
+func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Duration, yield func(GetOut, error) bool) {
+	ref, dl := it.Ref, it.dl
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	lastDone, lastGain := int64(-1), time.Now()
+	for {
+		now, ok := f.byRef(ref)
+		if !ok {
+			yield(GetOut{}, fmt.Errorf("files: get: it was removed: %w", kith.NotFound))
+			return
+		}
+		out := f.got(now)
+		switch out.State {
+		case stateDone:
+			yield(out, nil)
+			return
+		case stateFailed:
+			yield(out, failure(dl))
+			return
+		}
+		if out.Done > lastDone {
+			lastDone, lastGain = out.Done, time.Now()
+		}
+		if waited := time.Since(lastGain); patience > 0 && waited > patience {
+			reason := fmt.Sprintf("gave up after %s without a byte; %s", waited.Round(time.Second), out.Reason)
+			f.hold(ref, dl, reason)
+			yield(GetOut{}, kith.Hint(fmt.Errorf("files: get %s: %s: %w", plain.Text(out.Name), reason, kith.Timeout),
+				"ask who shared it to be online, then go on with: kith resume %s", ref))
+			return
+		}
+		if !yield(out, nil) {
+			if ours && !f.stopping.Load() {
+				f.hold(ref, dl, "stopped; run the same kith get again to go on")
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+			if ours && !f.stopping.Load() {
+				f.hold(ref, dl, "stopped; run the same kith get again to go on")
+			}
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// failure returns why a download has failed.
+func failure(dl *transfer.Download) error {
+	s := dl.Status()
+	err := s.Err
+	if err == nil {
+		err = fmt.Errorf("files: get: %s: %w", s.Reason, kith.Unavailable)
+	}
+	if s.Hint != "" && kith.HintOf(err) == "" {
+		err = kith.Hint(err, "%s", s.Hint)
+	}
+	return err
+}
+
+// hold pauses a download and says why.
+func (f *Files) hold(ref kith.Ref, dl *transfer.Download, reason string) {
+	dl.Pause()
+	f.settle(context.Background(), ref, statePaused, reason)
+}
+
+// here answers a get of what is complete already: where it is, or, if it is wanted elsewhere, after a copy there.
+func (f *Files) here(ctx context.Context, it item, output string) (item, error) {
+	if output == "" {
+		return it, nil
+	}
+	to, err := f.destination(output)
+	if err != nil {
+		return item{}, err
+	}
+	if filepath.Base(to) != filepath.Base(it.Path) && to[len(to)-1] == filepath.Separator {
+		to = filepath.Join(to, filepath.Base(it.Path))
+	} else {
+		to = filepath.Clean(to)
+	}
+	if to == it.Path {
+		return it, nil
+	}
+	if it.Path, err = copyTree(ctx, it.Path, to); err != nil {
+		return item{}, err
+	}
+	return it, nil
+}
+
+// got returns how an item's download stands.
+func (f *Files) got(it item) GetOut {
+	out := GetOut{Ref: it.Ref, Name: it.Name, Path: it.Path, Size: it.Size, Sources: it.Sources, State: it.State, Reason: it.Reason, ETA: -1, Link: it.Link}
+	if it.State == stateReady {
+		out.State = stateDone
+	}
+	if out.State == stateDone {
+		out.Done, out.ETA = it.Size, 0
+		return out
+	}
+	if it.dl == nil {
+		return out
+	}
+	s := it.dl.Status()
+	out.Done, out.Rate, out.ETA, out.Sources = s.Done, s.Rate, s.ETA, active(s.Sources)
+	if it.State != statePaused {
+		out.State, out.Reason = string(s.State), s.Reason
+	}
+	if out.State == stateDone { // not until it is written down
+		out.State = "checking"
+	}
+	if s.Name != "" {
+		out.Name = s.Name
+	}
+	if s.Path != "" {
+		out.Path = s.Path
+	}
+	if s.Size >= 0 {
+		out.Size = s.Size
+	}
+	return out
+}
+
+// active counts the sources that bytes are asked of.
+func active(sources []transfer.Source) (n int) {
+	for _, s := range sources {
+		if s.State == transfer.Active || s.State == transfer.Slow {
+			n++
+		}
+	}
+	return n
+}
+
+// Progress implements app.Progresser.
+func (o GetOut) Progress() app.Progress {
+	note := sources(o.Sources)
+	label := plain.Text(o.Name)
+	if o.Reason != "" {
+		note = plain.Text(o.Reason)
+	}
+	return app.Progress{Label: label, Done: o.Done, Total: max(o.Size, 0), Note: note}
+}
+
+// WriteText implements app.Texter.
+func (o GetOut) WriteText(w io.Writer, _ int) error {
+	if o.State != stateDone {
+		_, err := fmt.Fprintf(w, "%s: %s; see how it goes with: kith ls\n", plain.Text(o.Name), o.State)
+		return err
+	}
+	from := ""
+	if o.Sources > 0 {
+		from = " from " + sources(o.Sources)
+	}
+	_, err := fmt.Fprintf(w, "%s  (%s%s, verified)\n", o.Path, human.Bytes(o.Size), from)
+	return err
+}
+
+func sources(n int) string {
+	if n == 1 {
+		return "1 source"
+	}
+	return fmt.Sprintf("%d sources", n)
+}

@@ -1,0 +1,264 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"kith"
+	"kith/network"
+	"kith/transfer"
+)
+
+// Who may fetch an item.
+const (
+	forLink     = "link"     // whoever has the link; in no index and no feed
+	forContacts = "contacts" // the person's contacts
+	forPublic   = "public"   // anybody, and it may be indexed
+)
+
+// What an item is.
+const (
+	kindShare    = "share"
+	kindDownload = "download"
+)
+
+// States of an item that outlive a restart; transfer adds the passing ones.
+const (
+	stateReady    = "ready"
+	stateGone     = "gone"
+	stateFinding  = "finding"
+	stateFetching = "fetching"
+	statePaused   = "paused"
+	stateDone     = "done"
+	stateFailed   = "failed"
+)
+
+// An item is what is known of something shared or fetched; it is what a row of files.db holds.
+type item struct {
+	Ref     kith.Ref
+	Kind    string
+	Name    string
+	Path    string
+	Size    int64
+	Files   int
+	For     string
+	Key     []byte
+	Link    string // as given; for a download
+	State   string
+	Reason  string
+	Up      int64 // bytes sent before this start
+	Sources int
+	Added   time.Time
+
+	dl *transfer.Download // while it is being fetched
+}
+
+// load reads all items.
+func (f *Files) load(ctx context.Context) error {
+	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added FROM items`)
+	if err != nil {
+		return fmt.Errorf("files: load: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var it item
+		var ref string
+		var added int64
+		if err := rows.Scan(&ref, &it.Kind, &it.Name, &it.Path, &it.Size, &it.Files, &it.For, &it.Key, &it.Link, &it.State, &it.Reason, &it.Up, &it.Sources, &added); err != nil {
+			return fmt.Errorf("files: load: %w", err)
+		}
+		if it.Ref, err = kith.ParseRef(ref); err != nil {
+			return fmt.Errorf("files: load: %w", err)
+		}
+		it.Added = time.Unix(added, 0)
+		f.items[it.Ref] = &it
+	}
+	return rows.Err()
+}
+
+// save writes an item's row and makes it known.
+func (f *Files) save(ctx context.Context, it item) error {
+	_, err := f.db.ExecContext(ctx, `INSERT OR REPLACE INTO items
+		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		it.Ref.String(), it.Kind, it.Name, it.Path, it.Size, it.Files, it.For, it.Key, it.Link, it.State, it.Reason, it.Up, it.Sources, it.Added.Unix())
+	if err != nil {
+		return fmt.Errorf("files: save %s: %w", it.Name, err)
+	}
+	f.mu.Lock()
+	if old := f.items[it.Ref]; old != nil && it.dl == nil {
+		it.dl = old.dl
+	}
+	f.items[it.Ref] = &it
+	f.mu.Unlock()
+	f.bell.ring()
+	return nil
+}
+
+// settle changes the lasting state of an item, if it is still there.
+func (f *Files) settle(ctx context.Context, ref kith.Ref, state, reason string) {
+	it, ok := f.byRef(ref)
+	if !ok {
+		return
+	}
+	it.State, it.Reason = state, reason
+	if err := f.save(ctx, it); err != nil {
+		f.env.Log.Warn("item not saved", "ref", ref, "err", err)
+	}
+}
+
+// forget removes an item's row.
+func (f *Files) forget(ctx context.Context, ref kith.Ref) error {
+	if _, err := f.db.ExecContext(ctx, `DELETE FROM items WHERE ref = ?`, ref.String()); err != nil {
+		return fmt.Errorf("files: forget: %w", err)
+	}
+	f.mu.Lock()
+	delete(f.items, ref)
+	f.mu.Unlock()
+	f.bell.ring()
+	return nil
+}
+
+// byRef returns a copy of an item.
+func (f *Files) byRef(ref kith.Ref) (item, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	it, ok := f.items[ref]
+	if !ok {
+		return item{}, false
+	}
+	return *it, true
+}
+
+// all returns copies of the items, the latest first.
+func (f *Files) all() []item {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]item, 0, len(f.items))
+	for _, it := range f.items {
+		out = append(out, *it)
+	}
+	slices.SortFunc(out, func(a, b item) int {
+		if c := b.Added.Compare(a.Added); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return out
+}
+
+// find returns the one item that text names: a link, a CID, a name, or a part of a CID or name that no other has.
+func (f *Files) find(text string) (item, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return item{}, fmt.Errorf("files: no item named: %w", kith.Invalid)
+	}
+	if l, err := kith.ParseLink(text); err == nil {
+		if it, ok := f.byRef(l.Ref); ok {
+			return it, nil
+		}
+	}
+	var exact, part []item
+	for _, it := range f.all() {
+		switch {
+		case it.Name == text || it.Ref.String() == text || it.Path == text:
+			exact = append(exact, it)
+		case strings.Contains(strings.ToLower(it.Name), strings.ToLower(text)) || strings.HasSuffix(it.Ref.String(), text):
+			part = append(part, it)
+		}
+	}
+	if len(exact) == 0 {
+		exact = part
+	}
+	switch len(exact) {
+	case 0:
+		return item{}, kith.Hint(fmt.Errorf("files: %.80q: %w", text, kith.NotFound), "see what is here with: kith ls")
+	case 1:
+		return exact[0], nil
+	}
+	return item{}, kith.Hint(fmt.Errorf("files: %.80q names %d items: %w", text, len(exact), kith.Invalid), "use the CID that kith ls shows")
+}
+
+// rendezvous returns the overlay keys under which an item is announced.
+func rendezvous(it item) []cid.Cid {
+	keys := []cid.Cid{transfer.Rendezvous(it.Ref)}
+	if it.For == forPublic {
+		keys = append(keys, it.Ref.CID())
+	}
+	return keys
+}
+
+// link returns how an item is handed on from here: with this node's current addresses.
+func (f *Files) link(it item) kith.Link {
+	l := kith.Link{Ref: it.Ref, Size: -1, Peers: f.env.Host.Addrs(), Key: it.Key, Network: f.network()}
+	if it.Key == nil { // the link's open part says nothing of a private share
+		l.Name, l.Size = it.Name, it.Size
+	}
+	return l
+}
+
+// network returns the name of this node's network as a link has it: nothing for the default.
+func (f *Files) network() string {
+	if name := f.env.Host.Name(); name != network.DefaultName {
+		return name
+	}
+	return ""
+}
+
+// media returns the MIME type of a file by its name.
+func media(name string) string {
+	if t := mime.TypeByExtension(strings.ToLower(filepath.Ext(name))); t != "" {
+		return t
+	}
+	if t, ok := mediaTypes[strings.ToLower(filepath.Ext(name))]; ok {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// mediaTypes are those that a browser plays and many systems' tables lack.
+var mediaTypes = map[string]string{
+	".mkv": "video/x-matroska", ".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg",
+	".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".wav": "audio/wav",
+	".txt": "text/plain; charset=utf-8", ".md": "text/plain; charset=utf-8", ".avif": "image/avif",
+}
+
+// saveUploads adds what was sent since the start to each item's count.
+func (f *Files) saveUploads(ctx context.Context) {
+	for ref, up := range f.env.Moves.Uploads() {
+		if _, err := f.db.ExecContext(ctx, `UPDATE items SET up = up + ? WHERE ref = ?`, up.Bytes, ref.String()); err != nil {
+			f.env.Log.Warn("uploads not saved", "ref", ref, "err", err)
+		}
+	}
+}
+
+// A bell wakes everybody who listens. The zero bell is ready.
+type bell struct {
+	mu sync.Mutex
+	c  chan struct{}
+}
+
+// wait returns a channel that is closed at the next ring.
+func (b *bell) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.c == nil {
+		b.c = make(chan struct{})
+	}
+	return b.c
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.c != nil {
+		close(b.c)
+		b.c = nil
+	}
+}

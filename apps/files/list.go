@@ -1,0 +1,274 @@
+package files
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"iter"
+	"reflect"
+	"text/tabwriter"
+	"time"
+
+	"kith"
+	"kith/app"
+	"kith/blob/seal"
+	"kith/internal/human"
+	"kith/internal/plain"
+	"kith/internal/qr"
+	"kith/transfer"
+)
+
+// None is the input of an operation that needs none.
+type None struct{}
+
+func lsOp(run func(context.Context, None) (LsOut, error)) app.Op {
+	o := app.NewOp("ls", "list what is shared and fetched", run)
+	o.Query = true
+	return o
+}
+
+func watchOp(run func(context.Context, None) iter.Seq2[LsOut, error]) app.Op {
+	o := app.NewStreamOp("watch", "list what is shared and fetched, again whenever it changes", run)
+	o.Query, o.Hidden = true, true
+	return o
+}
+
+func showOp(run func(context.Context, RefIn) (ShowOut, error)) app.Op {
+	o := app.NewOp("show", "show all that is known of an item: link, sources, files", run)
+	o.Query = true
+	o.Example = "  kith show festival.mkv"
+	return o
+}
+
+func (f *Files) ls(context.Context, None) (LsOut, error) {
+	out := LsOut{Items: []Item{}}
+	ups := f.env.Moves.Uploads()
+	for _, it := range f.all() {
+		out.Items = append(out.Items, f.view(it, ups))
+	}
+	out.Rate, out.Up = f.env.Moves.Rates()
+	return out, nil
+}
+
+// watchEvery bounds how often watch tells what has changed.
+const watchEvery = 500 * time.Millisecond
+
+func (f *Files) watch(ctx context.Context, _ None) iter.Seq2[LsOut, error] {
+	return func(yield func(LsOut, error) bool) {
+		var last LsOut
+		first := true
+		for {
+			rung := f.bell.wait()
+			now, err := f.ls(ctx, None{})
+			if err != nil {
+				yield(LsOut{}, err)
+				return
+			}
+			if first || !reflect.DeepEqual(now, last) {
+				if !yield(now, nil) {
+					return
+				}
+			}
+			first, last = false, now
+			if now.Rate == 0 && now.Up == 0 { // at rest: sleep until something happens, with a look now and then
+				if !sleep(ctx, rung, 5*time.Second) {
+					return
+				}
+			}
+			if !sleep(ctx, nil, watchEvery) {
+				return
+			}
+		}
+	}
+}
+
+// sleep waits for d, or until woken; it reports whether ctx still holds.
+func sleep(ctx context.Context, woken <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-woken:
+	case <-t.C:
+	}
+	return true
+}
+
+// view returns an item as others see it.
+func (f *Files) view(it item, ups map[kith.Ref]transfer.Upload) Item {
+	l, got := f.link(it), f.got(it)
+	v := Item{Ref: it.Ref, Name: got.Name, Size: got.Size, Files: it.Files, Folder: it.Ref.Codec == kith.Manifest && !(it.Key != nil && it.Files == 1), Kind: it.Kind, State: got.State, Reason: got.Reason,
+		For: it.For, Private: it.Key != nil, Path: got.Path, Link: l.String(), Short: l.Short(), Done: got.Done, Rate: got.Rate, ETA: got.ETA,
+		Sources: got.Sources, Added: it.Added, Up: it.Up + ups[it.Ref].Bytes, UpRate: ups[it.Ref].Rate}
+	if it.State == stateReady || it.State == stateGone {
+		v.State, v.Done, v.ETA = it.State, it.Size, 0
+	}
+	if v.Name == "" {
+		v.Name = it.Ref.Short()
+	}
+	if !v.Folder {
+		v.Media = media(v.Name)
+	}
+	return v
+}
+
+// Limits of what show tells.
+const (
+	maxStretches = 512
+	maxTree      = 2000
+)
+
+func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
+	it, err := f.find(in.Ref)
+	if err != nil {
+		return ShowOut{}, err
+	}
+	out := ShowOut{Item: f.view(it, f.env.Moves.Uploads()), From: []Source{}}
+	out.Command = "kith get '" + out.Short + "'"
+	if out.QR, err = qr.SVG(out.Short); err != nil {
+		return ShowOut{}, fmt.Errorf("files: show: %w", err)
+	}
+	have := []byte{255}
+	if it.dl != nil {
+		var rarity []byte
+		have, rarity = it.dl.Pieces(maxStretches)
+		out.Rarity = base64.StdEncoding.EncodeToString(rarity)
+		for _, s := range it.dl.Status().Sources {
+			out.From = append(out.From, f.source(s))
+		}
+	}
+	out.Pieces = base64.StdEncoding.EncodeToString(have)
+	if it.Ref.Codec == kith.Manifest {
+		f.tree(ctx, it, &out)
+	}
+	return out, nil
+}
+
+// tree adds the files of a folder, as far as its manifest is here.
+func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
+	m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
+	if err != nil {
+		return // not here yet
+	}
+	done := map[int]int64{}
+	if it.dl != nil {
+		for _, file := range it.dl.Files(maxTree) {
+			done[file.Index] = file.Done
+		}
+	}
+	for i, e := range m.Entries {
+		if !e.File() {
+			continue
+		}
+		if len(out.Tree) == maxTree {
+			out.More++
+			continue
+		}
+		t := TreeEntry{Index: i, Path: e.Path, Size: e.Size, Media: media(e.Path)}
+		if out.State == stateDone || out.State == stateReady {
+			t.Done = e.Size
+		} else {
+			t.Done = done[i]
+		}
+		out.Tree = append(out.Tree, t)
+	}
+}
+
+func sealKey(it item) *seal.Key {
+	if it.Key == nil {
+		return nil
+	}
+	k := seal.Key(it.Key)
+	return &k
+}
+
+func (f *Files) source(s transfer.Source) Source {
+	v := Source{Peer: s.Peer.String(), Name: f.env.People.Name(s.Peer), State: string(s.State), Why: s.Why, Have: s.Have, Bytes: s.Bytes, Rate: s.Rate, Via: s.Via}
+	if p, ok := f.env.Host.Peer(s.Peer); ok && v.Why == "" {
+		v.Why = p.Why
+	}
+	return v
+}
+
+// WriteText implements app.Texter.
+func (o LsOut) WriteText(w io.Writer, width int) error {
+	if len(o.Items) == 0 {
+		_, err := fmt.Fprintln(w, "nothing shared and nothing fetched yet; share something with: kith share PATH")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "NAME\tSIZE\tSTATE\tSENT\tFOR\tREF")
+	for _, it := range o.Items {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", plain.Text(it.Name), size(it.Size), state(it), human.Bytes(it.Up), it.For, it.Ref.Short())
+	}
+	return tw.Flush()
+}
+
+func size(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return human.Bytes(n)
+}
+
+// state says in a few words how an item is.
+func state(it Item) string {
+	switch it.State {
+	case stateReady:
+		return "shared"
+	case stateDone:
+		return "fetched"
+	case stateFetching:
+		if it.Size > 0 {
+			s := fmt.Sprintf("%d%% %s", 100*it.Done/it.Size, human.Rate(it.Rate))
+			if it.ETA >= 0 {
+				s += ", " + human.Duration(time.Duration(it.ETA*float64(time.Second))) + " left"
+			}
+			return s
+		}
+	}
+	if it.Reason != "" {
+		return it.State + ": " + plain.Text(it.Reason)
+	}
+	return it.State
+}
+
+// WriteText implements app.Texter.
+func (o ShowOut) WriteText(w io.Writer, width int) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(tw, "name\t%s\n", plain.Text(o.Name))
+	fmt.Fprintf(tw, "size\t%s\n", size(o.Size))
+	fmt.Fprintf(tw, "state\t%s\n", state(o.Item))
+	fmt.Fprintf(tw, "for\t%s\n", audience(o.For))
+	fmt.Fprintf(tw, "path\t%s\n", plain.Text(o.Path))
+	fmt.Fprintf(tw, "ref\t%s\n", o.Ref)
+	fmt.Fprintf(tw, "sent\t%s\n", human.Bytes(o.Up))
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s\n\nfetch it elsewhere with:\n  %s\n", o.Link, o.Command)
+	if len(o.From) > 0 {
+		fmt.Fprintln(w, "\nsources")
+		tw = tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+		for _, s := range o.From {
+			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%.0f%%\t%s\n", s.Peer, s.State, human.Bytes(s.Bytes), human.Rate(s.Rate), 100*s.Have, plain.Text(s.Why))
+		}
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+	}
+	if len(o.Tree) > 0 {
+		fmt.Fprintln(w, "\nfiles")
+		tw = tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+		for _, e := range o.Tree {
+			fmt.Fprintf(tw, "  %s\t%s\n", human.Bytes(e.Size), plain.Text(e.Path))
+		}
+		if o.More > 0 {
+			fmt.Fprintf(tw, "  …\tand %d more\n", o.More)
+		}
+		return tw.Flush()
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"kith"
+	"kith/app"
+	"kith/internal/human"
+	"kith/internal/plain"
+)
+
+func rmOp(run func(context.Context, RmIn) (RmOut, error)) app.Op {
+	o := app.NewOp("rm", "stop sharing or fetching an item, and take it off the list", run)
+	o.Long = "The files stay. With --delete a download's files are deleted too; what was shared in place never is."
+	o.Example = "  kith rm festival.mkv\n  kith rm --delete holiday"
+	return o
+}
+
+func pauseOp(run func(context.Context, RefIn) (GetOut, error)) app.Op {
+	return app.NewOp("pause", "pause a download; what has come stays", run)
+}
+
+func resumeOp(run func(context.Context, RefIn) (GetOut, error)) app.Op {
+	return app.NewOp("resume", "go on with a download", run)
+}
+
+func limitOp(run func(context.Context, LimitIn) (LimitOut, error)) app.Op {
+	o := app.NewOp("limit", "set how fast the node may send and receive", run)
+	o.Long = "Without flags it shows the limits. They hold until the node stops; config.toml has those it starts with."
+	o.Example = "  kith limit --up 500K --down 2M\n  kith limit --up 0"
+	return o
+}
+
+func limitsOp(run func(context.Context, None) (LimitOut, error)) app.Op {
+	o := app.NewOp("limits", "show how fast the node may send and receive", run)
+	o.Query, o.Hidden = true, true
+	return o
+}
+
+func (f *Files) rm(ctx context.Context, in RmIn) (RmOut, error) {
+	it, err := f.find(in.Ref)
+	if err != nil {
+		return RmOut{}, err
+	}
+	if in.Delete && it.Kind == kindShare {
+		return RmOut{}, kith.Hint(fmt.Errorf("files: rm %s: it was shared in place, not downloaded by kith: %w", plain.Text(it.Name), kith.Denied),
+			"kith rm %s takes it off the list; delete %s yourself if you mean it", it.Ref, it.Path)
+	}
+	path := f.got(it).Path
+	if it.dl != nil {
+		it.dl.Cancel()
+	}
+	if err := f.env.Routes.Withdraw(ctx, rendezvous(it)...); err != nil {
+		return RmOut{}, fmt.Errorf("files: rm: %w", err)
+	}
+	deleted, err := f.env.Blobs.Delete(ctx, it.Ref, in.Delete)
+	if err != nil && kith.KindOf(err) != kith.NotFound {
+		return RmOut{}, err
+	}
+	if err := f.forget(ctx, it.Ref); err != nil {
+		return RmOut{}, err
+	}
+	out := RmOut{Ref: it.Ref, Name: it.Name, Deleted: deleted}
+	if !deleted {
+		out.Path = path
+	}
+	return out, nil
+}
+
+// WriteText implements app.Texter.
+func (o RmOut) WriteText(w io.Writer, _ int) error {
+	if o.Deleted {
+		_, err := fmt.Fprintf(w, "%s is off the list, and its downloaded files are deleted\n", plain.Text(o.Name))
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s is off the list; its files stay at %s\n", plain.Text(o.Name), plain.Text(o.Path))
+	return err
+}
+
+func (f *Files) pause(ctx context.Context, in RefIn) (GetOut, error) {
+	it, err := f.download(in)
+	if err != nil {
+		return GetOut{}, err
+	}
+	if it.dl != nil {
+		it.dl.Pause()
+	}
+	f.settle(ctx, it.Ref, statePaused, "")
+	it, _ = f.byRef(it.Ref)
+	return f.got(it), nil
+}
+
+func (f *Files) resume(_ context.Context, in RefIn) (GetOut, error) {
+	it, err := f.download(in)
+	if err != nil {
+		return GetOut{}, err
+	}
+	if it, err = f.begin(it, nil, false); err != nil {
+		return GetOut{}, err
+	}
+	return f.got(it), nil
+}
+
+// download returns an unfinished download.
+func (f *Files) download(in RefIn) (item, error) {
+	it, err := f.find(in.Ref)
+	if err == nil && (it.Kind != kindDownload || it.State == stateDone) {
+		err = fmt.Errorf("files: %s is not being fetched: %w", plain.Text(it.Name), kith.Invalid)
+	}
+	return it, err
+}
+
+func (f *Files) limit(ctx context.Context, in LimitIn) (LimitOut, error) {
+	up, down := f.env.Moves.Limits()
+	for _, v := range []struct {
+		text string
+		to   *int64
+	}{{in.Up, &up}, {in.Down, &down}} {
+		if v.text == "" {
+			continue
+		}
+		n, err := human.ParseRate(v.text)
+		if err != nil {
+			return LimitOut{}, fmt.Errorf("files: limit: %w", err)
+		}
+		*v.to = n
+	}
+	f.env.Moves.SetLimits(up, down)
+	return f.limits(ctx, None{})
+}
+
+func (f *Files) limits(context.Context, None) (LimitOut, error) {
+	up, down := f.env.Moves.Limits()
+	return LimitOut{Up: up, Down: down}, nil
+}
+
+// WriteText implements app.Texter.
+func (o LimitOut) WriteText(w io.Writer, _ int) error {
+	say := func(n int64) string {
+		if n == 0 {
+			return "no limit"
+		}
+		return human.Rate(float64(n))
+	}
+	_, err := fmt.Fprintf(w, "up    %s\ndown  %s\n", say(o.Up), say(o.Down))
+	return err
+}

@@ -1,0 +1,137 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kith"
+	"kith/app"
+)
+
+func openOp(run func(context.Context, OpenIn) (OpenOut, error)) app.Op {
+	o := app.NewOp("open", "make an address at which a browser can see an item, even while it comes", run)
+	o.Hidden = true // kith open calls it
+	return o
+}
+
+func browseOp(run func(context.Context, BrowseIn) (BrowseOut, error)) app.Op {
+	o := app.NewOp("browse", "list a folder of this computer, to pick what to share", run)
+	o.Query, o.Hidden = true, true
+	return o
+}
+
+func (f *Files) open(ctx context.Context, in OpenIn) (OpenOut, error) {
+	it, err := f.find(in.Ref)
+	if err != nil {
+		return OpenOut{}, err
+	}
+	name, size, open, err := f.content(ctx, it, in.Index)
+	if err != nil {
+		return OpenOut{}, err
+	}
+	url, err := f.env.Origin.Mint(context.WithoutCancel(ctx), app.Content{Name: name, Size: size, Open: open})
+	if err != nil {
+		return OpenOut{}, err
+	}
+	return OpenOut{URL: url, Media: media(name)}, nil
+}
+
+// content returns how one file of an item is read: from the disk when it is complete, else as it comes.
+func (f *Files) content(ctx context.Context, it item, index int) (name string, size int64, open func(context.Context) (io.ReadSeekCloser, error), err error) {
+	complete := it.State == stateReady || it.State == stateDone
+	at := it.Path
+	name, size = it.Name, it.Size
+	if it.Ref.Codec == kith.Manifest {
+		m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
+		if err != nil {
+			return "", 0, nil, err
+		}
+		if index < 0 || index >= len(m.Entries) || !m.Entries[index].File() {
+			return "", 0, nil, fmt.Errorf("files: view %s: no file of number %d: %w", it.Ref.Short(), index, kith.NotFound)
+		}
+		e := m.Entries[index]
+		name, size = path.Base(e.Path), e.Size
+		if st, err := os.Stat(it.Path); err == nil && st.IsDir() { // a private share of one file stands alone
+			at = filepath.Join(it.Path, filepath.FromSlash(e.Path))
+		}
+	} else if index != 0 {
+		return "", 0, nil, fmt.Errorf("files: view %s: it is one file: %w", it.Ref.Short(), kith.Invalid)
+	}
+	switch {
+	case complete:
+		return name, size, func(context.Context) (io.ReadSeekCloser, error) { return os.Open(at) }, nil
+	case it.dl == nil:
+		return "", 0, nil, kith.Hint(fmt.Errorf("files: view %s: it is %s: %w", it.Ref.Short(), it.State, kith.Unavailable), "kith resume %s", it.Ref)
+	}
+	r, size, err := it.dl.Reader(ctx, index)
+	if err != nil {
+		return "", 0, nil, err
+	}
+	r.Close()
+	return name, size, func(ctx context.Context) (io.ReadSeekCloser, error) {
+		r, _, err := it.dl.Reader(ctx, index)
+		return r, err
+	}, nil
+}
+
+// WriteText implements app.Texter.
+func (o OpenOut) WriteText(w io.Writer, _ int) error {
+	_, err := fmt.Fprintln(w, o.URL)
+	return err
+}
+
+// maxBrowse bounds the entries of one folder that browse lists.
+const maxBrowse = 5000
+
+func (f *Files) browse(_ context.Context, in BrowseIn) (BrowseOut, error) {
+	dir := in.Dir
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			home = string(filepath.Separator)
+		}
+		dir = home
+	}
+	if !filepath.IsAbs(dir) {
+		return BrowseOut{}, fmt.Errorf("files: browse %q: the path is not absolute: %w", dir, kith.Invalid)
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case os.IsNotExist(err):
+		return BrowseOut{}, fmt.Errorf("files: browse %s: %w", dir, kith.NotFound)
+	case os.IsPermission(err):
+		return BrowseOut{}, fmt.Errorf("files: browse %s: not readable: %w", dir, kith.Denied)
+	case err != nil:
+		return BrowseOut{}, fmt.Errorf("files: browse %s: %w: %w", dir, err, kith.Invalid)
+	}
+	out := BrowseOut{Dir: dir, Entries: []BrowseEntry{}}
+	if up := filepath.Dir(dir); up != dir {
+		out.Parent = up
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || len(out.Entries) == maxBrowse {
+			continue
+		}
+		st, err := os.Stat(filepath.Join(dir, e.Name())) // follows links, as a person expects of a picker
+		if err != nil || !st.IsDir() && !st.Mode().IsRegular() {
+			continue
+		}
+		out.Entries = append(out.Entries, BrowseEntry{Name: e.Name(), Path: filepath.Join(dir, e.Name()), Folder: st.IsDir(), Size: st.Size()})
+	}
+	slices.SortStableFunc(out.Entries, func(a, b BrowseEntry) int {
+		if a.Folder != b.Folder {
+			if a.Folder {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+	})
+	return out, nil
+}

@@ -1,0 +1,194 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"path/filepath"
+	"time"
+
+	"kith"
+	"kith/app"
+	"kith/blob"
+	"kith/blob/seal"
+	"kith/internal/human"
+	"kith/internal/plain"
+	"kith/internal/qr"
+)
+
+func shareOp(run func(context.Context, ShareIn) iter.Seq2[ShareOut, error]) app.Op {
+	o := app.NewStreamOp("share", "share files and folders where they are", run)
+	o.Long = "Nothing is copied. Who has the link can fetch it as long as this node, or anybody who has fetched it, is up.\n" +
+		"With --private it is encrypted before anybody sees it; the key is in the link, behind the #."
+	o.Example = "  kith share ~/films/festival.mkv ~/photos\n  kith share --private ~/letters"
+	return o
+}
+
+// progressEvery bounds how often a stream tells how far it is.
+const progressEvery = 200 * time.Millisecond
+
+func (f *Files) share(ctx context.Context, in ShareIn) iter.Seq2[ShareOut, error] {
+	return func(yield func(ShareOut, error) bool) {
+		if err := checkShare(in); err != nil {
+			yield(ShareOut{}, err)
+			return
+		}
+		var out ShareOut
+		for _, path := range in.Paths {
+			done, err := f.shareOne(ctx, path, in, func(p ShareOut) bool {
+				p.Done, p.Total = p.Done+out.Done, p.Total+out.Total
+				return yield(p, nil)
+			})
+			if err != nil {
+				yield(out, err)
+				return
+			}
+			out.Done += done.Size
+			out.Total += done.Size
+			out.Shared = append(out.Shared, done)
+		}
+		yield(out, nil)
+	}
+}
+
+func checkShare(in ShareIn) error {
+	if len(in.Paths) == 0 {
+		return kith.Hint(fmt.Errorf("files: share: no path: %w", kith.Invalid), "name a file or a folder: kith share PATH")
+	}
+	for _, p := range in.Paths {
+		if !filepath.IsAbs(p) {
+			return fmt.Errorf("files: share %q: the path is not absolute: %w", p, kith.Invalid)
+		}
+	}
+	switch in.For {
+	case "", forLink, forContacts, forPublic:
+		return nil
+	}
+	return fmt.Errorf("files: share: for %q: want link, contacts or public: %w", in.For, kith.Invalid)
+}
+
+var errStopped = errors.New("the caller went away")
+
+// shareOne imports one path, and makes it an item. While it reads it calls tell, which answers whether anybody still listens.
+func (f *Files) shareOne(ctx context.Context, path string, in ShareIn, tell func(ShareOut) bool) (Shared, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var key *seal.Key
+	if in.Private {
+		k := seal.NewKey()
+		key = &k
+	}
+	progress := make(chan ShareOut, 1)
+	type result struct {
+		tree blob.Tree
+		err  error
+	}
+	finished := make(chan result, 1)
+	go func() {
+		var last time.Time
+		tree, err := f.env.Blobs.Import(ctx, path, blob.ImportOptions{Key: key, Progress: func(file string, done, total int64) {
+			if now := time.Now(); now.Sub(last) >= progressEvery {
+				last = now
+				select {
+				case progress <- ShareOut{File: filepath.Base(file), Done: done, Total: total}:
+				default: // the listener is slow; the next one will do
+				}
+			}
+		}})
+		finished <- result{tree, err}
+	}()
+	for {
+		select {
+		case p := <-progress:
+			if !tell(p) {
+				cancel(errStopped)
+			}
+		case r := <-finished:
+			if r.err != nil {
+				return Shared{}, r.err
+			}
+			return f.shared(ctx, r.tree, in, key)
+		}
+	}
+}
+
+// shared makes an item of what was imported.
+func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *seal.Key) (Shared, error) {
+	it := item{Ref: tree.Root, Kind: kindShare, Name: tree.Name, Path: tree.Path, Size: tree.Size, Files: tree.Files, For: in.For, State: stateReady, Added: time.Now()}
+	if it.For == "" {
+		it.For = forLink
+	}
+	if key != nil {
+		it.Key = key[:]
+	}
+	if old, ok := f.byRef(it.Ref); ok { // shared before, or fetched: the new wish holds, what was counted stays
+		it.Kind, it.Up, it.Added, it.Sources = old.Kind, old.Up, old.Added, old.Sources
+		if old.Kind == kindDownload {
+			it.State, it.Path = old.State, old.Path
+		}
+		if old.For == forPublic && it.For != forPublic {
+			if err := f.env.Routes.Withdraw(ctx, it.Ref.CID()); err != nil {
+				return Shared{}, fmt.Errorf("files: share: withdraw: %w", err)
+			}
+		}
+	}
+	if err := f.env.Blobs.Pin(ctx, it.Ref); err != nil {
+		return Shared{}, err
+	}
+	if err := f.save(ctx, it); err != nil {
+		return Shared{}, err
+	}
+	f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
+	l := f.link(it)
+	return Shared{Link: l.String(), Short: l.Short(), Ref: it.Ref, Name: it.Name, Size: it.Size, Files: it.Files, Path: it.Path, For: it.For, Private: it.Key != nil}, nil
+}
+
+// Progress implements app.Progresser.
+func (o ShareOut) Progress() app.Progress {
+	return app.Progress{Label: o.File, Done: o.Done, Total: o.Total}
+}
+
+// Result implements app.Resulter: one path gives one object, several give a list.
+func (o ShareOut) Result() any {
+	if len(o.Shared) == 1 {
+		return o.Shared[0]
+	}
+	return o.Shared
+}
+
+// WriteText implements app.Texter.
+func (o ShareOut) WriteText(w io.Writer, width int) error {
+	for i, s := range o.Shared {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		what := human.Bytes(s.Size)
+		if s.Files != 1 {
+			what += fmt.Sprintf(" in %d files", s.Files)
+		}
+		if s.Private {
+			what += ", encrypted"
+		}
+		fmt.Fprintf(w, "%s  (%s; for %s)\n\n", plain.Text(s.Name), what, audience(s.For))
+		fmt.Fprintf(w, "%s\n\nfetch it elsewhere with:\n  kith get '%s'\n", s.Link, s.Short)
+		if width > 0 {
+			if code, err := qr.Text(s.Short, width); err == nil {
+				fmt.Fprintf(w, "\n%s", code)
+			}
+		}
+	}
+	return nil
+}
+
+// audience says in words who may fetch.
+func audience(visibility string) string {
+	switch visibility {
+	case forContacts:
+		return "your contacts"
+	case forPublic:
+		return "anybody"
+	}
+	return "whoever has the link"
+}
