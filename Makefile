@@ -1,0 +1,81 @@
+# make without arguments says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+# Packages whose tests run with the race detector: those with goroutines of their own, and small enough to afford it.
+RACE := . ./internal/... ./wire/... ./blob/... ./transfer/... ./network/... ./overlay/... ./api/... ./cli/... ./node/... ./apps/...
+
+.PHONY: help
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+.PHONY: build
+build: ## build bin/kith for this machine
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kith ./cmd/kith
+
+.PHONY: test
+test: install check unit race page cross ## everything a change must pass; installs what it needs
+
+.PHONY: install
+install: ## install what the tests need
+	@.ci/install
+
+.PHONY: check
+check: ## gofmt, vet, staticcheck, tidy go.mod
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+	go mod tidy -diff
+
+.PHONY: unit
+unit: ## Go tests
+	go test -timeout 15m ./...
+
+.PHONY: race
+race: ## Go tests with the race detector
+	go test -race -short -timeout 20m $(RACE)
+
+.PHONY: page
+page: build ## the page: types, unit tests, the committed build is the built source, and a real browser on real nodes
+	cd web/ui && npm run check
+	cd web/ui && npm run build
+	@git diff --exit-code --stat -- web/dist web/ui/openapi.json web/ui/src || { echo "web/dist is not what web/ui builds: run make web and commit it"; exit 1; }
+	cd web/ui && KITH_BIN=$(CURDIR)/bin/kith npm test
+
+.PHONY: web
+web: install ## build the page into web/dist, its types from the operations
+	go run ./cmd/kith openapi > web/ui/openapi.json
+	cd web/ui && npm run types && npm run build
+
+.PHONY: cross
+cross: ## build for every platform, and with Go alone, with gcc only, with gcc and g++
+	@for p in $(PLATFORMS); do echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go build -o /dev/null ./cmd/kith; done
+	@echo "build with gcc and no g++"; CGO_ENABLED=1 CXX=/bin/false go build -o /dev/null ./cmd/kith
+	@echo "build with gcc and g++"; CGO_ENABLED=1 go build -o /dev/null ./cmd/kith
+
+.PHONY: release
+release: ## static binaries for every platform in dist/
+	@mkdir -p dist
+	@for p in $(PLATFORMS); do \
+		out=dist/kith-$(VERSION)-$${p%/*}-$${p#*/}; [ $${p%/*} != windows ] || out=$$out.exe; echo $$out; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/kith; done
+	@cd dist && sha256sum kith-$(VERSION)-* > kith-$(VERSION)-SHA256SUMS
+
+.PHONY: bench
+bench: build ## the numbers, each as a ratio in one run (half an hour; BENCH=pair for one)
+	KITH_BIN=$(CURDIR)/bin/kith go run ./bench $(BENCH)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
+		echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$pkg | tail -1; done; done
+
+.PHONY: soak
+soak: ## longer runs: fuzzing a minute each, tests ten times
+	$(MAKE) fuzz FUZZTIME=1m
+	go test -race -count 10 -timeout 2h $(RACE)
