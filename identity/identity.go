@@ -123,7 +123,7 @@ func (i *Identity) openDevice() (fresh bool, err error) {
 		if i.key, err = newDevice(path, filepath.Join(i.dir, personFile)); err != nil {
 			return false, err
 		}
-	case err != nil:
+	case err != nil && !errors.Is(err, kith.Corrupt):
 		return false, err
 	default:
 		i.key, err = crypto.UnmarshalPrivateKey(data)

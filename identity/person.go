@@ -55,26 +55,20 @@ func (i *Identity) openPerson(freshDevice bool) error {
 			i.note("there was a device key but no person, so a new one was made; if you have a recovery phrase: kith id restore")
 		}
 		return i.newPerson()
-	case err != nil:
-		return err
+	case err == nil:
+		i.state, err = parseState(data)
 	}
-	i.state, err = parseState(data)
 	if err == nil && i.state.cert.Device != i.id {
 		err = fmt.Errorf("its certificate is for another device key: %w", kith.Corrupt)
 	}
 	if err != nil {
-		return hintUnlessThere(fmt.Errorf("%s: %w", path, err),
-			"put the file back from a backup; or move it away (keep it: it may hold your recovery phrase) and start again: "+
-				"kith makes a new person, and kith id restore brings yours back")
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	return nil
-}
-
-func hintUnlessThere(err error, hint string) error {
-	if kith.HintOf(err) != "" {
-		return err
+	if errors.Is(err, kith.Corrupt) && kith.HintOf(err) == "" {
+		err = kith.Hint(err, "put the file back from a backup; or move it away (keep it: it may hold your recovery phrase) and start again: "+
+			"kith makes a new person, and kith id restore brings yours back")
 	}
-	return kith.Hint(err, "%s", hint)
+	return err
 }
 
 func (i *Identity) newPerson() error {
@@ -96,9 +90,11 @@ func (i *Identity) save(s state) error {
 	if err != nil {
 		return err
 	}
+	reached("saving")
 	if err := atomicfile.Write(filepath.Join(i.dir, personFile), append(data, '\n'), 0o600); err != nil {
 		return err
 	}
+	reached("saved")
 	i.state = s
 	return nil
 }
@@ -146,7 +142,7 @@ func readFile(path string) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is over %d bytes: %w", path, maxFile, kith.Corrupt)
+		err = fmt.Errorf("over %d bytes: %w", maxFile, kith.Corrupt)
 	}
 	return data, err
 }

@@ -37,13 +37,14 @@ func seal(phrase []string, passphrase string) (string, error) {
 		return "", err
 	}
 	_, err = io.WriteString(w, strings.Join(phrase, " ")+"\n")
-	return out.String(), errors.Join(err, w.Close(), text.Close())
+	err = errors.Join(err, w.Close(), text.Close())
+	return out.String(), err
 }
 
 // unseal gives back what seal was given.
 func unseal(sealed, passphrase string) ([]string, error) {
 	if passphrase == "" {
-		return nil, kith.Hint(fmt.Errorf("it is under a passphrase: %w", kith.Denied), "give the passphrase")
+		return nil, kith.Hint(fmt.Errorf("it is under a passphrase: %w", kith.Denied), "kith id phrase --unlock asks for the passphrase")
 	}
 	from, err := age.NewScryptIdentity(passphrase)
 	if err != nil {

@@ -51,7 +51,8 @@ type ProfileIn struct {
 
 // PhraseIn asks to see the recovery phrase.
 type PhraseIn struct {
-	Passphrase string `json:"passphrase,omitempty" secret:"true" doc:"passphrase, if the master key is kept under one"`
+	Unlock     bool   `json:"unlock,omitempty" doc:"the master key is kept here: ask for its passphrase"`
+	Passphrase string `json:"passphrase,omitempty" secret:"true" with:"unlock" doc:"that passphrase"`
 }
 
 // PhraseOut is the recovery phrase.
@@ -64,7 +65,7 @@ type PhraseOut struct {
 type ConfirmIn struct {
 	Words      []string `json:"words" arg:"0" doc:"the words that were asked for, in their order"`
 	Keep       bool     `json:"keep,omitempty" doc:"keep the master key on this disk, under a passphrase"`
-	Passphrase string   `json:"passphrase,omitempty" secret:"true" doc:"passphrase, with keep"`
+	Passphrase string   `json:"passphrase,omitempty" secret:"new" with:"keep" doc:"that passphrase, at least 8 bytes"`
 }
 
 // RestoreIn restores a person from their recovery phrase.

@@ -5,33 +5,50 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"kith"
 )
 
 // tempMark stands in the name of every file that is not yet in place.
 const tempMark = ".kith-tmp-"
 
 // Write makes path hold exactly data with permissions perm (on Windows only the read-only bit counts). When it returns nil the bytes
-// survive a power cut; when it fails, path is as it was before. Writers of the same path may run at once: one of them wins.
+// survive a power cut; when it fails, path is as it was before. A full disk is Unavailable, a folder that may not be written Denied. Writers
+// of the same path may run at once: one of them wins.
 func Write(path string, data []byte, perm fs.FileMode) error {
 	temp, err := writeTemp(path, data, perm)
 	if err != nil {
-		return fmt.Errorf("atomicfile: write %s: %w", path, err)
+		return failed(path, err)
 	}
 	reached("written")
 	if err := os.Rename(temp, path); err != nil {
 		os.Remove(temp)
-		return fmt.Errorf("atomicfile: write %s: %w", path, err)
+		return failed(path, err)
 	}
 	reached("renamed")
 	if err := SyncDir(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("atomicfile: write %s: %w", path, err)
+		return failed(path, err)
 	}
 	return nil
+}
+
+// failed returns err, of a write to path, with its kind.
+func failed(path string, err error) error {
+	err = fmt.Errorf("atomicfile: write %s: %w", path, err)
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Unavailable), "make room on the disk that %s is on", path)
+	case errors.Is(err, fs.ErrPermission):
+		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Denied), "make %s a folder that you may write", filepath.Dir(path))
+	}
+	return err
 }
 
 // writeTemp puts data, synced, in a new file beside path, and returns its name. On failure it leaves none.

@@ -2,11 +2,16 @@ package atomicfile
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
+
+	"kith"
 )
 
 // TestMain lets the test binary play the process that is killed.
@@ -63,6 +68,18 @@ func TestWriteFailureKeepsOld(t *testing.T) {
 	}
 	if err := Write(filepath.Join(dir, "missing", "f"), nil, 0o600); err == nil {
 		t.Error("wrote into a folder that does not exist")
+	}
+}
+
+func TestKindOfFailure(t *testing.T) {
+	for _, c := range []struct {
+		errno syscall.Errno
+		want  kith.Kind
+	}{{syscall.ENOSPC, kith.Unavailable}, {syscall.EACCES, kith.Denied}, {syscall.EIO, kith.Internal}} {
+		err := failed("/x/f", &fs.PathError{Op: "write", Path: "/x/f", Err: c.errno})
+		if got := kith.KindOf(err); got != c.want || !errors.Is(err, c.errno) {
+			t.Errorf("%v: %v, want %v", err, got, c.want)
+		}
 	}
 }
 
