@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+var pair = benchmark{
+	Name:      "pair",
+	About:     "1 GiB between two processes over loopback, from the start of the receiver to verified and on disk; fsync on both sides of the comparison",
+	Yardstick: "TCP + SHA-256",
+	Run: func(ctx context.Context, b *bench) ([]line, error) {
+		p, close, err := sealed()
+		if err != nil {
+			return nil, err
+		}
+		defer close()
+		file := filepath.Join(b.tmp, "large")
+		if err := makeFile(file, b.mib<<20, 1); err != nil {
+			return nil, err
+		}
+		plain, err := b.plain(ctx, p, p, file)
+		if err != nil {
+			return nil, err
+		}
+		mine, err := b.pairKith(ctx, p, file)
+		if err != nil {
+			return nil, err
+		}
+		mine.Ratio = mine.Took.Seconds() / plain.Took.Seconds()
+		plain.Ratio = 1
+		return []line{plain, mine}, nil
+	},
+}
+
+// plain is the yardstick: a plain TCP copy, then SHA-256.
+func (b *bench) plain(ctx context.Context, from, to place, file string) (line, error) {
+	server, addr, err := from.serve(ctx, "tcp-send", from.Addr+":0", file)
+	if err != nil {
+		return line{}, err
+	}
+	defer server.stop()
+	cmd, err := to.tool(ctx, "tcp-get", addr, filepath.Join(b.tmp, "plain"))
+	if err != nil {
+		return line{}, err
+	}
+	settle()
+	took, _, err := timed(cmd)
+	if err != nil {
+		return line{}, err
+	}
+	state := cmd.ProcessState
+	return line{Name: "plain TCP copy, then SHA-256", Took: took, Notes: []note{
+		{"CPU s, sender", server.cpu().Seconds(), "%.2f"},
+		{"CPU s, receiver", (state.UserTime() + state.SystemTime()).Seconds(), "%.2f"},
+	}}, nil
+}
+
+func (b *bench) pairKith(ctx context.Context, p place, file string) (line, error) {
+	seed, err := b.up(ctx, p, "seed")
+	if err != nil {
+		return line{}, err
+	}
+	defer seed.stop()
+	link, _, err := seed.share(ctx, file)
+	if err != nil {
+		return line{}, err
+	}
+	fetcher, err := b.up(ctx, p, "fetcher")
+	if err != nil {
+		return line{}, err
+	}
+	defer fetcher.stop()
+	dir := filepath.Join(b.tmp, "got")
+	settle()
+	sent, received := seed.cpu(), fetcher.cpu()
+	took, err := fetcher.get(ctx, link, dir)
+	if err != nil {
+		return line{}, err
+	}
+	if err := same(file, dir); err != nil {
+		return line{}, err
+	}
+	return line{Name: "kith get", Took: took, Notes: []note{
+		{"CPU s, sender", (seed.cpu() - sent).Seconds(), "%.2f"},
+		{"CPU s, receiver", (fetcher.cpu() - received).Seconds(), "%.2f"},
+		{"peak MB, sender", seed.memory("VmHWM") / 1e6, "%.0f"},
+		{"peak MB, receiver", fetcher.memory("VmHWM") / 1e6, "%.0f"},
+	}}, nil
+}
+
+// same checks that what was fetched, as dir or inside it, is what was shared.
+func same(want, dir string) error {
+	got := filepath.Join(dir, filepath.Base(want))
+	if out, err := exec.Command("diff", "-rq", want, got).CombinedOutput(); err != nil {
+		return fmt.Errorf("what was fetched is not what was shared: %w: %s", err, out)
+	}
+	return nil
+}
+
+// settle lets the disk finish what earlier measurements left to it.
+func settle() {
+	exec.Command("sync").Run()
+	time.Sleep(200 * time.Millisecond)
+}
