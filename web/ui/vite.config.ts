@@ -1,6 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vite'
-import { mock } from './dev/mock'
+import { mock } from './dev/mock.ts'
 
 // The build is the same bytes for the same source: names carry a hash of the content, nothing carries a time.
 export default defineConfig({

@@ -1,0 +1,95 @@
+// What the page says of an item: one sentence for each state, the same everywhere.
+
+import type { Item, Source, Visibility } from '../types'
+import { bytes, count, duration, fraction, percent, rate } from './format'
+
+export const incoming = (i: Item): boolean => ['finding', 'fetching', 'waiting', 'paused', 'checking'].includes(i.state)
+
+export const complete = (i: Item): boolean => i.state === 'ready' || i.state === 'done'
+
+export const troubled = (i: Item): boolean => i.state === 'gone' || i.state === 'failed'
+
+/** It comes or goes right now, or wants to. */
+export const moving = (i: Item): boolean => incoming(i) || i.state === 'failed' || i.up_rate >= 1
+
+const audiences: Record<Visibility, string> = {
+  link: 'Whoever has the link',
+  contacts: 'Your contacts',
+  public: 'Everybody',
+}
+
+export const audience = (v: Visibility): string => audiences[v]
+
+const join = (...parts: string[]): string => parts.filter(Boolean).join(' · ')
+
+/** Size and what it is. */
+export function extent(i: Item): string {
+  const size = i.size < 0 ? 'size not known yet' : bytes(i.size)
+  return i.folder ? join(count(i.files, 'file'), size) : size
+}
+
+/** What is happening to it, in one line. */
+export function activity(i: Item): string {
+  const part = i.size >= 0 ? percent(fraction(i.done, i.size)) : ''
+  const left = i.eta >= 0 ? `${duration(i.eta)} left` : ''
+  switch (i.state) {
+    case 'finding':
+      return i.reason || 'Looking for somebody who has it'
+    case 'fetching':
+      return join(part, rate(i.rate) || i.reason || 'starting', left, count(i.sources, 'source'))
+    case 'waiting':
+      return join(part, i.reason || 'Waiting')
+    case 'paused':
+      return join('Paused', part)
+    case 'checking':
+      return join('Checking what is on disk', part)
+    case 'failed':
+      return i.reason || 'It did not work'
+    case 'gone':
+      return i.reason || 'It is not where it was'
+    case 'ready':
+    case 'done':
+      return i.up_rate >= 1 ? `Sending ${rate(i.up_rate)}` : join(i.kind === 'share' ? 'Shared' : 'Here', i.up > 0 ? `${bytes(i.up)} sent` : '')
+  }
+}
+
+type Tone = '' | 'good' | 'warn' | 'bad'
+
+/** The state as a tag: a word and its tone. */
+export function badge(i: Item): { text: string; tone: Tone } {
+  switch (i.state) {
+    case 'ready':
+      return { text: 'Shared', tone: 'good' }
+    case 'done':
+      return { text: 'Complete', tone: 'good' }
+    case 'fetching':
+      return { text: 'Coming', tone: 'good' }
+    case 'finding':
+      return { text: 'Looking', tone: '' }
+    case 'checking':
+      return { text: 'Checking', tone: '' }
+    case 'paused':
+      return { text: 'Paused', tone: '' }
+    case 'waiting':
+      return { text: 'Waiting', tone: 'warn' }
+    case 'gone':
+      return { text: 'Gone', tone: 'bad' }
+    case 'failed':
+      return { text: 'Failed', tone: 'bad' }
+  }
+}
+
+export function sourceTone(s: Source): Tone {
+  if (s.state === 'active') return 'good'
+  if (s.state === 'slow') return 'warn'
+  return s.state === 'cut off' || s.state === 'dropped' ? 'bad' : ''
+}
+
+export type Look = 'video' | 'audio' | 'image' | 'page' | 'other'
+
+/** How a browser can show a medium: in place, as a page of its own, or not at all. */
+export function look(media = ''): Look {
+  const type = media.split('/')[0]
+  if (type === 'video' || type === 'audio' || type === 'image') return type
+  return type === 'text' || media === 'application/pdf' ? 'page' : 'other'
+}

@@ -1,0 +1,37 @@
+// Begins a download from a link that somebody pasted.
+
+import { files, problemOf, type Problem } from '../api'
+import { foreignMagnet, recognise } from '../lib/paste'
+import { here } from './route.svelte'
+
+class Fetching {
+  busy = $state(false)
+  problem = $state.raw<Problem>()
+
+  /** Begins, and goes to the item's page as soon as the node knows it. The download itself goes on in the node. */
+  async start(text: string): Promise<boolean> {
+    const found = recognise(text)
+    this.problem = undefined
+    if (!found) {
+      this.problem = problemOf(new Error(foreignMagnet(text) ? 'This magnet link is of another network, which Kith does not speak yet.' : 'There is no link in this.'))
+      return false
+    }
+    this.busy = true
+    try {
+      for await (const now of files.get(found.link)) {
+        if (now.ref) {
+          here.go('files', now.ref)
+          return true
+        }
+      }
+      return true
+    } catch (err) {
+      this.problem = problemOf(err)
+      return false
+    } finally {
+      this.busy = false
+    }
+  }
+}
+
+export const fetching = new Fetching()

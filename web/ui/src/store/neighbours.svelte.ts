@@ -1,0 +1,48 @@
+// The node itself, its peers, and the people behind them: asked again every few seconds while somebody looks.
+
+import { files, node, offers } from '../api'
+import type { Contact, IDOut, LimitOut, Peer, StatusOut } from '../types'
+
+const period = 4000 // milliseconds
+
+class Neighbours {
+  status = $state.raw<StatusOut>()
+  peers = $state.raw<Peer[]>([])
+  people = $state.raw<Contact[]>([])
+  me = $state.raw<IDOut>()
+  limits = $state.raw<LimitOut>({ up: 0, down: 0 })
+  lab = $state(false) // this build can start pretend neighbours
+
+  peer(id: string): Peer | undefined {
+    return this.peers.find((p) => p.id === id)
+  }
+
+  nameOf(id: string): string {
+    return this.people.find((c) => c.peers?.includes(id))?.name ?? this.peer(id)?.name ?? ''
+  }
+
+  async refresh() {
+    const settled = <T>(promise: Promise<T>, use: (value: T) => void) => promise.then(use, () => undefined) // library tells when the node is lost
+    await Promise.all([
+      settled(node.status(), (s) => (this.status = s)),
+      settled(node.peers(), (p) => (this.peers = p ?? [])),
+      settled(node.people(), (p) => (this.people = p.people ?? [])),
+      settled(node.id(), (me) => (this.me = me)),
+      settled(files.limits(), (l) => (this.limits = l)),
+    ])
+  }
+
+  follow(signal: AbortSignal) {
+    void this.refresh()
+    void offers().then(
+      (paths) => (this.lab = paths.has('/api/node/lab-start')),
+      () => undefined,
+    )
+    const timer = setInterval(() => {
+      if (!document.hidden) void this.refresh()
+    }, period)
+    signal.addEventListener('abort', () => clearInterval(timer))
+  }
+}
+
+export const neighbours = new Neighbours()

@@ -1,0 +1,129 @@
+// One sharing from the page: what was dropped, picked, or chosen on the node's computer, until its link is there.
+
+import { files, Problem, problemOf } from '../api'
+import { bundle, type Bundle, type Picked } from '../lib/drop'
+import type { Shared, Visibility } from '../types'
+import { href } from './route.svelte'
+import { notices } from './notices.svelte'
+
+const atOnce = 3 // uploads
+
+export type Stage = 'none' | 'browse' | 'choose' | 'working' | 'done' | 'failed'
+
+class Sharing {
+  stage = $state<Stage>('none')
+  shown = $state(false) // the dialog is open; the work goes on without it
+  bundle = $state.raw<Bundle>() // to upload, or
+  paths = $state.raw<string[]>([]) // to share in place
+  name = $state('')
+  visibility = $state<Visibility>('link')
+  sealed = $state(false)
+
+  done = $state(0)
+  total = $state(0)
+  file = $state('')
+  shared = $state.raw<Shared[]>([])
+  problem = $state.raw<Problem>()
+  #stop = new AbortController()
+
+  get busy() {
+    return this.stage === 'working'
+  }
+
+  /** Shows what runs already, instead of beginning anew. */
+  #taken(): boolean {
+    if (this.busy) this.shown = true
+    return this.busy
+  }
+
+  pick(picked: Picked[]) {
+    if (picked.length === 0 || this.#taken()) return
+    this.#begin('choose')
+    this.bundle = bundle(picked)
+    this.name = this.bundle.name
+  }
+
+  browse() {
+    if (!this.#taken()) this.#begin('browse')
+  }
+
+  place(paths: string[]) {
+    this.#begin('choose')
+    this.paths = paths
+    this.name = paths.length === 1 ? (paths[0]?.split(/[/\\]/).filter(Boolean).pop() ?? '') : `${paths.length} things`
+  }
+
+  #begin(stage: Stage) {
+    Object.assign(this, { stage, shown: true, bundle: undefined, paths: [], visibility: 'link', sealed: false, done: 0, total: 0, file: '', shared: [], problem: undefined })
+    this.#stop = new AbortController()
+  }
+
+  close() {
+    this.shown = false
+    if (!this.busy) this.stage = 'none'
+  }
+
+  stop() {
+    this.#stop.abort()
+  }
+
+  async start() {
+    this.stage = 'working'
+    try {
+      this.shared = this.bundle ? [await this.#upload(this.bundle)] : await this.#inPlace()
+      this.stage = 'done'
+      const [first] = this.shared
+      if (!this.shown && first) notices.tell(`${first.name} is shared.`, { href: href('files', first.ref), action: 'Show its link' })
+    } catch (err) {
+      if (this.#stop.signal.aborted) {
+        this.stage = 'none'
+        this.shown = false
+        return
+      }
+      this.problem = problemOf(err)
+      this.stage = 'failed'
+      this.shown = true
+    }
+  }
+
+  async #inPlace(): Promise<Shared[]> {
+    for await (const now of files.share(this.paths, this.visibility, this.sealed, this.#stop.signal)) {
+      this.done = now.done
+      this.total = now.total
+      this.file = now.file ?? ''
+      if (now.shared?.length) return now.shared
+    }
+    throw new Problem(0, 'Kith ended the sharing without a link.')
+  }
+
+  async #upload(b: Bundle): Promise<Shared> {
+    const batch = crypto.randomUUID()
+    this.total = b.size
+    const sent = new Map<Picked, number>()
+    const count = (p: Picked, n: number) => {
+      this.done += n - (sent.get(p) ?? 0)
+      sent.set(p, n)
+    }
+    const queue = [...b.files]
+    const name = this.name.trim() || b.name
+    const worker = async () => {
+      for (let p = queue.shift(); p; p = queue.shift()) {
+        const { file, path } = p
+        const mine = p
+        this.file = path || file.name
+        await files.upload(batch, name, path, file, (n) => count(mine, Math.min(n, file.size)), this.#stop.signal)
+        count(mine, file.size)
+      }
+    }
+    try {
+      await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker))
+    } catch (err) {
+      queue.length = 0 // the other workers end with their file
+      throw err
+    }
+    this.file = ''
+    return files.uploaded(batch, this.visibility, this.sealed)
+  }
+}
+
+export const sharing = new Sharing()
