@@ -24,7 +24,8 @@ const (
 
 var migrations = []string{`CREATE TABLE kv (k TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID`}
 
-// Store is a datastore.Batching. It may be used by several goroutines at once.
+// Store is a datastore.Batching. It may be used by several goroutines at once. Its methods do not end when their context does: each is short, and
+// go-libp2p-kad-dht's provider, for one, writes down what is left to do under a context that it has cancelled.
 type Store struct{ db *sql.DB }
 
 var _ datastore.Batching = (*Store)(nil)
@@ -43,8 +44,8 @@ func Open(path string, log *slog.Logger) (s *Store, note string, err error) {
 func (s *Store) Close() error { return s.db.Close() }
 
 // Get implements datastore.Datastore.
-func (s *Store) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT v FROM kv WHERE k = ?`, key.String()).Scan(&value)
+func (s *Store) Get(_ context.Context, key datastore.Key) (value []byte, err error) {
+	err = s.db.QueryRow(`SELECT v FROM kv WHERE k = ?`, key.String()).Scan(&value)
 	return value, notFound(err)
 }
 
@@ -58,8 +59,8 @@ func (s *Store) Has(ctx context.Context, key datastore.Key) (bool, error) {
 }
 
 // GetSize implements datastore.Datastore.
-func (s *Store) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT length(v) FROM kv WHERE k = ?`, key.String()).Scan(&size)
+func (s *Store) GetSize(_ context.Context, key datastore.Key) (size int, err error) {
+	err = s.db.QueryRow(`SELECT length(v) FROM kv WHERE k = ?`, key.String()).Scan(&size)
 	if err != nil {
 		size = -1
 	}
@@ -79,14 +80,14 @@ const (
 )
 
 // Put implements datastore.Datastore.
-func (s *Store) Put(ctx context.Context, key datastore.Key, value []byte) error {
-	_, err := s.db.ExecContext(ctx, sqlPut, key.String(), notNil(value))
+func (s *Store) Put(_ context.Context, key datastore.Key, value []byte) error {
+	_, err := s.db.Exec(sqlPut, key.String(), notNil(value))
 	return err
 }
 
 // Delete implements datastore.Datastore.
-func (s *Store) Delete(ctx context.Context, key datastore.Key) error {
-	_, err := s.db.ExecContext(ctx, sqlDelete, key.String())
+func (s *Store) Delete(_ context.Context, key datastore.Key) error {
+	_, err := s.db.Exec(sqlDelete, key.String())
 	return err
 }
 
@@ -99,19 +100,19 @@ func notNil(value []byte) []byte {
 }
 
 // Sync implements datastore.Datastore: what was put before is on disk when it returns.
-func (s *Store) Sync(ctx context.Context, _ datastore.Key) error {
-	_, err := s.db.ExecContext(ctx, `PRAGMA wal_checkpoint(FULL)`)
+func (s *Store) Sync(_ context.Context, _ datastore.Key) error {
+	_, err := s.db.Exec(`PRAGMA wal_checkpoint(FULL)`)
 	return err
 }
 
 // DiskUsage implements datastore.PersistentDatastore, in bytes.
-func (s *Store) DiskUsage(ctx context.Context) (n uint64, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`).Scan(&n)
+func (s *Store) DiskUsage(_ context.Context) (n uint64, err error) {
+	err = s.db.QueryRow(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`).Scan(&n)
 	return n, err
 }
 
 // Query implements datastore.Datastore. Rows that change while the results are read may or may not be among them.
-func (s *Store) Query(ctx context.Context, q query.Query) (query.Results, error) {
+func (s *Store) Query(_ context.Context, q query.Query) (query.Results, error) {
 	low := "/" // the last key that was seen; a prefix takes what lies below it, never the key itself
 	if prefix := datastore.NewKey(q.Prefix).String(); prefix != "/" {
 		low = prefix + "/"
@@ -128,7 +129,7 @@ func (s *Store) Query(ctx context.Context, q query.Query) (query.Results, error)
 	read := func() (query.Result, bool) {
 		if len(rows) == 0 && !done {
 			var err error
-			if rows, err = s.page(ctx, next, low, high); err != nil {
+			if rows, err = s.page(next, low, high); err != nil {
 				done = true
 				return query.Result{Error: err}, true
 			}
@@ -147,8 +148,8 @@ func (s *Store) Query(ctx context.Context, q query.Query) (query.Results, error)
 	return query.ResultsReplaceQuery(query.NaiveQueryApply(rest, all), q), nil
 }
 
-func (s *Store) page(ctx context.Context, text, low, high string) ([]query.Entry, error) {
-	rows, err := s.db.QueryContext(ctx, text, low, high, page)
+func (s *Store) page(text, low, high string) ([]query.Entry, error) {
+	rows, err := s.db.Query(text, low, high, page)
 	if err != nil {
 		return nil, err
 	}
@@ -195,20 +196,20 @@ func (b *batch) add(ctx context.Context, o op) error {
 	return b.Commit(ctx)
 }
 
-func (b *batch) Commit(ctx context.Context) error {
+func (b *batch) Commit(_ context.Context) error {
 	if len(b.ops) == 0 {
 		return nil
 	}
-	tx, err := b.s.db.BeginTx(ctx, nil)
+	tx, err := b.s.db.Begin()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // does nothing after Commit
 	for _, o := range b.ops {
 		if o.delete {
-			_, err = tx.ExecContext(ctx, sqlDelete, o.key)
+			_, err = tx.Exec(sqlDelete, o.key)
 		} else {
-			_, err = tx.ExecContext(ctx, sqlPut, o.key, o.value)
+			_, err = tx.Exec(sqlPut, o.key, o.value)
 		}
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
@@ -20,10 +21,12 @@ import (
 	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
 	kbucket "github.com/libp2p/go-libp2p-kbucket"
 	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/routing"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 
@@ -32,10 +35,8 @@ import (
 )
 
 const (
-	concurrency    = 5  // requests of one lookup at once; 10 is the library's, which home routers feel
-	maxAddrs       = 16 // addresses that are believed of one peer that others name
-	provideWorkers = 2  // lookups of the provider at once
-	provideConns   = 8  // connections of each
+	concurrency = 5  // requests of one lookup at once; 10 is the library's, which home routers feel
+	maxAddrs    = 16 // addresses that are believed of one peer that others name
 )
 
 // Options says what a Router is to be. Host, Network and DS are required.
@@ -49,11 +50,20 @@ type Options struct {
 
 // Router implements overlay.Router.
 type Router struct {
-	dht      *dht.IpfsDHT
-	protocol protocol.ID // under which it answers
-	prov     *provider.SweepingProvider
-	keys     keystore.Keystore
-	log      *slog.Logger
+	dht       *dht.IpfsDHT
+	protocol  protocol.ID // under which it answers
+	keys      keystore.Keystore
+	validator record.Validator
+	ds        datastore.Batching
+	log       *slog.Logger
+	ctx       context.Context // ends when Close begins
+	cancel    context.CancelFunc
+	joined    chan struct{} // closed when the first peer is in the routing table
+	work      sync.WaitGroup
+
+	mu      sync.Mutex
+	prov    *provider.SweepingProvider // nil until joined
+	pending []multihash.Multihash      // to announce when it is not
 }
 
 var _ overlay.Router = (*Router)(nil)
@@ -67,7 +77,10 @@ func New(ctx context.Context, o Options) (_ *Router, err error) {
 	for name, v := range o.Validators {
 		validators[name] = v
 	}
-	r := &Router{log: o.Log, protocol: protocol.ID("/kith/" + o.Network + "/kad/1.0.0")}
+	r := &Router{
+		protocol: protocol.ID("/kith/" + o.Network + "/kad/1.0.0"), validator: validators, ds: o.DS, log: o.Log, joined: make(chan struct{}),
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("kaddht: %w", errors.Join(err, r.Close()))
@@ -88,22 +101,11 @@ func New(ctx context.Context, o Options) (_ *Router, err error) {
 	if r.keys, err = keystore.NewKeystore(namespace.Wrap(o.DS, datastore.NewKey("/keystore"))); err != nil {
 		return nil, err
 	}
-	r.prov, err = provider.New(
-		provider.WithHost(o.Host),
-		provider.WithRouter(r.dht),
-		provider.WithMessageSender(r.dht.MessageSender()),
-		provider.WithSelfAddrs(r.dht.FilteredAddrs),
-		provider.WithAddLocalRecord(func(ctx context.Context, mh multihash.Multihash) error {
-			return r.dht.Provide(ctx, cid.NewCidV1(cid.Raw, mh), false)
-		}),
-		provider.WithKeystore(r.keys),
-		provider.WithDatastore(namespace.Wrap(o.DS, datastore.NewKey("/provider"))),
-		provider.WithMaxWorkers(provideWorkers), provider.WithDedicatedPeriodicWorkers(1), provider.WithDedicatedBurstWorkers(1),
-		provider.WithMaxProvideConnsPerWorker(provideConns),
-	)
+	met, err := o.Host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.Name("kaddht"))
 	if err != nil {
 		return nil, err
 	}
+	r.work.Go(func() { r.join(met) })
 	return r, nil
 }
 
@@ -122,60 +124,85 @@ func (r *Router) Provide(ctx context.Context, key cid.Cid, announce bool) error 
 	if !announce {
 		return nil
 	}
-	if err := r.prov.StartProviding(true, key.Hash()); err != nil {
+	if err := r.announce(ctx, key.Hash()); err != nil {
 		return fmt.Errorf("kaddht: provide: %w", err)
 	}
 	return nil
 }
 
 // Withdraw implements overlay.Router.
-func (r *Router) Withdraw(_ context.Context, keys ...cid.Cid) error {
+func (r *Router) Withdraw(ctx context.Context, keys ...cid.Cid) error {
 	var hashes []multihash.Multihash
 	for _, k := range keys {
 		if k.Defined() {
 			hashes = append(hashes, k.Hash())
 		}
 	}
-	if err := r.prov.StopProviding(hashes...); err != nil {
+	if err := r.silence(ctx, hashes); err != nil {
 		return fmt.Errorf("kaddht: withdraw: %w", err)
 	}
 	return nil
 }
 
-// FindProvidersAsync implements routing.ContentRouting.
+// FindProvidersAsync implements routing.ContentRouting: up to count providers, or all that are found if it is 0. The channel is closed when the search
+// is over; who stops reading before ends ctx.
 func (r *Router) FindProvidersAsync(ctx context.Context, key cid.Cid, count int) <-chan peer.AddrInfo {
-	return r.dht.FindProvidersAsync(ctx, key, count)
+	out := make(chan peer.AddrInfo)
+	go func() {
+		defer close(out)
+		r.ready(ctx)
+		for p := range r.dht.FindProvidersAsync(ctx, key, count) {
+			select {
+			case out <- p:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // FindPeer implements routing.PeerRouting. It is NotFound if nobody knows p.
 func (r *Router) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
+	r.ready(ctx)
 	info, err := r.dht.FindPeer(ctx, p)
 	return info, kinded(err)
 }
 
-// PutValue implements routing.ValueStore.
+// PutValue implements routing.ValueStore. A value that its validator refuses is Invalid, one that is older than what is kept here Exists. While no peer is
+// known, the value is kept here and given to who asks.
 func (r *Router) PutValue(ctx context.Context, key string, value []byte, opts ...routing.Option) error {
+	if err := r.validator.Validate(key, value); err != nil {
+		return fmt.Errorf("kaddht: put %.40q: %v: %w", key, err, kith.Invalid)
+	}
+	r.ready(ctx)
 	err := r.dht.PutValue(ctx, key, value, opts...)
-	if errors.Is(err, errNoPeers) { // it is kept here, and given to who asks
+	switch {
+	case errors.Is(err, kbucket.ErrLookupFailure):
 		return nil
+	case err != nil && err.Error() == "can't replace a newer value with an older value": // the library has no name for it
+		return fmt.Errorf("kaddht: put %.40q: a newer value is there: %w", key, kith.Exists)
 	}
 	return kinded(err)
 }
 
 // GetValue implements routing.ValueStore. It is NotFound if nobody has a valid value.
 func (r *Router) GetValue(ctx context.Context, key string, opts ...routing.Option) ([]byte, error) {
+	r.ready(ctx)
 	v, err := r.dht.GetValue(ctx, key, opts...)
 	return v, kinded(err)
 }
 
 // SearchValue implements routing.ValueStore.
 func (r *Router) SearchValue(ctx context.Context, key string, opts ...routing.Option) (<-chan []byte, error) {
+	r.ready(ctx)
 	ch, err := r.dht.SearchValue(ctx, key, opts...)
 	return ch, kinded(err)
 }
 
-// Closest implements overlay.Router. This node itself is never among them.
+// Closest implements overlay.Router, for n up to 20. This node itself is never among them.
 func (r *Router) Closest(ctx context.Context, key []byte, n int) ([]peer.AddrInfo, error) {
+	r.ready(ctx)
 	ids, err := r.dht.GetClosestPeers(ctx, string(key))
 	if err != nil {
 		return nil, kinded(err)
@@ -203,6 +230,8 @@ func (r *Router) Mode() string {
 
 // Close leaves the overlay. The host and then the datastore are closed after it.
 func (r *Router) Close() error {
+	r.cancel()
+	r.work.Wait()
 	var errs []error
 	if r.prov != nil {
 		errs = append(errs, r.prov.Close())
@@ -216,8 +245,6 @@ func (r *Router) Close() error {
 	return errors.Join(errs...)
 }
 
-var errNoPeers = kbucket.ErrLookupFailure
-
 // kinded gives an error of the library's the Kind that fits.
 func kinded(err error) error {
 	switch {
@@ -225,7 +252,7 @@ func kinded(err error) error {
 		return nil
 	case errors.Is(err, routing.ErrNotFound):
 		return fmt.Errorf("kaddht: %w: %w", err, kith.NotFound)
-	case errors.Is(err, errNoPeers):
+	case errors.Is(err, kbucket.ErrLookupFailure):
 		return fmt.Errorf("kaddht: no peer is known: %w", kith.Unavailable)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("kaddht: %w: %w", err, kith.Timeout)
