@@ -64,40 +64,41 @@ type Node struct {
 }
 
 // Open makes everything that the applications need, and starts none of them.
-func Open(ctx context.Context, o Options) (n *Node, err error) {
+func Open(ctx context.Context, o Options) (*Node, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	n = &Node{o: o, log: o.Log, started: time.Now()}
+	n := &Node{o: o, log: o.Log, started: time.Now()}
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	defer func() {
-		if err != nil {
-			n.close()
-			n = nil
-		}
-	}()
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, kith.Hint(fmt.Errorf("node: %w: %w", err, kith.Denied), "choose another data directory with --dir")
-	}
-	if n.lock, err = dirlock.Acquire(o.Dir); err != nil {
-		return nil, err
-	}
-	if n.me, err = identity.Open(filepath.Join(o.Dir, "identity")); err != nil {
-		return nil, err
-	}
-	if n.people, err = openPeople(filepath.Join(o.Dir, "people.json")); err != nil {
-		return nil, err
-	}
-	if n.blobs, err = blob.Open(ctx, blob.Options{Dir: filepath.Join(o.Dir, "blobs"), Quota: o.Config.Quota, Log: o.Log}); err != nil {
-		return nil, err
-	}
-	n.note(n.me.Notes()...)
-	n.note(n.blobs.Notes()...)
-	if err := n.openNetwork(ctx); err != nil {
+	if err := n.open(ctx); err != nil {
+		n.close()
 		return nil, err
 	}
 	n.checkClock()
 	return n, nil
+}
+
+// open makes the floors below the applications, the lowest first.
+func (n *Node) open(ctx context.Context) (err error) {
+	dir := n.o.Dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return kith.Hint(fmt.Errorf("node: %w: %w", err, kith.Denied), "choose another data directory with --dir")
+	}
+	if n.lock, err = dirlock.Acquire(dir); err != nil {
+		return err
+	}
+	if n.me, err = identity.Open(filepath.Join(dir, "identity")); err != nil {
+		return err
+	}
+	if n.people, err = openPeople(filepath.Join(dir, "people.json")); err != nil {
+		return err
+	}
+	if n.blobs, err = blob.Open(ctx, blob.Options{Dir: filepath.Join(dir, "blobs"), Quota: n.o.Config.Quota, Log: n.log}); err != nil {
+		return err
+	}
+	n.note(n.me.Notes()...)
+	n.note(n.blobs.Notes()...)
+	return n.openNetwork(ctx)
 }
 
 func (n *Node) openNetwork(ctx context.Context) (err error) {

@@ -69,6 +69,27 @@ func get(t *testing.T, n *apptest.Node, in files.GetIn) files.GetOut {
 	return out
 }
 
+// until watches node n until its first item is as wanted, and returns that.
+func until(t *testing.T, n *apptest.Node, wanted func(files.Item) bool) (found files.Item) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err := n.Watch(ctx, "files", "watch", nil, func(data []byte) bool {
+		var ls files.LsOut
+		if err := json.Unmarshal(data, &ls); err != nil {
+			t.Error(err)
+		}
+		if len(ls.Items) > 0 {
+			found = ls.Items[0]
+		}
+		return len(ls.Items) == 0 || !wanted(found)
+	})
+	if err != nil || !wanted(found) {
+		t.Fatalf("it never came so far; last seen %+v, %v", found, err)
+	}
+	return found
+}
+
 func sameFile(t *testing.T, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)
@@ -202,15 +223,8 @@ func TestUnfinishedDownloadGoesOnAfterARestart(t *testing.T) {
 	if err := net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Detach: true}, new(files.GetOut)); err != nil {
 		t.Fatal(err)
 	}
-	var ls files.LsOut
-	for ls.Items == nil || ls.Items[0].Done == 0 {
-		if err := net.Node(1).Call(t.Context(), "files", "ls", nil, &ls); err != nil {
-			t.Fatal(err)
-		}
-		if ls.Items[0].State == "done" {
-			t.Fatal("it was done before the restart: the limit does not hold")
-		}
-		time.Sleep(10 * time.Millisecond)
+	if it := until(t, net.Node(1), func(it files.Item) bool { return it.Done > 0 }); it.State == "done" {
+		t.Fatal("it was done before the restart: the limit does not hold")
 	}
 	net.Restart(1)
 	net.Connect(1, 0)
@@ -302,14 +316,7 @@ func TestChangedFileIsGoneAndSaid(t *testing.T) {
 	if err == nil {
 		t.Fatal("it was fetched although it had changed")
 	}
-	var show files.ShowOut
-	for show.State != "gone" && t.Context().Err() == nil {
-		if err := net.Node(0).Call(t.Context(), "files", "show", files.RefIn{Ref: "notes"}, &show); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if show.Reason == "" {
+	if it := until(t, net.Node(0), func(it files.Item) bool { return it.State == "gone" }); it.Reason == "" {
 		t.Error("it does not say what to do")
 	}
 }
