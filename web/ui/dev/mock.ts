@@ -157,7 +157,7 @@ export function mock(): Plugin {
       case 'files/-/upload': {
         let size = 0
         for await (const c of req) size += (c as Buffer).length
-        const b = batches.get(q.get('batch') ?? '') ?? { name: q.get('name') ?? '', size: 0, files: 0 }
+        const b = batches.get(q.get('batch') ?? '') ?? { name: (q.get('path') ?? '').split('/')[0] ?? '', size: 0, files: 0 }
         batches.set(q.get('batch') ?? '', { name: b.name, size: b.size + size, files: b.files + 1 })
         return json({})
       }

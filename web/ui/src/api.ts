@@ -1,23 +1,8 @@
 // The one way to the node: every operation that the page uses, typed.
 
 import { Parser } from './lib/sse'
-import type {
-  BrowseOut,
-  GetOut,
-  IDOut,
-  LimitOut,
-  LsOut,
-  OpenOut,
-  Peer,
-  PeopleOut,
-  PhraseOut,
-  RmOut,
-  Shared,
-  ShareOut,
-  ShowOut,
-  StatusOut,
-  Visibility,
-} from './types'
+import type { components, paths } from './schema'
+import type { Shared, Visibility } from './types'
 
 /** An error as the node tells it (RFC 9457), with what a person can do about it. */
 export class Problem extends Error {
@@ -40,13 +25,7 @@ export function problemOf(err: unknown): Problem {
   return new Problem(0, err instanceof Error ? err.message : String(err))
 }
 
-interface Details {
-  title?: string
-  detail?: string
-  kind?: string
-  hint?: string
-  status?: number
-}
+type Details = Partial<components['schemas']['Problem']>
 
 function fromDetails(d: Details, status: number): Problem {
   return new Problem(d.status ?? status, d.detail || d.title || `error ${status}`, d.hint, d.kind)
@@ -60,12 +39,16 @@ async function refused(res: Response): Promise<Problem> {
   }
 }
 
-type Query = Record<string, string | number | boolean | undefined>
+// What an operation takes and gives, by its path in the OpenAPI document.
+type Body<Op> = Op extends { requestBody?: { content: { 'application/json': infer T } } } ? T : never
+type Query<Op> = Op extends { parameters: { query?: infer T } } ? T : never
+type Answer<Op> = Op extends { responses: { 200: { content: infer C } } } ? C[keyof C] : never
+type With<M extends 'get' | 'post'> = { [P in keyof paths]: paths[P] extends { [K in M]: object } ? P : never }[keyof paths]
 
-function url(path: string, query: Query = {}): string {
+function url(path: string, query: object = {}): string {
   const q = new URLSearchParams()
   for (const [k, v] of Object.entries(query)) if (v !== undefined && v !== '') q.set(k, String(v))
-  return q.size > 0 ? `/api/${path}?${q}` : `/api/${path}`
+  return q.size > 0 ? `${path}?${q}` : path
 }
 
 function init(body: unknown, signal?: AbortSignal): RequestInit {
@@ -85,12 +68,13 @@ async function answer<T>(target: string, init: RequestInit): Promise<T> {
   return (res.status === 204 ? undefined : await res.json()) as T
 }
 
-const get = <T>(path: string, query?: Query, signal?: AbortSignal) => answer<T>(url(path, query), init(undefined, signal))
-const post = <T>(path: string, body: unknown = {}) => answer<T>(url(path), init(body))
+const get = <P extends With<'get'>>(path: P, query?: Query<paths[P]['get']>) => answer<Answer<paths[P]['get']>>(url(path, query ?? {}), init(undefined))
+
+const post = <P extends With<'post'>>(path: P, body: Body<paths[P]['post']>) => answer<Answer<paths[P]['post']>>(path, init(body))
 
 /** Yields the values of a streaming operation as they come; throws the Problem that ends it. */
-async function* stream<T>(path: string, body?: unknown, signal?: AbortSignal): AsyncGenerator<T> {
-  const res = await fetch(url(path), init(body, signal))
+async function* stream<T>(path: string, init: RequestInit): AsyncGenerator<T> {
+  const res = await fetch(path, init)
   if (!res.ok || !res.body) throw await refused(res)
   const parser = new Parser()
   const reader = res.body.pipeThrough(new TextDecoderStream()).getReader()
@@ -109,55 +93,65 @@ async function* stream<T>(path: string, body?: unknown, signal?: AbortSignal): A
   }
 }
 
+const listen = <P extends With<'get'>>(path: P, signal: AbortSignal) => stream<Answer<paths[P]['get']>>(path, init(undefined, signal))
+
+const run = <P extends With<'post'>>(path: P, body: Body<paths[P]['post']>, signal?: AbortSignal) => stream<Answer<paths[P]['post']>>(path, init(body, signal))
+
 /** Exchanges the one-time code of the page's address for a session. */
-export const openSession = (code: string) => post<unknown>('session', { code })
+export const openSession = (code: string) => answer<void>('/api/session', init({ code }))
+
+const uploads = '/api/files/-/upload'
 
 export const files = {
-  watch: (signal: AbortSignal) => stream<LsOut>('files/watch', undefined, signal),
-  show: (ref: string, signal?: AbortSignal) => get<ShowOut>('files/show', { ref }, signal),
-  share: (paths: string[], visibility: Visibility, sealed: boolean, signal?: AbortSignal) =>
-    stream<ShareOut>('files/share', { paths, for: visibility, private: sealed }, signal),
-  get: (link: string) => stream<GetOut>('files/get', { link, detach: true }),
-  rm: (ref: string, remove: boolean) => post<RmOut>('files/rm', { ref, delete: remove }),
-  pause: (ref: string) => post<unknown>('files/pause', { ref }),
-  resume: (ref: string) => post<unknown>('files/resume', { ref }),
-  open: (ref: string, index = 0) => post<OpenOut>('files/open', { ref, index }),
-  browse: (dir: string) => get<BrowseOut>('files/browse', { dir }),
-  limits: () => get<LimitOut>('files/limits'),
-  limit: (up: string, down: string) => post<LimitOut>('files/limit', { up, down }),
-  uploaded: (batch: string, visibility: Visibility, sealed: boolean) =>
-    answer<Shared>(url('files/-/upload/done', { batch, for: visibility, private: sealed }), init({})),
+  watch: (signal: AbortSignal) => listen('/api/files/watch', signal),
+  show: (ref: string) => get('/api/files/show', { ref }),
+  share: (paths: string[], visibility: Visibility, sealed: boolean, signal: AbortSignal) =>
+    run('/api/files/share', { paths, for: visibility, private: sealed }, signal),
+  get: (link: string) => run('/api/files/get', { link, detach: true }),
+  rm: (ref: string, remove: boolean) => post('/api/files/rm', { ref, delete: remove }),
+  pause: (ref: string) => post('/api/files/pause', { ref }),
+  resume: (ref: string) => post('/api/files/resume', { ref }),
+  open: (ref: string, index: number) => post('/api/files/open', { ref, index }),
+  browse: (dir: string) => get('/api/files/browse', { dir }),
+  limits: () => get('/api/files/limits'),
+  limit: (up: string, down: string) => post('/api/files/limit', { up, down }),
   upload,
+  uploaded: (batch: string, visibility: Visibility, sealed: boolean) =>
+    answer<Shared>(url(`${uploads}/done`, { batch, for: visibility, private: sealed }), init({})),
+  dropUpload: (batch: string) => answer<unknown>(url(`${uploads}/drop`, { batch }), init({})),
 }
 
 export const node = {
-  status: () => get<StatusOut>('node/status'),
-  peers: () => get<Peer[] | null>('node/peers'),
-  id: () => get<IDOut>('node/id'),
-  people: () => get<PeopleOut>('node/people'),
-  connect: (addr: string) => post<unknown>('node/connect', { addr }),
-  addPerson: (name: string, peer: string) => post<unknown>('node/people-add', { name, peer }),
-  removePerson: (name: string) => post<unknown>('node/people-rm', { name }),
-  profile: (name: string) => post<unknown>('node/id-profile', { name }),
-  phrase: () => post<PhraseOut>('node/id-phrase'),
-  confirm: (words: string[], keep: boolean, passphrase: string) =>
-    post<unknown>('node/id-confirm', { words, keep, passphrase: keep ? passphrase : undefined }),
-  startLab: (nodes: number) => post<{ url: string }>('node/lab-start', { nodes }),
+  status: () => get('/api/node/status'),
+  peers: () => get('/api/node/peers'),
+  id: () => get('/api/node/id'),
+  people: () => get('/api/node/people'),
+  connect: (addr: string) => post('/api/node/connect', { addr }),
+  addPerson: (name: string, peer: string) => post('/api/node/people-add', { name, peer }),
+  removePerson: (name: string) => post('/api/node/people-rm', { name }),
+  rename: (name: string) => post('/api/node/id-profile', { name }),
+  picture: (picture: string) => post('/api/node/id-profile', picture ? { picture } : { no_picture: true }),
+  phrase: () => post('/api/node/id-phrase', {}),
+  confirm: (words: string[], passphrase: string) => post('/api/node/id-confirm', passphrase ? { words, keep: true, passphrase } : { words }),
+  startLab: (nodes: number) => post('/api/node/lab-start', { nodes }),
 }
 
 /** The paths that this node offers, for what not every build has. */
 export const offers = () =>
   answer<{ paths?: Record<string, unknown> }>('/api/openapi.json', init(undefined)).then((doc) => new Set(Object.keys(doc.paths ?? {})))
 
+const stopped = () => new DOMException('stopped', 'AbortError')
+
 /** Sends one file into a batch. XMLHttpRequest, since fetch tells nothing of an upload's progress. */
-function upload(batch: string, name: string, path: string, file: File, progress: (sent: number) => void, signal: AbortSignal): Promise<void> {
+function upload(batch: string, path: string, file: File, progress: (sent: number) => void, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest()
+    if (signal.aborted) return reject(stopped())
     const stop = () => xhr.abort()
     signal.addEventListener('abort', stop, { once: true })
     xhr.upload.onprogress = (e) => progress(e.loaded)
     xhr.onerror = () => reject(new Problem(0, Unreachable))
-    xhr.onabort = () => reject(new DOMException('stopped', 'AbortError'))
+    xhr.onabort = () => reject(stopped())
     xhr.onloadend = () => signal.removeEventListener('abort', stop)
     xhr.onload = () => {
       if (xhr.status < 300) return resolve()
@@ -167,7 +161,7 @@ function upload(batch: string, name: string, path: string, file: File, progress:
         reject(new Problem(xhr.status, `error ${xhr.status}`))
       }
     }
-    xhr.open('PUT', url('files/-/upload', { batch, name, path }))
+    xhr.open('PUT', url(uploads, { batch, path }))
     xhr.setRequestHeader('Content-Type', 'application/octet-stream')
     xhr.send(file)
   })

@@ -40,11 +40,12 @@ async function walk(entry: FileSystemEntry, found: Picked[]): Promise<void> {
 /** What an <input type=file> holds. */
 export const chosen = (list: FileList | null): Picked[] => [...(list ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name }))
 
-/** What goes under one link: its name, and its files with their paths inside it ('' for a file that stands alone). */
+/** What goes under one link. */
 export interface Bundle {
   name: string
-  files: Picked[]
+  files: Picked[] // a file that stands alone, or paths that begin with the folder's name
   size: number
+  loose: boolean // several things that were in no folder together: they get one, which the person can name
 }
 
 /** Puts what was picked under one name: the file's, the folder's, or a new one for several things. */
@@ -52,7 +53,9 @@ export function bundle(picked: Picked[]): Bundle {
   const size = picked.reduce((n, p) => n + p.file.size, 0)
   const tops = new Set(picked.map((p) => p.path.split('/')[0] ?? ''))
   const [top = ''] = tops
-  if (tops.size > 1) return { name: `${picked.length} files`, files: picked, size }
-  const files = picked.map((p) => ({ file: p.file, path: p.path.includes('/') ? p.path.slice(top.length + 1) : '' }))
-  return { name: top, files, size }
+  const loose = tops.size > 1
+  return { name: loose ? `${tops.size} things` : top, files: picked, size, loose }
 }
+
+/** A path in a loose bundle that has been given a name. */
+export const under = (name: string, path: string): string => `${name.replace(/[/\\]/g, '-').trim()}/${path}`

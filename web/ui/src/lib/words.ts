@@ -28,15 +28,15 @@ export function extent(i: Item): string {
   return i.folder ? join(count(i.files, 'file'), size) : size
 }
 
-/** What is happening to it, in one line. */
-export function activity(i: Item): string {
-  const part = i.size >= 0 ? percent(fraction(i.done, i.size)) : ''
+/** What is happening to it, in one line; without its percentage where that stands beside it already. */
+export function activity(i: Item, withPart = true): string {
+  const part = withPart && i.size >= 0 ? percent(fraction(i.done, i.size)) : ''
   const left = i.eta >= 0 ? `${duration(i.eta)} left` : ''
   switch (i.state) {
     case 'finding':
       return i.reason || 'Looking for somebody who has it'
     case 'fetching':
-      return join(part, rate(i.rate) || i.reason || 'starting', left, count(i.sources, 'source'))
+      return join(part, rate(i.rate) || i.reason || 'Starting', left, i.sources > 0 ? count(i.sources, 'source') : '')
     case 'waiting':
       return join(part, i.reason || 'Waiting')
     case 'paused':
@@ -63,7 +63,7 @@ export function badge(i: Item): { text: string; tone: Tone } {
     case 'done':
       return { text: 'Complete', tone: 'good' }
     case 'fetching':
-      return { text: 'Coming', tone: 'good' }
+      return { text: 'Fetching', tone: 'good' }
     case 'finding':
       return { text: 'Looking', tone: '' }
     case 'checking':

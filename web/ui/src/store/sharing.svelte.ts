@@ -1,7 +1,7 @@
 // One sharing from the page: what was dropped, picked, or chosen on the node's computer, until its link is there.
 
 import { files, Problem, problemOf } from '../api'
-import { bundle, type Bundle, type Picked } from '../lib/drop'
+import { bundle, under, type Bundle, type Picked } from '../lib/drop'
 import type { Shared, Visibility } from '../types'
 import { href } from './route.svelte'
 import { notices } from './notices.svelte'
@@ -69,6 +69,7 @@ class Sharing {
 
   async start() {
     this.stage = 'working'
+    this.done = 0
     try {
       this.shared = this.bundle ? [await this.#upload(this.bundle)] : await this.#inPlace()
       this.stage = 'done'
@@ -105,24 +106,24 @@ class Sharing {
       sent.set(p, n)
     }
     const queue = [...b.files]
-    const name = this.name.trim() || b.name
     const worker = async () => {
       for (let p = queue.shift(); p; p = queue.shift()) {
-        const { file, path } = p
         const mine = p
-        this.file = path || file.name
-        await files.upload(batch, name, path, file, (n) => count(mine, Math.min(n, file.size)), this.#stop.signal)
-        count(mine, file.size)
+        this.file = mine.path
+        const path = b.loose ? under(this.name || b.name, mine.path) : mine.path
+        await files.upload(batch, path, mine.file, (n) => count(mine, Math.min(n, mine.file.size)), this.#stop.signal)
+        count(mine, mine.file.size)
       }
     }
     try {
       await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker))
+      this.file = ''
+      return await files.uploaded(batch, this.visibility, this.sealed)
     } catch (err) {
       queue.length = 0 // the other workers end with their file
+      void files.dropUpload(batch).catch(() => undefined) // the node clears what is left when it starts
       throw err
     }
-    this.file = ''
-    return files.uploaded(batch, this.visibility, this.sealed)
   }
 }
 
