@@ -26,8 +26,10 @@ const (
 var segmentBuffers = sync.Pool{New: func() any { return new([segmentSize]byte) }}
 
 // Build hashes the size bytes of r on all cores, writes the tree to out if that is not nil, and returns the root.
-// r and out must allow concurrent use, as files do. progress, if not nil, is told the bytes done so far, never by two at a time.
-// If r ends before size, the error is kith.Gone.
+// r and out must allow concurrent use, as files do. progress, if not nil, is told the bytes done so far, in all, and never by two
+// at a time. If r ends before size, the error is kith.Gone; that r has more than size is not noticed.
+//
+// It takes 1 MiB for each of two readers per core, and 256 KiB of tree for each 64 MiB of data that are in work.
 func Build(ctx context.Context, r io.ReaderAt, size int64, out io.WriterAt, progress func(n int64)) (Sum, error) {
 	if size < 0 {
 		return Sum{}, fmt.Errorf("bao: build: size %d: %w", size, kith.Invalid)
@@ -54,6 +56,7 @@ func Build(ctx context.Context, r io.ReaderAt, size int64, out io.WriterAt, prog
 			b.segment(i, data)
 		}
 	}
+	// Two for each core, so that there is something to hash while others wait for the disk.
 	workers := min(int64(2*runtime.GOMAXPROCS(0)), b.segments())
 	if workers == 1 {
 		work()
@@ -74,35 +77,51 @@ func readSegment(r io.ReaderAt, buf *[segmentSize]byte, i, size int64) ([]byte, 
 		return data, nil
 	}
 	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("bao: build: data ends before byte %d: %w", size, kith.Gone)
+		return nil, fmt.Errorf("data ends before byte %d: %w", size, kith.Gone)
 	}
-	return nil, fmt.Errorf("bao: build: %w", err)
+	return nil, err
 }
 
 // build is a tree in the making. Its segments may be given in any order, and several at a time.
 type build struct {
-	groups   int64
-	out      io.WriterAt
-	progress func(int64)
+	groups int64
+	out    io.WriterAt
+	sums   []cv // of the spans, each written once
+	meter  meter
 
 	mu    sync.Mutex
 	spans map[int64]*span // in the making
-	sums  []cv            // of the spans
-	done  int64           // bytes
-	err   error
+	err   error           // the first
 }
 
 // A span has the sums of its segments, and the parents that are below it.
 type span struct {
 	node    node
 	sums    []cv
-	left    int    // segments to come
 	parents []byte // nil if nobody wants them
+	left    int    // segments to come; build.mu guards it
+}
+
+// A meter tells how far the work is.
+type meter struct {
+	tell func(int64)
+	mu   sync.Mutex
+	done int64
+}
+
+func (m *meter) add(n int64) {
+	if m.tell == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += n
+	m.tell(m.done)
 }
 
 func newBuild(size int64, out io.WriterAt, progress func(int64)) *build {
 	groups := Groups(size)
-	return &build{groups: groups, out: out, progress: progress,
+	return &build{groups: groups, out: out, meter: meter{tell: progress},
 		spans: map[int64]*span{}, sums: make([]cv, ceil(groups, spanGroups))}
 }
 
@@ -114,7 +133,7 @@ func (b *build) fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
-		b.err = err
+		b.err = fmt.Errorf("bao: build: %w", err)
 	}
 }
 
@@ -142,8 +161,12 @@ func (b *build) segment(i int64, data []byte) {
 	}
 	s := b.span(i / spanSegments)
 	at := s.node.find(i*segmentGroups, n).index
-	sum := fold(leaves[:n], 1, at, s.put, b.flags(n))
-	b.landed(i, s, sum, int64(len(data)))
+	s.sums[i%spanSegments] = fold(leaves[:n], 1, at, s.put, b.flags(n))
+	if b.last(i/spanSegments, s) {
+		b.sums[i/spanSegments] = fold(s.sums, segmentGroups, s.node.index, s.put, b.flags(s.node.n))
+		b.write(s.parents, s.node.index)
+	}
+	b.meter.add(int64(len(data)))
 }
 
 // span returns the span with number k.
@@ -164,45 +187,39 @@ func (b *build) span(k int64) *span {
 	return s
 }
 
-// landed notes the sum of segment i, of n bytes, which is in the span s.
-func (b *build) landed(i int64, s *span, sum cv, n int64) {
+// last notes that one more segment of span k is there, and reports whether it was the last.
+func (b *build) last(k int64, s *span) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.sums[i%spanSegments] = sum
 	s.left--
-	if b.done += n; b.progress != nil {
-		b.progress(b.done)
+	if s.left > 0 {
+		return false
 	}
-	if s.left > 0 || b.err != nil {
+	delete(b.spans, k)
+	return true
+}
+
+func (b *build) write(parents []byte, index int64) {
+	if b.out == nil || len(parents) == 0 {
 		return
 	}
-	k := i / spanSegments
-	delete(b.spans, k)
-	b.sums[k] = fold(s.sums, segmentGroups, s.node.index, s.put, b.flags(s.node.n))
-	if b.out != nil && len(s.parents) > 0 {
-		if _, err := b.out.WriteAt(s.parents, s.node.index*parentSize); err != nil {
-			b.err = fmt.Errorf("bao: build: write tree: %w", err)
-		}
+	if _, err := b.out.WriteAt(parents, index*parentSize); err != nil {
+		b.fail(fmt.Errorf("write tree: %w", err))
 	}
 }
 
 // finish returns the root, when all segments are there, and writes the parents above the spans.
 func (b *build) finish() (Sum, error) {
-	if b.err != nil {
-		return Sum{}, b.err
+	if err := b.failed(); err != nil {
+		return Sum{}, err
 	}
-	var buf [parentSize]byte
+	buf := make([]byte, parentSize)
 	put := func(index int64, l, r cv) {
-		if b.out == nil || b.err != nil {
-			return
-		}
-		putParent(buf[:], l, r)
-		if _, err := b.out.WriteAt(buf[:], index*parentSize); err != nil {
-			b.err = fmt.Errorf("bao: build: write tree: %w", err)
-		}
+		putParent(buf, l, r)
+		b.write(buf, index)
 	}
 	sum := toBytes(fold(b.sums, spanGroups, 0, put, guts.FlagRoot))
-	return sum, b.err
+	return sum, b.failed()
 }
 
 func (s *span) put(index int64, l, r cv) {

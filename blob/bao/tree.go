@@ -28,15 +28,18 @@ type Storage interface {
 // A Tree is the parents of a blob, all or some of them: what is zero in its storage is not known yet. It is safe for concurrent
 // use, as long as nobody else writes the storage.
 type Tree struct {
-	root Sum
-	size int64
+	root   Sum
+	size   int64
+	groups int64
+	s      Storage
 
-	mu sync.RWMutex // a parent is written whole or not at all
-	s  Storage
+	mu sync.RWMutex // a parent is written whole before it is read
 }
 
 // NewTree returns the tree of the blob of size bytes with the given root, whose parents are in s. It reads nothing.
-func NewTree(root Sum, size int64, s Storage) *Tree { return &Tree{root: root, size: size, s: s} }
+func NewTree(root Sum, size int64, s Storage) *Tree {
+	return &Tree{root: root, size: size, groups: Groups(size), s: s}
+}
 
 // ProofSize returns the bytes of the proof of the groups r of a blob of size bytes, or -1 if r is empty, not within the blob, or
 // more than MaxRange groups.
@@ -62,30 +65,31 @@ func check(size int64, r Range) error {
 }
 
 // Proof appends to dst the parents, 64 bytes each, that prove the groups r: all that are on the way from the root to one of
-// them, in pre-order. If one is not known, the error is kith.NotFound.
+// them, in pre-order. If one is not known, the error is kith.NotFound. It does not check what it reads: whoever gets it does.
 func (t *Tree) Proof(dst []byte, r Range) ([]byte, error) {
 	if err := check(t.size, r); err != nil {
 		return dst, fmt.Errorf("bao: proof: %w", err)
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for _, run := range root(Groups(t.size)).runs(make([]run, 0, maxRuns), r) {
-		have := len(dst)
-		dst = append(dst, make([]byte, run.n*parentSize)...)
-		if err := t.read(dst[have:], run.index); err != nil {
+	proof := dst
+	for _, run := range root(t.groups).runs(make([]run, 0, maxRuns), r) {
+		have := len(proof)
+		proof = append(proof, make([]byte, run.n*parentSize)...)
+		if err := t.read(proof[have:], run.index); err != nil {
 			return dst, fmt.Errorf("bao: proof: %w", err)
 		}
-		for p := dst[have:]; len(p) > 0; p = p[parentSize:] {
-			if isZero(p[:parentSize]) {
-				return dst, fmt.Errorf("bao: proof: a parent of groups %d+%d: %w", r.First, r.N, kith.NotFound)
+		for p := proof[have:]; len(p) > 0; p = p[parentSize:] {
+			if [parentSize]byte(p) == [parentSize]byte{} {
+				return dst, fmt.Errorf("bao: proof of groups %d+%d: not all known: %w", r.First, r.N, kith.NotFound)
 			}
 		}
 	}
-	return dst, nil
+	return proof, nil
 }
 
 // read fills p with the parents from index on, zero where there are none.
 func (t *Tree) read(p []byte, index int64) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	n, err := t.s.ReadAt(p, index*parentSize)
 	if n == len(p) {
 		return nil
@@ -97,22 +101,13 @@ func (t *Tree) read(p []byte, index int64) error {
 	return nil
 }
 
-func isZero(p []byte) bool {
-	for _, b := range p {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // AddProof checks a proof of the groups r against the root and keeps its parents. A proof that is not the right one is
 // kith.Corrupt, and nothing of it is kept.
 func (t *Tree) AddProof(r Range, proof []byte) error {
 	if err := check(t.size, r); err != nil {
 		return fmt.Errorf("bao: add proof: %w", err)
 	}
-	top := root(Groups(t.size))
+	top := root(t.groups)
 	runs := top.runs(make([]run, 0, maxRuns), r)
 	if want := proofSize(runs); int64(len(proof)) != want {
 		return fmt.Errorf("bao: add proof: %d bytes, want %d: %w", len(proof), want, kith.Corrupt)
@@ -146,59 +141,4 @@ func prove(d node, sum cv, flags uint32, r Range, proof []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return prove(d.right(), right, 0, r, proof)
-}
-
-// Proven reports whether the chaining value of a group is known, so that Verify can say whether data is the right one.
-func (t *Tree) Proven(group int64) bool {
-	if check(t.size, Range{group, 1}) != nil {
-		return false
-	}
-	if Groups(t.size) == 1 {
-		return true
-	}
-	d, side := root(Groups(t.size)).above(group)
-	var p [parentSize]byte
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.read(p[:], d.index) == nil && !isZero(p[side:side+cvSize])
-}
-
-// Verify checks the data of one group. Wrong data is kith.Corrupt; a group that is not proven yet is kith.NotFound.
-func (t *Tree) Verify(group int64, data []byte) error {
-	_, err := t.VerifyRange(group, data)
-	return err
-}
-
-// VerifyRange checks the data of groups from first on, all of them whole. If one is wrong (kith.Corrupt) or not proven yet
-// (kith.NotFound), bad is its number, and those before it are right.
-func (t *Tree) VerifyRange(first int64, data []byte) (bad int64, err error) {
-	r := Range{first, Groups(int64(len(data)))}
-	if err := check(t.size, r); err != nil {
-		return first, fmt.Errorf("bao: verify: %w", err)
-	}
-	if end := min(t.size, (r.First+r.N)*GroupSize); int64(len(data)) != end-first*GroupSize {
-		return first, fmt.Errorf("bao: verify group %d: %d bytes, want %d: %w", first, len(data), end-first*GroupSize, kith.Corrupt)
-	}
-	if Groups(t.size) == 1 {
-		if hashGroup(data, 0, guts.FlagRoot) != toCV(t.root[:]) {
-			return 0, fmt.Errorf("bao: verify group 0: %w", kith.Corrupt)
-		}
-		return -1, nil
-	}
-	for g := first; g < first+r.N; g++ {
-		d, side := root(Groups(t.size)).above(g)
-		p := make([]byte, parentSize)
-		if err := t.read(p, d.index); err != nil {
-			return g, fmt.Errorf("bao: verify: %w", err)
-		}
-		want := p[side : side+cvSize]
-		if isZero(want) {
-			return g, fmt.Errorf("bao: verify group %d: not proven yet: %w", g, kith.NotFound)
-		}
-		from := (g - first) * GroupSize
-		if hashGroup(data[from:min(from+GroupSize, int64(len(data)))], g, 0) != toCV(want) {
-			return g, fmt.Errorf("bao: verify group %d: %w", g, kith.Corrupt)
-		}
-	}
-	return -1, nil
 }
