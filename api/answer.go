@@ -81,10 +81,15 @@ func (a *answer) value(v any) error {
 	if a.begun {
 		return nil
 	}
+	return a.one(data)
+}
+
+// one writes the only value; mu is held.
+func (a *answer) one(data []byte) error {
 	a.begun = true
 	a.w.Header().Set("Content-Type", "application/json")
 	a.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err = a.w.Write(append(data, '\n'))
+	_, err := a.w.Write(append(data, '\n'))
 	return err
 }
 
@@ -110,6 +115,8 @@ func (a *answer) end() {
 	defer a.mu.Unlock()
 	if a.stream && !a.over {
 		a.send(event("end", []byte("{}")))
+	} else if !a.begun {
+		a.one([]byte("{}"))
 	}
 	a.over = true
 }

@@ -82,7 +82,7 @@ func (a *auth) begin(code string) (session string, err error) {
 	ends, ok := a.codes[key]
 	delete(a.codes, key)
 	if !ok || a.now().After(ends) {
-		return "", a.refuse("this address was used already, or is older than a minute")
+		return "", kith.Hint(a.refuse("this address was used already, or is older than a minute"), openHint)
 	}
 	session = secret()
 	put(a.sessions, session, a.now().Add(sessionLife), maxSessions)
@@ -119,11 +119,11 @@ func (a *auth) check(w http.ResponseWriter, r *http.Request) error {
 		if subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1 {
 			return nil
 		}
-		return a.refuse("wrong token")
+		return kith.Hint(a.refuse("wrong token"), "read the file %s in the data directory again: the node makes a new one when it starts", tokenFile)
 	}
 	c, err := r.Cookie(a.cookie)
 	if err != nil {
-		return unauthorized("neither token nor session")
+		return kith.Hint(unauthorized("neither token nor session"), openHint)
 	}
 	if !sameOrigin(r) {
 		return fmt.Errorf("api: a session is good on its own page only: %w", kith.Denied)
@@ -138,7 +138,7 @@ func (a *auth) renew(w http.ResponseWriter, session string) error {
 	ends, ok := a.sessions[key]
 	if !ok || now.After(ends) {
 		delete(a.sessions, key)
-		return unauthorized("the session has ended")
+		return kith.Hint(unauthorized("the session has ended"), openHint)
 	}
 	if ends.Sub(now) < sessionLife*3/4 {
 		a.sessions[key] = now.Add(sessionLife)
@@ -166,9 +166,10 @@ func (a *auth) refuse(why string) error {
 	return unauthorized(why)
 }
 
+const openHint = "open the page with: kith open"
+
 func unauthorized(why string) error {
-	return kith.Hint(&statusError{http.StatusUnauthorized, fmt.Errorf("api: %s: %w", why, kith.Denied)},
-		"open the page with: kith open")
+	return &statusError{http.StatusUnauthorized, fmt.Errorf("api: %s: %w", why, kith.Denied)}
 }
 
 // sameOrigin reports whether a browser says that its own page, or its user, made the request; a caller that says neither is no

@@ -119,7 +119,7 @@ func (c *call) query(q url.Values) ([]byte, error) {
 		if s.Type == huma.TypeArray {
 			list := make([]any, len(values))
 			for i, v := range values {
-				list[i] = scalar(v, s.Items.Type)
+				list[i] = textValue(v, s.Items.Type)
 			}
 			m[name] = list
 			continue
@@ -127,13 +127,13 @@ func (c *call) query(q url.Values) ([]byte, error) {
 		if len(values) > 1 {
 			return nil, &inputError{[]FieldProblem{{name, "given more than once"}}}
 		}
-		m[name] = scalar(values[0], s.Type)
+		m[name] = textValue(values[0], s.Type)
 	}
 	return json.Marshal(m)
 }
 
-// scalar returns text as JSON of a type, or as the text that validate will refuse.
-func scalar(text, kind string) any {
+// textValue returns text as JSON of a type, or as the text that validate will refuse.
+func textValue(text, kind string) any {
 	switch kind {
 	case huma.TypeBoolean:
 		if b, err := strconv.ParseBool(text); err == nil {

@@ -9,10 +9,10 @@ import (
 	"io"
 	"iter"
 	"mime"
+	"net"
 	"net/http"
 	"reflect"
 	"strings"
-	"syscall"
 
 	"kith"
 	"kith/app"
@@ -145,12 +145,13 @@ func (c *Client) post(ctx context.Context, path string, in any) (*http.Response,
 
 // explain makes of a failed connection an error that says what it means.
 func (c *Client) explain(ctx context.Context, err error) error {
+	var op *net.OpError
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("api: %w: %w", ctx.Err(), kith.Timeout)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.As(err, &op) && op.Op == "dial":
 		return notRunning(c.dir)
 	case kith.KindOf(err) != kith.Internal || kith.HintOf(err) != "":
 		return err

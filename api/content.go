@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -222,12 +221,8 @@ func fileName(name string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(name, "_"))
-	if name == "/" {
+	if name == "/" || name == "." || name == ".." {
 		return "file"
 	}
 	return name
-}
-
-func serveBytes(w http.ResponseWriter, r *http.Request, name string, data []byte) {
-	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
 }

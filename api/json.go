@@ -27,7 +27,10 @@ func full(v reflect.Value) reflect.Value {
 	}
 	switch v.Kind() {
 	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Uint8 {
+		if v.IsNil() {
+			return reflect.MakeSlice(t, 0, 0)
+		}
+		if scalar(t.Elem()) {
 			return v
 		}
 		list := reflect.MakeSlice(t, v.Len(), v.Len())
@@ -39,18 +42,36 @@ func full(v reflect.Value) reflect.Value {
 		s := reflect.New(t).Elem()
 		s.Set(v)
 		for i := range v.NumField() {
-			if t.Field(i).IsExported() {
+			if f := t.Field(i); f.IsExported() && !scalar(f.Type) {
 				s.Field(i).Set(full(v.Field(i)))
 			}
 		}
 		return s
-	case reflect.Pointer:
+	case reflect.Map:
+		m := reflect.MakeMapWithSize(t, v.Len())
+		for k, e := range v.Seq2() {
+			m.SetMapIndex(k, full(e))
+		}
+		return m
+	case reflect.Pointer, reflect.Interface:
 		if v.IsNil() {
 			return v
+		}
+		if v.Kind() == reflect.Interface {
+			return full(v.Elem())
 		}
 		p := reflect.New(t.Elem())
 		p.Elem().Set(full(v.Elem()))
 		return p
 	}
 	return v
+}
+
+// scalar reports whether values of t hold no list.
+func scalar(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Struct, reflect.Map, reflect.Pointer, reflect.Interface:
+		return false
+	}
+	return true
 }

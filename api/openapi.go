@@ -25,9 +25,15 @@ type call struct {
 
 const schemaPrefix = "#/components/schemas/"
 
-// OpenAPI returns the OpenAPI 3.1 document of the applications' operations, from which types of other languages are made.
-func OpenAPI(apps []app.App, version string) ([]byte, error) {
-	_, doc, err := describe(apps, version)
+func init() {
+	huma.DefaultArrayNullable = false // encode sends [] for an empty list
+	huma.ValidateStrictCasing = true   // a member of another case is an unknown one
+}
+
+// OpenAPI returns the OpenAPI 3.1 document of the applications' operations, from which types of other languages are made. It is the
+// same for the same operations, whatever the version of the program.
+func OpenAPI(apps []app.App) ([]byte, error) {
+	_, doc, err := describe(apps, "0")
 	return doc, err
 }
 
@@ -98,6 +104,7 @@ func newCall(appName string, op app.Op, reg huma.Registry) (*call, error) {
 		return nil, fmt.Errorf("api: operation %s %s: its input is no struct, or it has no output: %w", appName, op.Name, kith.Invalid)
 	}
 	c.in = reg.Schema(op.In, false, op.In.Name())
+	markFields(c.in, app.Fields(op.In))
 	defaults := map[string]any{}
 	for name, s := range c.in.Properties {
 		if s.Default != nil {
@@ -107,6 +114,22 @@ func newCall(appName string, op app.Op, reg huma.Registry) (*call, error) {
 	var err error
 	c.defaults, err = json.Marshal(defaults)
 	return c, err
+}
+
+// markFields adds to an input's schema what a form must know: that a member is a path of this computer, or a secret.
+func markFields(in *huma.Schema, fields []app.Field) {
+	for _, f := range fields {
+		s := in.Properties[f.Name]
+		if s == nil || s.Ref != "" {
+			continue
+		}
+		if f.Path {
+			s.Extensions = map[string]any{"x-path": true}
+		}
+		if f.Secret {
+			s.Extensions = map[string]any{"x-secret": true}
+		}
+	}
 }
 
 // operation returns the call's entry in the OpenAPI document.

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"kith"
 )
@@ -34,13 +36,23 @@ func (s *Server) page() http.Handler {
 			cache = "public, max-age=31536000, immutable"
 		}
 		w.Header().Set("Cache-Control", cache)
-		f, err := fs.ReadFile(s.o.Page, name)
+		data, err := fs.ReadFile(s.o.Page, name)
 		if err != nil {
 			writeProblem(w, fmt.Errorf("api: read page: %w", err))
 			return
 		}
-		serveBytes(w, r, name, f)
+		if kind := pageTypes[path.Ext(name)]; kind != "" {
+			w.Header().Set("Content-Type", kind)
+		}
+		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
 	})
+}
+
+// pageTypes are here because those of the system may be wrong: Windows lets any program change them, and nosniff makes a wrong one fatal.
+var pageTypes = map[string]string{
+	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".json": "application/json", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml", ".png": "image/png",
+	".ico": "image/x-icon", ".woff2": "font/woff2", ".txt": "text/plain; charset=utf-8", ".wasm": "application/wasm",
 }
 
 func isFile(fsys fs.FS, name string) bool {

@@ -2,13 +2,15 @@ package app
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// A Field is a member of an Op's input, with what its tags say.
+// A Field is a member of an Op's input or output, with what its tags say.
 type Field struct {
 	Name     string // in JSON
+	Index    []int  // as reflect.Value.FieldByIndex takes it
 	Type     reflect.Type
 	Doc      string
 	Optional bool     // it may be left out
@@ -22,14 +24,17 @@ type Field struct {
 	With     string   // Name of the switch without which a secret is not asked for
 }
 
-// Fields returns the members of an input type, those of embedded structs among them, in their order.
-func Fields(t reflect.Type) []Field {
+// Fields returns the members of an input or output type, those of embedded structs among them, in their order.
+func Fields(t reflect.Type) []Field { return fields(t, nil) }
+
+func fields(t reflect.Type, outer []int) []Field {
 	var all []Field
 	for i := range t.NumField() {
 		f := t.Field(i)
+		index := append(slices.Clone(outer), i)
 		name, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
-			all = append(all, Fields(f.Type)...)
+			all = append(all, fields(f.Type, index)...)
 			continue
 		}
 		if !f.IsExported() || name == "-" {
@@ -44,7 +49,7 @@ func Fields(t reflect.Type) []Field {
 		}
 		secret := f.Tag.Get("secret")
 		field := Field{
-			Name: name, Type: f.Type, Doc: f.Tag.Get("doc"), Arg: arg, Short: f.Tag.Get("short"),
+			Name: name, Index: index, Type: f.Type, Doc: f.Tag.Get("doc"), Arg: arg, Short: f.Tag.Get("short"),
 			Optional: strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero"),
 			Path:     f.Tag.Get("path") == "true", Default: f.Tag.Get("default"),
 			Secret: secret != "", New: secret == "new", With: f.Tag.Get("with"),

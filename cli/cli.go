@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -20,6 +21,7 @@ import (
 	"kith"
 	"kith/app"
 	"kith/config"
+	"kith/internal/plain"
 )
 
 // Program is what the command line is made of.
@@ -100,30 +102,59 @@ func catch(ctx context.Context) (context.Context, func() int) {
 
 // Complain writes an error as a person reads it, and what to do about it on a line of its own.
 func Complain(w io.Writer, err error) {
-	fmt.Fprintf(w, "kith: %s\n", strings.TrimPrefix(err.Error(), "kith: "))
+	text := strings.TrimPrefix(err.Error(), "kith: ")
+	if errors.Is(err, kith.Invalid) { // the word adds nothing to what is wrong
+		text = strings.TrimSuffix(text, ": "+kith.Invalid.Error())
+	}
+	fmt.Fprintf(w, "kith: %s\n", plain.Lines(text))
 	if h := kith.HintOf(err); h != "" {
-		fmt.Fprintf(w, "      %s\n", h)
+		fmt.Fprintf(w, "      %s\n", plain.Lines(h))
 	}
 }
 
+// appsGroup is where help lists applications that have a command of their own.
+const appsGroup = "apps"
+
+const long = `Kith shares files straight from person to person.
+
+stdout has a command's result and nothing else; progress, questions and errors go to stderr. With --json the
+result is one JSON document. A command ends with 0, or with the number of the kind of error:
+1 internal, 2 invalid, 3 not found, 4 denied, 5 exists, 6 corrupt, 7 unavailable, 8 too large, 9 gone,
+124 timed out, 130 interrupted.`
+
 // newRoot makes the tree of commands.
 func newRoot(p Program) (*cobra.Command, error) {
-	root := &cobra.Command{
-		Use: "kith", Short: "Share files, straight from person to person", Version: p.Version,
-		SilenceErrors: true, SilenceUsage: true,
-	}
+	root := newGroup("kith")
+	root.Short, root.Long, root.Version = "Share files, straight from person to person", long, p.Version
+	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(p.Stdin)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
+	root.SetVersionTemplate("kith {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if !errors.Is(err, kith.Invalid) {
+			err = fmt.Errorf("%w: %w", err, kith.Invalid)
+		}
+		return kith.Hint(err, "see: %s --help", cmd.CommandPath())
+	})
 	flags := root.PersistentFlags()
-	flags.String("dir", config.DefaultDir(), "data directory of the node (or KITH_DIR)")
+	flags.String("dir", config.DefaultDir(), "data directory of the node, also set by KITH_DIR")
 	flags.Bool("json", false, "print one JSON document")
+	if err := root.MarkPersistentFlagDirname("dir"); err != nil {
+		return nil, err
+	}
 	for _, a := range p.Apps {
 		if err := addApp(root, a); err != nil {
 			return nil, err
 		}
 	}
 	root.AddCommand(p.Commands...)
+	root.AddCommand(manCommand())
+	for _, c := range root.Commands() {
+		if c.GroupID == appsGroup && !root.ContainsGroup(appsGroup) {
+			root.AddGroup(&cobra.Group{ID: appsGroup, Title: "Applications:"})
+		}
+	}
 	return root, nil
 }
 
@@ -137,4 +168,11 @@ func Dir(cmd *cobra.Command) string {
 func JSON(cmd *cobra.Command) bool {
 	j, _ := cmd.Flags().GetBool("json")
 	return j
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }

@@ -1,43 +1,155 @@
 package cli
 
 import (
-	"path/filepath"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"kith"
 	"kith/api"
 	"kith/app"
 )
 
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
-}
-
-// addApp adds the commands of an application.
+// addApp adds the commands of an application: at the top if it is a Root, else under its name. The words of an operation's name nest.
 func addApp(root *cobra.Command, a app.App) error {
+	top, group := root, a.Name
+	switch {
+	case !slices.ContainsFunc(a.Ops, func(op app.Op) bool { return !op.Hidden }):
+		return nil
+	case a.Root:
+		root.AddGroup(&cobra.Group{ID: group, Title: a.Help + ":"})
+	default:
+		top, group = child(root, a.Name), ""
+		top.Short = a.Help
+		top.GroupID = appsGroup
+	}
 	for _, op := range a.Ops {
 		if op.Hidden {
 			continue
 		}
-		root.AddCommand(&cobra.Command{Use: op.Name, Short: op.Help, Long: op.Long, Example: op.Example,
-			RunE: func(cmd *cobra.Command, args []string) error {
-				c, err := api.Dial(Dir(cmd))
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				var last any
-				for v, err := range c.Call(cmd.Context(), a.Name, op, map[string]any{}) {
-					if err != nil {
-						return err
-					}
-					last = v
-				}
-				return Print(cmd, last)
-			}})
+		cmd := top
+		for i, word := range strings.Fields(op.Name) {
+			cmd = child(cmd, word)
+			if i == 0 && cmd.GroupID == "" && group != "" {
+				cmd.GroupID = group
+			}
+		}
+		if cmd == top || cmd.Annotations[annotation] != "" {
+			return fmt.Errorf("cli: two commands %q: %w", cmd.CommandPath(), kith.Exists)
+		}
+		if err := setOp(cmd, a.Name, op); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// annotation marks a command that is an operation; its value says which.
+const annotation = "op"
+
+// child returns the subcommand of that name, a new one that only shows its help if there is none.
+func child(parent *cobra.Command, name string) *cobra.Command {
+	for _, c := range parent.Commands() {
+		if c.Name() == name {
+			return c
+		}
+	}
+	c := newGroup(name)
+	parent.AddCommand(c)
+	return c
+}
+
+// newGroup returns a command that has subcommands and does nothing itself.
+func newGroup(name string) *cobra.Command {
+	c := &cobra.Command{Use: name, SuggestionsMinimumDistance: 2, DisableFlagsInUseLine: true}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return unknownCommand(cmd, args[0])
+	}
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return c
+}
+
+func unknownCommand(cmd *cobra.Command, word string) error {
+	hint := "see: " + cmd.CommandPath() + " --help"
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		hint = "did you mean: " + cmd.CommandPath() + " " + near[0]
+	}
+	return kith.Hint(fmt.Errorf("%s has no command %q: %w", cmd.CommandPath(), word, kith.Invalid), "%s", hint)
+}
+
+// setOp makes of a command an operation.
+func setOp(cmd *cobra.Command, appName string, op app.Op) error {
+	in, err := newInput(op)
+	if err != nil {
+		return fmt.Errorf("cli: operation %s %s: %w", appName, op.Name, err)
+	}
+	cmd.Use = strings.TrimSpace(cmd.Name() + " " + in.usage())
+	cmd.Short, cmd.Long, cmd.Example = op.Help, op.Long, indent(op.Example)
+	cmd.Annotations = map[string]string{annotation: appName + " " + op.Name}
+	cmd.DisableFlagsInUseLine = true
+	if err := in.addFlags(cmd); err != nil {
+		return fmt.Errorf("cli: operation %s %s: %w", appName, op.Name, err)
+	}
+	cmd.Args = in.check
+	cmd.ValidArgsFunction = in.complete
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := api.Dial(Dir(cmd))
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		values, err := in.values(cmd, args)
+		if err != nil {
+			return err
+		}
+		return carryOut(cmd, c, appName, op, values)
+	}
+	return nil
+}
+
+// carryOut calls the operation, shows its progress and prints its result.
+func carryOut(cmd *cobra.Command, c *api.Client, appName string, op app.Op, values map[string]any) error {
+	bar := newBar(cmd.ErrOrStderr())
+	defer bar.clear()
+	var last any
+	for v, err := range c.Call(cmd.Context(), appName, op, values) {
+		if err != nil {
+			return err
+		}
+		p, moves := as[app.Progresser](v)
+		switch {
+		case moves:
+			bar.draw(p.Progress())
+		case op.Stream && !JSON(cmd):
+			if err := Print(cmd, v); err != nil {
+				return err
+			}
+			continue
+		}
+		last = v
+	}
+	bar.clear()
+	if last == nil {
+		return nil
+	}
+	return Print(cmd, last)
+}
+
+func indent(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
+}
+
+// isTerminal reports whether f is one that a person sits at.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && terminal(file)
 }

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
+	"reflect"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +13,7 @@ import (
 func Print(cmd *cobra.Command, v any) error {
 	w := cmd.OutOrStdout()
 	if JSON(cmd) {
-		if r, ok := v.(app.Resulter); ok {
+		if r, ok := as[app.Resulter](v); ok {
 			v = r.Result()
 		}
 		enc := json.NewEncoder(w)
@@ -21,9 +21,23 @@ func Print(cmd *cobra.Command, v any) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(v)
 	}
-	if t, ok := v.(app.Texter); ok {
+	if t, ok := as[app.Texter](v); ok {
 		return t.WriteText(w, width(w))
 	}
-	_, err := fmt.Fprintf(w, "%+v\n", v)
-	return err
+	return writeAny(w, v)
+}
+
+// as returns v, or a pointer to it, as an interface that it implements.
+func as[I any](v any) (I, bool) {
+	if i, ok := v.(I); ok {
+		return i, true
+	}
+	var none I
+	if v == nil {
+		return none, false
+	}
+	p := reflect.New(reflect.TypeOf(v))
+	p.Elem().Set(reflect.ValueOf(v))
+	i, ok := p.Interface().(I)
+	return i, ok
 }

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"kith/app"
+	"kith/internal/plain"
+)
+
+func TestBar(t *testing.T) {
+	const MiB = 1 << 20
+	var out bytes.Buffer
+	clock := time.Unix(0, 0)
+	b := &bar{w: &out, width: func() int { return 120 }, now: func() time.Time { return clock }}
+	step := func(after time.Duration, done int64) string {
+		out.Reset()
+		clock = clock.Add(after)
+		b.draw(app.Progress{Label: "film.mkv", Done: done * MiB, Total: 100 * MiB, Note: "3 sources"})
+		return out.String()
+	}
+	if got, want := step(0, 0), "\rfilm.mkv  ▕"+strings.Repeat("░", 24)+"▏  0 %  0 B of 100 MiB  3 sources\x1b[K"; got != want {
+		t.Errorf("first:\n got %q\nwant %q", got, want)
+	}
+	if got := step(50*time.Millisecond, 1); got != "" {
+		t.Errorf("drawn again after 50 ms: %q", got)
+	}
+	if got, want := step(950*time.Millisecond, 25), "\rfilm.mkv  ▕██████░░░░░░░░░░░░░░░░░░▏ 25 %  25.0 MiB of 100 MiB  25.0 MiB/s  3 s left  3 sources\x1b[K"; got != want {
+		t.Errorf("after a second:\n got %q\nwant %q", got, want)
+	}
+	// The rate is that of the last seconds, not of all time.
+	step(10*time.Second, 25)
+	if got := step(time.Second, 26); !strings.Contains(got, "  93.1 KiB/s  ") {
+		t.Errorf("after a pause: %q", got)
+	}
+	out.Reset()
+	b.clear()
+	b.clear()
+	if got := out.String(); got != "\r\x1b[K" {
+		t.Errorf("clear wrote %q", got)
+	}
+	// Nothing goes to what is no terminal.
+	b = newBar(&out)
+	out.Reset()
+	b.draw(app.Progress{Label: "x", Done: 1, Total: 2})
+	b.clear()
+	if out.Len() > 0 {
+		t.Errorf("wrote %q to what is no terminal", out.String())
+	}
+}
+
+// However narrow the terminal and wild the texts, a line fits and holds no control character.
+func TestLineFits(t *testing.T) {
+	for _, p := range []app.Progress{
+		{Label: "a\x1b[2J\n" + strings.Repeat("名", 200), Done: 1 << 40, Total: 1 << 41, Note: "waiting for \u202e3 sources" + strings.Repeat("x", 100)},
+		{Label: "looking", Note: "no source yet, 3 min 20 s"},
+		{Done: 7, Total: 3},
+		{},
+	} {
+		for width := range 200 {
+			got := line(p, 1<<30, width)
+			if plain.Width(got) > width || strings.ContainsAny(got, "\x1b\n\r\u202e") {
+				t.Errorf("width %d: %d columns: %q", width, plain.Width(got), got)
+			}
+		}
+	}
+}
