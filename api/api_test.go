@@ -408,7 +408,7 @@ func TestClientFindsNode(t *testing.T) {
 
 // The document is OpenAPI 3.1, refers to nothing that is not in it, and changes only when somebody means it.
 func TestOpenAPI(t *testing.T) {
-	doc, err := OpenAPI(fakeApps())
+	doc, err := OpenAPI(fakeApps(), "0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -473,10 +473,10 @@ type Same struct {
 
 func TestOpenAPINames(t *testing.T) {
 	ping := func(context.Context, Same) (failIn, error) { return failIn{}, nil }
-	if _, err := OpenAPI([]app.App{{Name: "a", Ops: []app.Op{app.NewOp("x", "", ping), app.NewOp("x", "", ping)}}}); !errors.Is(err, kith.Exists) {
+	if _, err := OpenAPI([]app.App{{Name: "a", Ops: []app.Op{app.NewOp("x", "", ping), app.NewOp("x", "", ping)}}}, ""); !errors.Is(err, kith.Exists) {
 		t.Errorf("two operations at one path: %v", err)
 	}
-	if _, err := OpenAPI([]app.App{{Name: "a", Ops: []app.Op{{Name: "x"}}}}); !errors.Is(err, kith.Invalid) {
+	if _, err := OpenAPI([]app.App{{Name: "a", Ops: []app.Op{{Name: "x"}}}}, ""); !errors.Is(err, kith.Invalid) {
 		t.Errorf("operation without types: %v", err)
 	}
 }

@@ -27,13 +27,13 @@ const schemaPrefix = "#/components/schemas/"
 
 func init() {
 	huma.DefaultArrayNullable = false // encode sends [] for an empty list
-	huma.ValidateStrictCasing = true   // a member of another case is an unknown one
+	huma.ValidateStrictCasing = true  // a member of another case is an unknown one
 }
 
-// OpenAPI returns the OpenAPI 3.1 document of the applications' operations, from which types of other languages are made. It is the
-// same for the same operations, whatever the version of the program.
-func OpenAPI(apps []app.App) ([]byte, error) {
-	_, doc, err := describe(apps, "0")
+// OpenAPI returns the OpenAPI 3.1 document of the applications' operations, from which types of other languages are made. The same
+// operations and version give the same bytes.
+func OpenAPI(apps []app.App, version string) ([]byte, error) {
+	_, doc, err := describe(apps, version)
 	return doc, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -148,14 +149,34 @@ func newRoot(p Program) (*cobra.Command, error) {
 			return nil, err
 		}
 	}
-	root.AddCommand(p.Commands...)
-	root.AddCommand(manCommand())
+	for _, c := range append(slices.Clone(p.Commands), manCommand()) {
+		plainArgs(c)
+		root.AddCommand(c)
+	}
 	for _, c := range root.Commands() {
 		if c.GroupID == appsGroup && !root.ContainsGroup(appsGroup) {
 			root.AddGroup(&cobra.Group{ID: appsGroup, Title: "Applications:"})
 		}
 	}
 	return root, nil
+}
+
+// plainArgs makes of cobra's complaints about the arguments of a command, and of its subcommands, errors of ours.
+func plainArgs(c *cobra.Command) {
+	check := c.Args
+	if check == nil {
+		check = cobra.ArbitraryArgs
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		err := check(cmd, args)
+		if err == nil || errors.Is(err, kith.Invalid) {
+			return err
+		}
+		return kith.Hint(fmt.Errorf("%s: %w: %w", cmd.CommandPath(), err, kith.Invalid), "see: %s --help", cmd.CommandPath())
+	}
+	for _, sub := range c.Commands() {
+		plainArgs(sub)
+	}
 }
 
 // Dir returns the data directory that a command is for.
