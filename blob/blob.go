@@ -8,12 +8,22 @@ package blob
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"kith"
+	"kith/blob/bao"
 	"kith/blob/seal"
+	"kith/internal/db"
 )
 
 // Limits of what is kept.
@@ -32,16 +42,91 @@ type Options struct {
 }
 
 // A Store keeps content in one folder and remembers content elsewhere. All methods may be called at once.
-type Store struct{}
+type Store struct {
+	db    *sql.DB
+	dir   string
+	quota int64
+	log   *slog.Logger
+	notes []string
+	now   func() time.Time
+	kept  atomic.Int64 // bytes that Kith keeps itself
+
+	mu     sync.Mutex
+	open   map[bao.Sum]*content
+	idle   []*content // those of open that nobody has, the longest idle first
+	watch  map[chan Change]bool
+	closed bool
+}
 
 // Open opens the store in o.Dir. One process at a time may have it open; that is for the caller to see to.
-func Open(ctx context.Context, o Options) (*Store, error) { return nil, errSkeleton }
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{dir: o.Dir, quota: o.Quota, log: o.Log, now: time.Now, open: map[bao.Sum]*content{}, watch: map[chan Change]bool{}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, fmt.Errorf("blob: open store: %w", diskError(err))
+	}
+	return s, nil
+}
+
+func (s *Store) start(ctx context.Context) (err error) {
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return err
+	}
+	for _, dir := range []string{"", "outboard", "parts", "keep"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	var note string
+	if s.db, note, err = db.Open(filepath.Join(s.dir, "blob.db"), s.log, migrations); err != nil {
+		return err
+	}
+	if note != "" {
+		s.notes = append(s.notes, note+". Share again what was shared; files were not touched")
+	}
+	if err := s.dropImports(ctx); err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	var kept int64
+	if err := s.db.QueryRowContext(ctx, "SELECT coalesce(sum(kept), 0) FROM blob").Scan(&kept); err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	s.kept.Store(kept)
+	return nil
+}
 
 // Close saves the state of what is being downloaded. Blobs that are still open fail from then on.
-func (s *Store) Close() error { return errSkeleton }
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	all := slices.Collect(maps.Values(s.open))
+	s.open, s.idle = map[bao.Sum]*content{}, nil
+	s.mu.Unlock()
+	var errs []error
+	for _, c := range all {
+		errs = append(errs, c.close())
+	}
+	return errors.Join(append(errs, s.db.Close())...)
+}
 
 // Notes returns what a person should know since Open: a database that was set aside.
-func (s *Store) Notes() []string { return nil }
+func (s *Store) Notes() []string { return s.notes }
+
+// room reserves n bytes of the quota; the caller gives them back with s.kept.Add(-n) if they are not used after all.
+func (s *Store) room(n int64) error {
+	if have := s.kept.Add(n); s.quota > 0 && n > 0 && have > s.quota {
+		s.kept.Add(-n)
+		err := fmt.Errorf("%d bytes more than the quota of %d: %w", have-s.quota, s.quota, kith.Unavailable)
+		return kith.Hint(err, "raise quota in the configuration, or remove something with kith rm --delete")
+	}
+	return nil
+}
 
 // ImportOptions says how to share a file or folder.
 type ImportOptions struct {
@@ -73,80 +158,3 @@ type Skip struct{ Path, Why string }
 
 // MaxSkips is how many things that were left out are named.
 const MaxSkips = 100
-
-// Import shares the file or folder at path where it is; nothing is copied. What has not changed since it was last read is not read again.
-// Inside a folder, what is no file, folder or link, cannot be read, or has a name that other systems cannot have is left out
-// and named in Skips. The tree is pinned. Errors: NotFound, Denied, Invalid (a device, a socket), Unavailable (a file that changes
-// all the time; over quota). If ctx ends, nothing stays behind.
-func (s *Store) Import(ctx context.Context, path string, o ImportOptions) (Tree, error) {
-	return Tree{}, errSkeleton
-}
-
-// Put keeps data in the store itself, and returns its name. It goes with the next GC but one hour if no pinned tree has it by then.
-func (s *Store) Put(ctx context.Context, data []byte, codec kith.Codec) (kith.Ref, error) {
-	return kith.Ref{}, errSkeleton
-}
-
-// Blob opens what ref names, complete or partial; Close it. Errors: NotFound, Gone.
-func (s *Store) Blob(ctx context.Context, ref kith.Ref) (*Blob, error) { return nil, errSkeleton }
-
-// Create begins or resumes the download of ref, of size bytes, which will be at path (absolute), or within the store if path is "".
-// Its directory is made. While it comes the bytes are in path+PartSuffix. If path is taken when it is finished, it gets a free name beside it,
-// unless what is there has the very content. If ref is already being downloaded, that download is returned, wherever it
-// goes. If ref is already here, it is copied from there. Errors: Invalid, TooLarge, Unavailable (no room; over quota), Denied.
-func (s *Store) Create(ctx context.Context, ref kith.Ref, size int64, path string) (*Blob, error) {
-	return nil, errSkeleton
-}
-
-// BeginTree begins or resumes the download of the folder root, whose manifest is here already (Put or Create; for a private one, sealed). It will
-// be at path (absolute), and is built in path+PartSuffix until Finish. For a private tree, key opens it: blobs come as ciphertext and are
-// decrypted into place. A private share of one file becomes that file. Errors as Create, and Corrupt for a manifest that breaks the rules.
-func (s *Store) BeginTree(ctx context.Context, root kith.Ref, path string, key *seal.Key) (*TreeDownload, error) {
-	return nil, errSkeleton
-}
-
-// Contains reports whether ref is root or one of the files of the folder root, as far as they are here.
-func (s *Store) Contains(ctx context.Context, root, ref kith.Ref) (bool, error) {
-	return false, errSkeleton
-}
-
-// Manifest reads the manifest that root names; key opens that of a private share. Errors: NotFound (also if it is not complete), Corrupt, Denied (wrong key).
-func (s *Store) Manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*Manifest, error) {
-	return nil, errSkeleton
-}
-
-// State returns what is known of a tree. Errors: NotFound.
-func (s *Store) State(ctx context.Context, root kith.Ref) (Tree, error) { return Tree{}, errSkeleton }
-
-// Trees returns all trees, in the order in which they were added.
-func (s *Store) Trees(ctx context.Context) ([]Tree, error) { return nil, errSkeleton }
-
-// Changes yields what becomes gone, or comes back, until ctx ends. A slow reader misses some: State always tells the truth.
-func (s *Store) Changes(ctx context.Context) iter.Seq[Change] { return func(func(Change) bool) {} }
-
-// A Change says that a shared file of a tree was changed or removed by its owner, or is there again.
-type Change struct {
-	Root kith.Ref
-	Path string // the file
-	Gone bool   // false: it is back
-}
-
-// Pin keeps a tree from GC. Import and a finished download pin theirs.
-func (s *Store) Pin(ctx context.Context, root kith.Ref) error { return errSkeleton }
-
-// Unpin lets GC forget a tree.
-func (s *Store) Unpin(ctx context.Context, root kith.Ref) error { return errSkeleton }
-
-// GC removes what Kith keeps itself and no pinned tree has: never a file outside the store. It works in small steps between which others go on.
-func (s *Store) GC(ctx context.Context) error { return errSkeleton }
-
-// Stored returns the bytes that Kith keeps itself.
-func (s *Store) Stored(ctx context.Context) (int64, error) { return 0, errSkeleton }
-
-// Delete forgets a tree, and removes what was there of an unfinished download. With files it also deletes the files that Kith downloaded for
-// it, as long as nobody has changed them since and no other tree has them; never any other. It reports whether files were deleted.
-func (s *Store) Delete(ctx context.Context, root kith.Ref, files bool) (deleted bool, err error) {
-	return false, errSkeleton
-}
-
-var errSkeleton = fmt.Errorf("blob: not yet: %w", kith.Unavailable)

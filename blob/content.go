@@ -1,57 +1,453 @@
 package blob
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/seal"
 )
 
-// A Blob is an open blob, complete or coming. All methods may be called at once.
-type Blob struct{}
+// maxIdle is how many complete blobs stay open when nobody has them, since they may be asked for again soon.
+const maxIdle = 64
 
-// Ref returns what the blob is called.
-func (b *Blob) Ref() kith.Ref { return kith.Ref{} }
+// A content is what all Blobs of the same bytes share. It is loaded by whoever is first.
+type content struct {
+	s    *Store
+	sum  bao.Sum
+	refs int // guarded by s.mu
+	once sync.Once
+	err  error // of loading
 
-// Size returns its bytes.
-func (b *Blob) Size() int64 { return 0 }
+	id   int64
+	size int64
+	view atomic.Pointer[view]
+	part atomic.Pointer[part] // nil: complete
+	heal sync.Mutex           // one at a time looks for another source
+}
 
-// Path returns the file it is in, or will be; "" if it is in the store.
-func (b *Blob) Path() string { return "" }
+// A view is one way to read a blob: a source, and the tree that it is checked against.
+type view struct {
+	src    io.ReaderAt
+	tree   *bao.Tree
+	files  []io.Closer
+	place  *place // nil: the source is the store's own
+	mended bool   // the tree was made again from this very source
+}
 
-// Complete reports whether all of it is here.
-func (b *Blob) Complete() bool { return false }
+func (v *view) close() error {
+	var errs []error
+	for _, f := range v.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
 
-// Have returns a snapshot of which groups are here.
-func (b *Blob) Have() Bits { return Bits{} }
+// acquire returns the content with one more reference; release it.
+func (s *Store) acquire(ctx context.Context, sum bao.Sum) (*content, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return nil, fmt.Errorf("the store is closed: %w", kith.Unavailable)
+		}
+		c, known := s.open[sum]
+		if !known {
+			c = &content{s: s, sum: sum}
+			s.open[sum] = c
+		}
+		fromIdle := known && c.refs == 0
+		c.refs++
+		if fromIdle {
+			s.idle = slices.DeleteFunc(s.idle, func(i *content) bool { return i == c })
+		}
+		s.mu.Unlock()
+		c.once.Do(func() { c.err = c.load() })
+		if c.err == nil && !(fromIdle && c.stale()) {
+			return c, nil
+		}
+		err := c.err
+		s.forget(c)
+		if err := c.release(); err != nil {
+			return nil, err
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
 
-// ReadAt implements io.ReaderAt. Every group that it touches is checked as it is read. Errors: Gone if the file was
-// changed or removed, NotFound if a group is not here yet, io.EOF as io.ReaderAt says.
-func (b *Blob) ReadAt(p []byte, off int64) (int, error) { return 0, errSkeleton }
+// forget makes the next who asks load the content again.
+func (s *Store) forget(c *content) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[c.sum] == c {
+		delete(s.open, c.sum)
+	}
+	s.idle = slices.DeleteFunc(s.idle, func(i *content) bool { return i == c })
+}
 
-// Proof appends to dst the proof of the groups r, as bao.Tree.Proof. Errors: NotFound.
-func (b *Blob) Proof(dst []byte, r bao.Range) ([]byte, error) { return nil, errSkeleton }
+func (c *content) release() error {
+	s := c.s
+	s.mu.Lock()
+	c.refs--
+	var old *content
+	switch {
+	case c.refs > 0:
+	case s.closed: // Close has closed it
+	case s.open[c.sum] != c:
+		old = c
+	case c.part.Load() != nil:
+		old = c
+		delete(s.open, c.sum)
+	default:
+		if s.idle = append(s.idle, c); len(s.idle) > maxIdle {
+			old, s.idle = s.idle[0], s.idle[1:]
+			delete(s.open, old.sum)
+		}
+	}
+	s.mu.Unlock()
+	if old == nil {
+		return nil
+	}
+	return old.close()
+}
 
-// AddProof checks the proof of the groups r and keeps it, as bao.Tree.AddProof. Errors: Corrupt, Unavailable (disk full).
-func (b *Blob) AddProof(r bao.Range, proof []byte) error { return errSkeleton }
+func (c *content) close() error {
+	var err error
+	if p := c.part.Load(); p != nil {
+		err = p.checkpoint(context.Background(), true)
+	}
+	if v := c.view.Load(); v != nil {
+		err = errors.Join(err, v.close())
+	}
+	return err
+}
 
-// WriteGroups checks data, which is whole groups from the group first on (the blob's last may be short), against proofs added before, and writes it. The
-// groups before a wrong one are kept. Errors: *WrongGroup, NotFound (not proven yet), Unavailable (disk full; nothing is lost).
-func (b *Blob) WriteGroups(first int64, data []byte) error { return errSkeleton }
+// stale reports whether the file of a content that was idle is no longer what its name leads to.
+func (c *content) stale() bool {
+	v := c.view.Load()
+	if v == nil || v.place == nil {
+		return false
+	}
+	info, err := os.Lstat(v.place.path())
+	return err != nil || stampOf(info) != v.place.stamp
+}
 
-// A WrongGroup says which group is not what its name says. It is Corrupt.
-type WrongGroup struct{ Group int64 }
+func (c *content) load() error {
+	ctx := context.Background() // whoever is first loads for all
+	var data, tree []byte
+	err := c.s.db.QueryRowContext(ctx, "SELECT id, size, data, tree FROM blob WHERE sum = ?", c.sum[:]).Scan(&c.id, &c.size, &data, &tree)
+	if errors.Is(err, sql.ErrNoRows) {
+		return kith.NotFound
+	}
+	if err != nil {
+		return err
+	}
+	if data != nil {
+		c.inline(data)
+		return nil
+	}
+	isPart, err := c.loadPart(ctx, tree)
+	if isPart || err != nil {
+		return err
+	}
+	err = c.openPlace(ctx, tree)
+	if c.size == 0 && (errors.Is(err, kith.NotFound) || errors.Is(err, kith.Gone)) {
+		c.inline(nil) // nothing can always be had
+		return nil
+	}
+	return err
+}
 
-func (e *WrongGroup) Error() string { return "" }
+// inline makes a view of bytes in memory.
+func (c *content) inline(data []byte) {
+	c.view.Store(&view{src: bytes.NewReader(data), tree: bao.NewTree(c.sum, c.size, bao.Memory(nil))})
+}
 
-// Unwrap returns kith.Corrupt.
-func (e *WrongGroup) Unwrap() error { return kith.Corrupt }
+// openPlace makes a view of the first place that is there.
+func (c *content) openPlace(ctx context.Context, tree []byte) error {
+	places, err := c.s.places(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		v, err := p.open()
+		if err != nil {
+			if err := c.s.setGone(ctx, c.id, &p, true); err != nil {
+				return err
+			}
+			continue
+		}
+		if p.gone {
+			if err := c.s.setGone(ctx, c.id, &p, false); err != nil {
+				return err
+			}
+		}
+		if err := c.openTree(v, tree); err != nil {
+			return errors.Join(err, v.close())
+		}
+		c.view.Store(v)
+		return nil
+	}
+	if len(places) == 0 {
+		return kith.NotFound
+	}
+	return fmt.Errorf("%s was changed or removed: %w", places[0].path(), kith.Gone)
+}
 
-// Checkpoint makes what was written so far survive a power loss. Call it every few seconds.
-func (b *Blob) Checkpoint(ctx context.Context) error { return errSkeleton }
+// openTree gives v the tree that is kept in the database or beside it. One that is damaged is found out when it is used.
+func (c *content) openTree(v *view, tree []byte) error {
+	var storage bao.Storage = bao.Memory(tree)
+	if tree == nil && bao.Groups(c.size) > 1 {
+		f, err := os.Open(c.s.outboard(c.sum))
+		switch {
+		case err == nil:
+			storage = f
+			v.files = append(v.files, f)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	v.tree = bao.NewTree(c.sum, c.size, storage)
+	return nil
+}
 
-// Finish makes a blob of which all groups are here complete: it is made durable and gets its name. Errors: Invalid if groups are missing.
-func (b *Blob) Finish(ctx context.Context) error { return errSkeleton }
+func (s *Store) outboard(sum bao.Sum) string {
+	return filepath.Join(s.dir, "outboard", fmt.Sprintf("%x", sum))
+}
 
-// Close gives the blob back. A partial one is checkpointed when its last user closes it.
-func (b *Blob) Close() error { return errSkeleton }
+// places returns where a blob is, those that are there first.
+func (s *Store) places(ctx context.Context, id int64) ([]place, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT folder, path, name, size, mtime, dev, ino, own, gone, header"+
+		" FROM place JOIN folder ON folder = folder.id WHERE blob = ? ORDER BY gone", id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []place
+	for rows.Next() {
+		var p place
+		if err := rows.Scan(&p.folder, &p.dir, &p.name, &p.size, &p.mtime, &p.dev, &p.ino, &p.own, &p.gone, &p.header); err != nil {
+			return nil, err
+		}
+		if p.folder == keepFolder {
+			p.dir = filepath.Join(s.dir, "keep")
+		}
+		all = append(all, p)
+	}
+	return all, rows.Err()
+}
+
+// open opens the file if it may still be what it was. One that was found changed must be exactly as it was before.
+func (p place) open() (*view, error) {
+	f, err := os.OpenFile(p.path(), os.O_RDONLY|openShared, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if now := stampOf(info); !info.Mode().IsRegular() || now.size != p.size || p.gone && now != p.stamp {
+		return nil, errors.Join(fmt.Errorf("%s: %w", p.path(), kith.Gone), f.Close())
+	}
+	v := &view{src: f, files: []io.Closer{f}, place: &p}
+	if p.header != nil {
+		h, err := unpackHeader(p.header)
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		v.src = seal.NewReaderAt(h, f, p.size)
+	}
+	return v, nil
+}
+
+var groupBuffers = sync.Pool{New: func() any { return new([bao.GroupSize]byte) }}
+
+// errBad is what a source gives that is not what it was.
+var errBad = errors.New("source is not what it was")
+
+// read fills p from off on; both are within the blob. Whole groups are read to where they go, others by way of a buffer. bad is the group
+// that was wrong.
+func (v *view) read(p []byte, off, size int64) (n int, bad int64, err error) {
+	for n < len(p) {
+		group := off / bao.GroupSize
+		start := group * bao.GroupSize
+		whole := min(start+bao.GroupSize, size) - start
+		rest := int64(len(p) - n)
+		if off == start && rest >= whole {
+			// as many whole groups as p has room for, or all to the end
+			if want := size - start; rest >= want {
+				rest = want
+			} else {
+				rest -= rest % bao.GroupSize
+			}
+			buf := p[n : n+int(rest)]
+			if m, err := v.src.ReadAt(buf, off); m < len(buf) {
+				return n, group, fmt.Errorf("%w: %w", errBad, err)
+			}
+			if bad, err := v.tree.VerifyRange(group, buf); err != nil {
+				good := int(bad-group) * bao.GroupSize
+				clear(buf[good:])
+				return n + good, bad, fmt.Errorf("%w: %w", errBad, err)
+			}
+			n += len(buf)
+			off += rest
+			continue
+		}
+		m, err := v.readSome(p[n:], off, start, whole)
+		if err != nil {
+			return n, group, err
+		}
+		n += m
+		off += int64(m)
+	}
+	return n, -1, nil
+}
+
+func (v *view) readSome(p []byte, off, start, whole int64) (int, error) {
+	buf := groupBuffers.Get().(*[bao.GroupSize]byte)
+	defer groupBuffers.Put(buf)
+	if m, err := v.src.ReadAt(buf[:whole], start); int64(m) < whole {
+		return 0, fmt.Errorf("%w: %w", errBad, err)
+	}
+	if err := v.tree.Verify(start/bao.GroupSize, buf[:whole]); err != nil {
+		return 0, fmt.Errorf("%w: %w", errBad, err)
+	}
+	return copy(p, buf[off-start:whole]), nil
+}
+
+// readAt is Blob.ReadAt.
+func (c *content) readAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, kith.Invalid
+	}
+	if off >= c.size {
+		return 0, io.EOF
+	}
+	short := int64(len(p)) > c.size-off
+	if short {
+		p = p[:c.size-off]
+	}
+	for {
+		v := c.view.Load()
+		if part := c.part.Load(); part != nil {
+			n, err = part.read(v, p, off)
+		} else if n, _, err = v.read(p, off, c.size); errors.Is(err, errBad) {
+			if err = c.another(v, err); err == nil {
+				continue
+			}
+		}
+		if err == nil && short {
+			err = io.EOF
+		}
+		return n, err
+	}
+}
+
+// another replaces a view that gave wrong bytes: by the same file with a tree made again, if the file looks untouched, or by another place.
+// When there is none, the error is kith.Gone.
+func (c *content) another(v *view, cause error) error {
+	c.heal.Lock()
+	defer c.heal.Unlock()
+	switch {
+	case c.view.Load() != v:
+		return nil // another was found meanwhile
+	case errors.Is(cause, fs.ErrClosed):
+		return fmt.Errorf("it is closed: %w", kith.Unavailable)
+	case v.place == nil:
+		return fmt.Errorf("what the store keeps is damaged: %w", kith.Corrupt)
+	}
+	ctx := context.Background()
+	if info, err := os.Lstat(v.place.path()); err == nil && stampOf(info) == v.place.stamp {
+		right, err := c.mend(ctx, v)
+		if right || err != nil {
+			return err
+		}
+		v.place.mtime = -1 // its bytes are wrong though it looks as it did: no look will make it good again
+	}
+	if err := c.s.setGone(ctx, c.id, v.place, true); err != nil {
+		return err
+	}
+	var tree []byte
+	if err := c.s.db.QueryRowContext(ctx, "SELECT tree FROM blob WHERE id = ?", c.id).Scan(&tree); err != nil {
+		return err
+	}
+	if err := c.openPlace(ctx, tree); err != nil {
+		return err
+	}
+	return v.close()
+}
+
+// mend makes the tree of a file that looks untouched again. It reports whether the file was right, and the tree to blame.
+func (c *content) mend(ctx context.Context, v *view) (right bool, err error) {
+	if v.mended {
+		return false, nil
+	}
+	built, err := c.s.build(ctx, v.src, c.size, nil)
+	if err != nil {
+		return false, err // it cannot be read: that says nothing about what is in it
+	}
+	defer built.drop()
+	if built.sum != c.sum {
+		return false, nil
+	}
+	tree := built.tree
+	err = c.s.within(ctx, func(in *inserter) error {
+		_, err := in.exec("UPDATE blob SET tree = ? WHERE id = ?", tree, c.id)
+		return errors.Join(err, built.keep(c.s))
+	})
+	if err != nil {
+		return false, err
+	}
+	c.s.log.Warn("hash tree was damaged and has been made again", "op", "read", "ref", kith.RawRef(c.sum))
+	next := &view{src: v.src, place: v.place, mended: true, files: slices.Clone(v.files)}
+	if err := c.openTree(next, tree); err != nil {
+		return false, err
+	}
+	c.view.Store(next)
+	return true, nil
+}
+
+// proof is Blob.Proof. What is handed out is checked first: a damaged tree would make an honest node look like a liar.
+func (c *content) proof(dst []byte, r bao.Range) ([]byte, error) {
+	for {
+		v := c.view.Load()
+		have := len(dst)
+		dst, err := v.tree.Proof(dst, r)
+		if err == nil {
+			err = bao.NewTree(c.sum, c.size, discard{}).AddProof(r, dst[have:])
+		}
+		if err == nil || errors.Is(err, kith.Invalid) {
+			return dst, err
+		}
+		if c.part.Load() != nil {
+			return dst[:have], fmt.Errorf("not proven yet: %w", kith.NotFound)
+		}
+		if err := c.another(v, err); err != nil {
+			return dst[:have], err
+		}
+		dst = dst[:have]
+	}
+}
+
+// discard is a tree's storage that keeps nothing.
+type discard struct{}
+
+func (discard) ReadAt([]byte, int64) (int, error)      { return 0, io.EOF }
+func (discard) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }

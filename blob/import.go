@@ -1,0 +1,486 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/text/unicode/norm"
+
+	"kith"
+	"kith/blob/bao"
+	"kith/blob/seal"
+)
+
+const (
+	importBatch = 4096 // files per transaction
+	readTries   = 3    // how often a file is read that changes meanwhile
+)
+
+// Import shares the file or folder at path where it is; nothing is copied. What has not changed since it was last read is not read again.
+// Inside a folder, what is no file, folder or link, cannot be read, or has a name that other systems cannot have is left out
+// and named in SkipNotes. The tree is pinned. Errors: NotFound, Denied, Invalid (a device, a socket), Unavailable (a file that changes
+// all the time; over quota). If ctx ends, nothing stays behind.
+func (s *Store) Import(ctx context.Context, path string, o ImportOptions) (Tree, error) {
+	t, err := s.importPath(ctx, path, o)
+	if err != nil {
+		return Tree{}, fmt.Errorf("blob: import %s: %w", path, diskError(err))
+	}
+	return t, nil
+}
+
+func (s *Store) importPath(ctx context.Context, path string, o ImportOptions) (Tree, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Tree{}, err
+	}
+	name := filepath.Base(path)
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return Tree{}, kith.Hint(diskError(err), "check the spelling; the path is taken from the folder you are in")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Tree{}, err
+	}
+	im := &importer{s: s, o: o, name: name, path: path}
+	switch {
+	case info.IsDir():
+		im.dir, im.whole = path, true
+		err = im.walk(ctx)
+	case info.Mode().IsRegular():
+		im.dir = filepath.Dir(path)
+		im.found = []found{{entry: Entry{Path: name, Mode: info.Mode().Perm(), Size: info.Size()}, name: filepath.Base(path), info: info}}
+		im.total = info.Size()
+	default:
+		return Tree{}, kith.Hint(fmt.Errorf("it is %s: %w", describe(info.Mode()), kith.Invalid), "share a file or a folder")
+	}
+	if err != nil {
+		return Tree{}, err
+	}
+	return im.run(ctx)
+}
+
+// describe says what a file is that cannot be shared.
+func describe(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	}
+	return "no file"
+}
+
+// An importer carries out one Import.
+type importer struct {
+	s     *Store
+	o     ImportOptions
+	name  string
+	path  string
+	dir   string // the folder that all names are in
+	whole bool   // it is a folder that is shared, not one file in it
+
+	found   []found
+	total   int64
+	skips   []Skip
+	skipped int
+
+	tree, folder int64
+	known        map[string]known
+}
+
+// A found is an entry of the manifest in the making. For files, name is how the entry is really spelled on disk.
+type found struct {
+	entry Entry
+	name  string
+	info  fs.FileInfo
+	drop  bool
+}
+
+// A known is a file that was read before.
+type known struct {
+	id  int64
+	sum bao.Sum
+	stamp
+}
+
+func (im *importer) skip(path, why string) {
+	if im.skipped++; im.skipped <= MaxSkips {
+		im.skips = append(im.skips, Skip{path, why})
+	}
+}
+
+// walk finds what is in the folder.
+func (im *importer) walk(ctx context.Context) error {
+	taken := newNames()
+	full := map[string]bool{} // folders that something is in
+	err := filepath.WalkDir(im.dir, func(file string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if file == im.dir {
+			return err
+		}
+		rel, errRel := filepath.Rel(im.dir, file)
+		if errRel != nil {
+			return errRel
+		}
+		rel = filepath.ToSlash(rel)
+		if err != nil { // a folder that cannot be read
+			im.skip(rel, diskError(err).Error())
+			return fs.SkipDir
+		}
+		f, why := im.look(rel, file, d)
+		if why == "" && !d.IsDir() {
+			if err := taken.add(f.entry.Path); err != nil {
+				why = err.Error()
+			}
+		}
+		switch {
+		case why != "":
+			im.skip(rel, why)
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case len(im.found) >= MaxEntries:
+			return fmt.Errorf("more than %d files: %w", MaxEntries, kith.TooLarge)
+		case f.entry.Size > MaxSize-im.total:
+			return fmt.Errorf("more than %d bytes: %w", int64(MaxSize), kith.TooLarge)
+		}
+		full[path.Dir(rel)] = true
+		im.found = append(im.found, f)
+		im.total += f.entry.Size
+		return nil
+	})
+	for i, f := range im.found { // a folder is an entry only if it is empty
+		im.found[i].drop = f.entry.Mode.IsDir() && (full[f.name] || taken.add(f.entry.Path) != nil)
+	}
+	return err
+}
+
+// look makes an entry of what the walk found, or says why it is left out.
+func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) {
+	f.name = rel
+	f.entry.Path = norm.NFC.String(rel)
+	switch {
+	case strings.HasSuffix(rel, PartSuffix):
+		return f, "it is a download that is not complete"
+	case !d.IsDir() && !d.Type().IsRegular() && d.Type() != fs.ModeSymlink:
+		return f, "it is " + describe(d.Type())
+	}
+	if err := checkPath(f.entry.Path); err != nil {
+		return f, err.Error()
+	}
+	info, err := d.Info()
+	if err != nil {
+		return f, diskError(err).Error()
+	}
+	f.info = info
+	f.entry.Mode = info.Mode() & (fs.ModePerm | fs.ModeDir | fs.ModeSymlink)
+	switch {
+	case info.Mode().IsRegular():
+		f.entry.Size = info.Size()
+	case f.entry.Mode.Type() == fs.ModeSymlink:
+		target, err := os.Readlink(file)
+		if err != nil {
+			return f, diskError(err).Error()
+		}
+		f.entry.Link, f.entry.Mode = filepath.ToSlash(target), fs.ModeSymlink|0o777
+		if err := checkLink(f.entry.Path, f.entry.Link); err != nil {
+			return f, err.Error()
+		}
+	}
+	return f, ""
+}
+
+// run reads the files, keeps what it learns, and makes the tree.
+func (im *importer) run(ctx context.Context) (t Tree, err error) {
+	if err := im.begin(ctx); err != nil {
+		return Tree{}, err
+	}
+	defer func() {
+		if err != nil { // leave nothing behind, even if ctx has ended
+			err = errors.Join(err, im.s.dropTree(context.WithoutCancel(ctx), im.tree))
+		}
+	}()
+	work, cancel := context.WithCancel(ctx)
+	results := make(chan result, 256)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() { im.work(work, &next, results) })
+	}
+	go func() { wg.Wait(); close(results) }()
+	err = im.collect(ctx, results)
+	cancel()
+	for r := range results { // those that were on their way when it failed
+		r.built.drop()
+	}
+	if err != nil {
+		return Tree{}, err
+	}
+	return im.finish(ctx)
+}
+
+// begin adds the tree, under a name that nobody can ask for, so that what follows belongs to something.
+func (im *importer) begin(ctx context.Context) error {
+	var root [32]byte
+	rand.Read(root[:])
+	err := im.s.within(ctx, func(in *inserter) (err error) {
+		if im.folder, err = in.folder(im.dir); err != nil {
+			return err
+		}
+		file := ""
+		if !im.whole {
+			file = im.found[0].name
+		}
+		res, err := in.exec("INSERT INTO tree (root, codec, name, size, files, folder, file, dest, state, private, download, pinned, gone)"+
+			" VALUES (?, 0, ?, 0, 0, ?, ?, '', ?, ?, 0, 1, 0)", root[:], im.name, im.folder, file, importing, im.o.Key != nil)
+		if err != nil {
+			return err
+		}
+		im.tree, err = res.LastInsertId()
+		return err
+	})
+	if err != nil || im.o.Key != nil {
+		return err
+	}
+	im.known, err = im.s.knownIn(ctx, im.folder)
+	return err
+}
+
+// knownIn returns what is known of the plain files of a folder.
+func (s *Store) knownIn(ctx context.Context, folder int64) (map[string]known, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT name, blob, sum, place.size, mtime, dev, ino FROM place JOIN blob ON blob.id = blob"+
+		" WHERE folder = ? AND header IS NULL", folder)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string]known{}
+	for rows.Next() {
+		var k known
+		var name string
+		var sum []byte
+		if err := rows.Scan(&name, &k.id, &sum, &k.size, &k.mtime, &k.dev, &k.ino); err != nil {
+			return nil, err
+		}
+		copy(k.sum[:], sum)
+		all[name] = k
+	}
+	return all, rows.Err()
+}
+
+// A result is what became of found[i].
+type result struct {
+	i      int
+	built  built
+	known  *known
+	stamp  stamp
+	header []byte
+	err    error // why it could not be read
+}
+
+func (im *importer) work(ctx context.Context, next *atomic.Int64, results chan<- result) {
+	for {
+		i := int(next.Add(1) - 1)
+		if i >= len(im.found) || ctx.Err() != nil {
+			return
+		}
+		if !im.found[i].entry.File() {
+			continue
+		}
+		r := im.read(ctx, i)
+		select {
+		case results <- r:
+		case <-ctx.Done():
+			r.built.drop()
+			return
+		}
+	}
+}
+
+// errChanging is what a file gives that changed each time it was read.
+var errChanging = kith.Hint(fmt.Errorf("it changes while it is read: %w", kith.Unavailable), "wait until it is complete, and share it again")
+
+// read hashes a file, again if it changed meanwhile.
+func (im *importer) read(ctx context.Context, i int) (r result) {
+	f := im.found[i]
+	if k, ok := im.known[f.name]; ok && k.stamp == stampOf(f.info) {
+		return result{i: i, known: &k, stamp: k.stamp}
+	}
+	for range readTries {
+		r = im.readOnce(ctx, f)
+		r.i = i
+		if !errors.Is(r.err, errChanging) {
+			return r
+		}
+	}
+	return r
+}
+
+func (im *importer) readOnce(ctx context.Context, f found) (r result) {
+	file, err := os.OpenFile(filepath.Join(im.dir, filepath.FromSlash(f.name)), os.O_RDONLY|openShared, 0)
+	if err != nil {
+		return result{err: err}
+	}
+	defer file.Close()
+	before, err := file.Stat()
+	if err != nil {
+		return result{err: err}
+	}
+	if !before.Mode().IsRegular() {
+		return result{err: fmt.Errorf("it is %s: %w", describe(before.Mode()), kith.Invalid)}
+	}
+	var src io.ReaderAt = file
+	size := before.Size()
+	if im.o.Key != nil {
+		h, err := seal.NewHeader(*im.o.Key)
+		if err != nil {
+			return result{err: err}
+		}
+		r.header = packHeader(h)
+		src, size = seal.NewReaderAt(h, file, size), seal.SealedSize(h, size)
+	}
+	r.built, err = im.s.build(ctx, src, size, nil)
+	if err != nil {
+		if ctx.Err() == nil && (errors.Is(err, kith.Gone) || errors.Is(err, errShort)) {
+			err = errChanging
+		}
+		return result{err: err}
+	}
+	after, err := file.Stat()
+	if err == nil && stampOf(after) != stampOf(before) {
+		err = errChanging
+	}
+	if err != nil {
+		r.built.drop()
+		return result{err: err}
+	}
+	r.stamp = stampOf(after)
+	return r
+}
+
+// collect keeps the results, some thousand in each transaction.
+func (im *importer) collect(ctx context.Context, results <-chan result) error {
+	var done int64
+	for more := true; more; {
+		err := im.s.within(ctx, func(in *inserter) error {
+			for range importBatch {
+				var r result
+				if r, more = <-results; !more {
+					return ctx.Err()
+				}
+				if err := im.keep(in, r); err != nil {
+					return err
+				}
+				f := im.found[r.i]
+				if done += f.info.Size(); im.o.Progress != nil {
+					im.o.Progress(f.name, done, im.total)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep notes one result.
+func (im *importer) keep(in *inserter, r result) error {
+	f := &im.found[r.i]
+	if r.err != nil {
+		if !im.whole || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
+			return r.err
+		}
+		im.skip(f.name, diskError(r.err).Error())
+		f.drop = true
+		return nil
+	}
+	f.entry.Size = r.stamp.size
+	if r.known != nil {
+		f.entry.Ref = kith.RawRef(r.known.sum)
+		if err := in.place(r.known.id, place{spot: spot{folder: im.folder, name: f.name}, stamp: r.stamp}); err != nil {
+			return err
+		}
+		return in.member(im.tree, r.known.id)
+	}
+	defer r.built.drop()
+	f.entry.Ref = kith.RawRef(r.built.sum)
+	id, fresh, err := in.blob(r.built.sum, r.built.size, nil, r.built.tree, r.built.kept())
+	if err != nil {
+		return err
+	}
+	if fresh {
+		if err := r.built.keep(im.s); err != nil {
+			return err
+		}
+	}
+	if err := in.place(id, place{spot: spot{folder: im.folder, name: f.name}, stamp: r.stamp, header: r.header}); err != nil {
+		return err
+	}
+	return in.member(im.tree, id)
+}
+
+// finish makes the manifest, if there is to be one, and gives the tree its name.
+func (im *importer) finish(ctx context.Context) (Tree, error) {
+	m := &Manifest{Sealed: im.o.Key != nil}
+	for _, f := range im.found {
+		if !f.drop {
+			m.Entries = append(m.Entries, f.entry)
+		}
+	}
+	t := Tree{Name: im.name, Path: im.path, Folder: im.whole, Private: m.Sealed, Complete: true, Pinned: true, Skipped: im.skipped, SkipNotes: im.skips}
+	t.Size, t.Files = m.Size()
+	if !im.whole && !m.Sealed {
+		t.Root = m.Entries[0].Ref
+		return im.s.settleTree(ctx, im.tree, t)
+	}
+	switch name := CleanName(im.name); {
+	case im.whole && m.Sealed:
+		m.Name = name
+	case !im.whole:
+		m.Entries[0].Path = name
+	}
+	data, err := m.Encode()
+	if err != nil {
+		return Tree{}, err
+	}
+	t.Root = kith.ManifestRef(bao.Hash(data))
+	if m.Sealed {
+		if data, err = sealBytes(*im.o.Key, data); err != nil {
+			return Tree{}, err
+		}
+		t.Root = kith.RawRef(bao.Hash(data))
+	}
+	if err := im.s.put(ctx, data, im.tree); err != nil {
+		return Tree{}, err
+	}
+	return im.s.settleTree(ctx, im.tree, t)
+}
+
+// sealBytes returns data as an age file for key.
+func sealBytes(key seal.Key, data []byte) ([]byte, error) {
+	h, err := seal.NewHeader(key)
+	if err != nil {
+		return nil, err
+	}
+	size := int64(len(data))
+	return io.ReadAll(io.NewSectionReader(seal.NewReaderAt(h, bytes.NewReader(data), size), 0, seal.SealedSize(h, size)))
+}

@@ -1,0 +1,242 @@
+package blob
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"kith"
+	"kith/blob/bao"
+	"kith/blob/seal"
+)
+
+// migrations make the tables, in order; what has been released is never changed.
+var migrations = []string{`
+-- A blob that is here, or coming: then it has a row in part too.
+CREATE TABLE blob (
+	id   INTEGER PRIMARY KEY,
+	sum  BLOB NOT NULL UNIQUE,
+	size INTEGER NOT NULL,
+	data BLOB,                     -- its bytes, if they are kept here
+	tree BLOB,                     -- its tree, if it is small; otherwise it is in outboard/ (and one group needs none)
+	kept INTEGER NOT NULL,         -- bytes that Kith keeps for it, against the quota
+	made INTEGER NOT NULL          -- when, in Unix seconds
+);
+-- Folders that hold files of shares and downloads. 0 is keep/ in the store.
+CREATE TABLE folder (
+	id   INTEGER PRIMARY KEY,
+	path TEXT NOT NULL
+);
+CREATE INDEX folder_path ON folder(path);
+-- Where the bytes of a blob are: one file or several, of which one is enough.
+CREATE TABLE place (
+	folder INTEGER NOT NULL,
+	name   TEXT NOT NULL,          -- within the folder, slash-separated
+	blob   INTEGER NOT NULL,
+	size   INTEGER NOT NULL,       -- size, mtime, dev, ino: what the file was like when it was read
+	mtime  INTEGER NOT NULL,       -- Unix nanoseconds
+	dev    INTEGER NOT NULL,
+	ino    INTEGER NOT NULL,
+	own    INTEGER NOT NULL,       -- Kith made the file
+	gone   INTEGER NOT NULL,       -- its owner has changed or removed it
+	header BLOB,                   -- the blob is the file sealed with this header
+	PRIMARY KEY (folder, name, blob)
+) WITHOUT ROWID;
+CREATE INDEX place_blob ON place(blob);
+-- A download that is not complete.
+CREATE TABLE part (
+	blob   INTEGER PRIMARY KEY,
+	folder INTEGER NOT NULL,
+	name   TEXT NOT NULL,          -- the file it is in
+	dest   TEXT NOT NULL,          -- what it will be called
+	mode   INTEGER NOT NULL,
+	ino    INTEGER NOT NULL,       -- of the file it is in
+	bits   BLOB NOT NULL,          -- groups that are durably there
+	clean  INTEGER NOT NULL        -- bits says all
+);
+CREATE TABLE tree (
+	id       INTEGER PRIMARY KEY,
+	root     BLOB NOT NULL UNIQUE,
+	codec    INTEGER NOT NULL,
+	name     TEXT NOT NULL,
+	size     INTEGER NOT NULL,
+	files    INTEGER NOT NULL,
+	folder   INTEGER NOT NULL,     -- where its files are
+	file     TEXT NOT NULL,        -- for a single file its name there
+	dest     TEXT NOT NULL,        -- of a download: the path that was asked for
+	state    INTEGER NOT NULL,
+	private  INTEGER NOT NULL,
+	download INTEGER NOT NULL,
+	pinned   INTEGER NOT NULL,
+	gone     INTEGER NOT NULL
+);
+CREATE TABLE member (
+	tree INTEGER NOT NULL,
+	blob INTEGER NOT NULL,
+	PRIMARY KEY (tree, blob)
+) WITHOUT ROWID;
+CREATE INDEX member_blob ON member(blob);
+INSERT INTO folder (id, path) VALUES (0, '');
+`}
+
+// The states of a tree.
+const (
+	importing = iota // being read; dropped at the next start
+	coming           // being downloaded
+	ready
+)
+
+// keepFolder is the folder that is keep/ in the store, wherever that is.
+const keepFolder = 0
+
+const (
+	inlineData = bao.GroupSize // bytes of a blob of Kith's own that are kept in the database
+	inlineTree = 64 << 10      // bytes of a tree that are kept in the database
+)
+
+// A spot is a file, by its folder's number.
+type spot struct {
+	folder int64
+	dir    string // its path
+	name   string
+}
+
+func (s spot) path() string { return filepath.Join(s.dir, filepath.FromSlash(s.name)) }
+
+// A place is a file that holds a blob.
+type place struct {
+	spot
+	stamp
+	own, gone bool
+	header    []byte
+}
+
+// An inserter adds rows within one transaction.
+type inserter struct {
+	s        *Store
+	tx       *sql.Tx
+	stmts    map[string]*sql.Stmt
+	now      int64
+	reserved int64 // bytes of the quota, given back if the transaction fails
+}
+
+func (s *Store) inserter(ctx context.Context) (*inserter, error) {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &inserter{s: s, tx: tx, stmts: map[string]*sql.Stmt{}, now: s.now().Unix()}, nil
+}
+
+// exec runs a statement that is prepared once for the transaction, which ends it.
+func (in *inserter) exec(query string, args ...any) (sql.Result, error) {
+	stmt := in.stmts[query]
+	if stmt == nil {
+		var err error
+		if stmt, err = in.tx.Prepare(query); err != nil {
+			return nil, err
+		}
+		in.stmts[query] = stmt
+	}
+	return stmt.Exec(args...)
+}
+
+// end commits if err is nil, and rolls back otherwise.
+func (in *inserter) end(err error) error {
+	if err != nil {
+		err = errors.Join(err, in.tx.Rollback())
+	} else {
+		err = in.tx.Commit()
+	}
+	if err != nil {
+		in.s.kept.Add(-in.reserved)
+	}
+	return err
+}
+
+// room reserves n bytes of the quota.
+func (in *inserter) room(n int64) error {
+	err := in.s.room(n)
+	if err == nil {
+		in.reserved += n
+	}
+	return err
+}
+
+// blob adds a blob unless it is known, and returns its number. data and tree are nil if they are not kept in the database. For a fresh one, kept
+// bytes of the quota are reserved.
+func (in *inserter) blob(sum bao.Sum, size int64, data, tree []byte, kept int64) (id int64, fresh bool, err error) {
+	res, err := in.exec("INSERT INTO blob (sum, size, data, tree, kept, made) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		sum[:], size, data, tree, kept, in.now)
+	if err != nil {
+		return 0, false, err
+	}
+	if n, err := res.RowsAffected(); err != nil {
+		return 0, false, err
+	} else if n == 1 {
+		if err := in.room(kept); err != nil {
+			return 0, false, err
+		}
+		id, err = res.LastInsertId()
+		return id, true, err
+	}
+	var have int64
+	err = in.tx.QueryRow("SELECT id, size FROM blob WHERE sum = ?", sum[:]).Scan(&id, &have)
+	if err == nil && have != size {
+		err = fmt.Errorf("a blob of %d bytes is known with %d: %w", size, have, kith.Invalid)
+	}
+	return id, false, err
+}
+
+// place notes where a blob is. That Kith made the file, once noted, stays.
+func (in *inserter) place(blob int64, p place) error {
+	_, err := in.exec("INSERT INTO place (folder, name, blob, size, mtime, dev, ino, own, gone, header) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)"+
+		" ON CONFLICT DO UPDATE SET size = excluded.size, mtime = excluded.mtime, dev = excluded.dev, ino = excluded.ino,"+
+		" own = max(own, excluded.own), gone = 0, header = excluded.header",
+		p.folder, p.name, blob, p.size, p.mtime, p.dev, p.ino, p.own, p.header)
+	return err
+}
+
+func (in *inserter) member(tree, blob int64) error {
+	_, err := in.exec("INSERT INTO member (tree, blob) VALUES (?, ?) ON CONFLICT DO NOTHING", tree, blob)
+	return err
+}
+
+// folder returns the number of a folder of shares, which all of the same path have in common.
+func (in *inserter) folder(path string) (id int64, err error) {
+	err = in.tx.QueryRow("SELECT id FROM folder WHERE path = ? LIMIT 1", path).Scan(&id)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return id, err
+	}
+	res, err := in.exec("INSERT INTO folder (path) VALUES (?)", path)
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
+}
+
+// within runs f in a transaction.
+func (s *Store) within(ctx context.Context, f func(in *inserter) error) error {
+	in, err := s.inserter(ctx)
+	if err != nil {
+		return err
+	}
+	return in.end(f(in))
+}
+
+// packHeader and unpackHeader keep a seal.Header in one column.
+func packHeader(h seal.Header) []byte {
+	return append(append(append([]byte{}, h.Nonce[:]...), h.FileKey[:]...), h.Bytes...)
+}
+
+func unpackHeader(data []byte) (h seal.Header, err error) {
+	n := copy(h.Nonce[:], data)
+	n += copy(h.FileKey[:], data[n:])
+	h.Bytes = data[n:]
+	if n < len(h.Nonce)+len(h.FileKey) {
+		return h, fmt.Errorf("a sealed file's header is cut short: %w", kith.Internal)
+	}
+	return h, nil
+}
