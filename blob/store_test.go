@@ -63,7 +63,7 @@ func share(t testing.TB, s *Store, path string, key *seal.Key) Tree {
 // fetch copies groups of a blob from one store to another, as transfer does; only is how many, -1 for all.
 func fetch(t testing.TB, from *Store, to *Blob, only int64) {
 	t.Helper()
-	if to.Complete() {
+	if to.Have().All() {
 		return
 	}
 	src, err := from.Blob(t.Context(), to.Ref())
