@@ -10,6 +10,7 @@ import (
 	"kith/app"
 	"kith/apps"
 	"kith/cli"
+	"kith/internal/service"
 	"kith/node"
 )
 
@@ -19,7 +20,7 @@ var version = ""
 func main() {
 	os.Exit(cli.Run(context.Background(), cli.Program{
 		Apps:     described(),
-		Commands: []*cobra.Command{upCommand(), openCommand(), labCommand(), versionCommand(), openAPICommand()},
+		Commands: []*cobra.Command{upCommand(), openCommand(), labCommand(), versionCommand(), openAPICommand(), service.Command()},
 		Version:  buildVersion(),
 	}, os.Args[1:]))
 }
