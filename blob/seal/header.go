@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -10,33 +11,44 @@ import (
 	"filippo.io/age"
 )
 
-// MaxHeader is the most bytes of an age header that Open reads. Kith writes headers of about 200.
-const MaxHeader = 16 << 10
+// Limits of the header of a file that Open reads. Those that Kith writes have about 200 bytes and one stanza.
+const (
+	MaxHeader  = 16 << 10 // bytes, with the nonce
+	MaxStanzas = 32       // recipients
+)
 
 const (
 	nonceSize   = 16
 	fileKeySize = 16
 )
 
-// A Header is all that, beside the plaintext, makes a ciphertext: with the same Header and plaintext it is the same again, byte by
-// byte. It is secret, for the file key in it opens the file.
+// A Header is all that, beside the plaintext, makes a ciphertext. It is secret, for the file key in it opens the file. It is for
+// one plaintext only: see the package comment.
 type Header struct {
 	Bytes   []byte            // the text of the age header, to the end of its --- line
 	Nonce   [nonceSize]byte   // what follows it
 	FileKey [fileKeySize]byte // what the header hides
 }
 
-// NewHeader returns a fresh Header of a file for k. Use it for one plaintext only.
+// String keeps file keys out of logs.
+func (h Header) String() string { return fmt.Sprintf("seal.Header(%d bytes)", len(h.Bytes)) }
+
+// GoString keeps file keys out of logs.
+func (h Header) GoString() string { return h.String() }
+
+func (h Header) size() int64 { return int64(len(h.Bytes)) + nonceSize }
+
+// NewHeader returns the Header of a new file that k opens, with a fresh file key and nonce.
 func NewHeader(k Key) (Header, error) {
 	id, err := k.identity()
 	if err != nil {
-		return Header{}, fmt.Errorf("seal: header: %w", err)
+		return Header{}, fmt.Errorf("seal: new header: %w", err)
 	}
-	// age writes the header and the nonce when it is told to whom; the payload is made by this package.
+	// age writes header and nonce as soon as it knows the recipients. The payload would follow, but that is ours to make.
 	var out bytes.Buffer
-	to := spy{to: id.Recipient()}
+	to := witness{to: id.Recipient()}
 	if _, err := age.Encrypt(&out, &to); err != nil {
-		return Header{}, fmt.Errorf("seal: header: %w", err)
+		return Header{}, fmt.Errorf("seal: new header: %w", err)
 	}
 	h := Header{Bytes: out.Next(out.Len() - nonceSize)}
 	copy(h.Nonce[:], out.Bytes())
@@ -44,34 +56,54 @@ func NewHeader(k Key) (Header, error) {
 	return h, nil
 }
 
-// A spy is a recipient that remembers the file key.
-type spy struct {
+// A witness is a recipient that remembers the file key that was wrapped.
+type witness struct {
 	to      age.Recipient
 	fileKey []byte
 }
 
-func (s *spy) Wrap(fileKey []byte) ([]*age.Stanza, error) {
-	s.fileKey = bytes.Clone(fileKey)
-	return s.to.Wrap(fileKey)
+func (w *witness) Wrap(fileKey []byte) ([]*age.Stanza, error) {
+	w.fileKey = bytes.Clone(fileKey)
+	return w.to.Wrap(fileKey)
 }
 
-// readHeader reads and opens the header of an age file.
-func readHeader(k Key, cipher io.ReaderAt, size int64) (h Header, err error) {
+// readHeader reads the header of an age file of the given size, and opens it with k.
+func readHeader(k Key, cipher io.ReaderAt, size int64) (Header, error) {
+	head := make([]byte, max(0, min(size, MaxHeader)))
+	if n, err := cipher.ReadAt(head, 0); n < len(head) {
+		if errors.Is(err, io.EOF) {
+			err = kith.Corrupt
+		}
+		return Header{}, fmt.Errorf("read header: %w", err)
+	}
+	text, err := age.ExtractHeader(bytes.NewReader(head))
+	if err != nil {
+		return Header{}, fmt.Errorf("no age header in the first %d bytes: %v: %w", len(head), err, kith.Corrupt)
+	}
+	rest, exact := bytes.CutPrefix(head, text)
+	if !exact || len(rest) < nonceSize {
+		return Header{}, fmt.Errorf("header of %d bytes: %w", len(text), kith.Corrupt)
+	}
+	if n := bytes.Count(text, []byte("\n-> ")); n > MaxStanzas {
+		return Header{}, fmt.Errorf("header has %d stanzas, at most %d: %w", n, MaxStanzas, kith.TooLarge)
+	}
+	h := Header{Bytes: text, Nonce: [nonceSize]byte(rest)}
+	fileKey, err := unwrap(k, text)
+	copy(h.FileKey[:], fileKey)
+	return h, err
+}
+
+func unwrap(k Key, header []byte) (fileKey []byte, err error) {
 	id, err := k.identity()
 	if err != nil {
-		return Header{}, err
+		return nil, err
 	}
-	h.Bytes, err = age.ExtractHeader(io.NewSectionReader(cipher, 0, min(size, MaxHeader)))
+	fileKey, err = age.DecryptHeader(header, id)
+	if other := (*age.NoIdentityMatchError)(nil); errors.As(err, &other) {
+		return nil, kith.Hint(fmt.Errorf("it is sealed for another key: %w", kith.Denied), "the key in the link does not open this")
+	}
 	if err != nil {
-		return Header{}, fmt.Errorf("%w: %w", err, kith.Corrupt)
+		return nil, fmt.Errorf("%v: %w", err, kith.Corrupt)
 	}
-	fileKey, err := age.DecryptHeader(h.Bytes, id)
-	if err != nil {
-		return Header{}, err
-	}
-	copy(h.FileKey[:], fileKey)
-	if _, err := cipher.ReadAt(h.Nonce[:], int64(len(h.Bytes))); err != nil {
-		return Header{}, err
-	}
-	return h, nil
+	return fileKey, nil
 }

@@ -1,4 +1,28 @@
-// Package seal makes age files that can be made again, and reads them at random.
+// Package seal keeps private files as age files (age-encryption.org/v1, C2SP age.md) without keeping them twice: the ciphertext is
+// made again, at any offset, whenever a peer asks for a part of it.
+//
+// Somebody who shares a folder in private has the plain files and wants to keep them as they are; what peers fetch, store and
+// serve must be ciphertext. So an import makes a [Header] with fresh randomness, once per file, and keeps it. From it and the plain file, [NewReaderAt]
+// makes the age file, byte by byte the same every time, and only the 64 KiB segments that are asked for. [Open] is
+// the way back: plaintext at any offset of a ciphertext, as far as that is there. Who has the [Key] needs no Kith: `age
+// --decrypt` opens what a peer has fetched.
+//
+// It is not a format of our own, and not a place where keys are kept. Header and key handling are those of filippo.io/age; what this package
+// adds is the payload at random (STREAM: ChaCha20-Poly1305 in segments of 64 KiB, a counter and a last mark in the nonce).
+//
+// # The same plaintext, or nothing
+//
+// To seal the same bytes again under the same file key and nonce is safe: the result is what was given out before, so nobody
+// learns anything. To seal OTHER bytes under them is not. ChaCha20 is a key stream: who gets two ciphertexts of the same segment of
+// two versions of a file has the difference of the two plaintexts, and can forge further segments.
+//
+// A plain file that its owner shares in place may change at any time, and this package cannot know. Therefore:
+//
+//   - THE CALLER MUST CHECK EVERY GROUP OF CIPHERTEXT AGAINST ITS OWN HASH TREE BEFORE IT LEAVES THE MACHINE. The tree was
+//     made over the ciphertext at import; bytes that do not pass are of a changed file and must not be sent, logged or stored.
+//   - A Header is for one plaintext. A file that changed is a new import with a new Header.
+//
+// Two files with the same bytes get two Headers, and so two ciphertexts: nobody sees that they are equal.
 package seal
 
 import (
@@ -16,64 +40,35 @@ const (
 
 // SealedSize returns the bytes of the age file of plain bytes.
 func SealedSize(h Header, plain int64) int64 {
-	return h.size() + plain + segmentsOf(plain)*tagSize
+	return h.size() + plain + max(1, ceil(plain, segmentSize))*tagSize
 }
 
-func (h Header) size() int64 { return int64(len(h.Bytes)) + nonceSize }
-
-// segmentsOf returns how many segments plain bytes make: at least one.
-func segmentsOf(plain int64) int64 { return max(1, (plain+segmentSize-1)/segmentSize) }
-
-// NewReaderAt returns the age file of plainSize bytes of plain.
+// NewReaderAt returns the age file of plainSize bytes of plain: SealedSize bytes, the same every time. It may be used by many at
+// once if plain may. A read that finds plain too short is kith.Gone. What it returns may leave the machine only after a check
+// against the tree that was made at import: see "The same plaintext, or nothing".
 func NewReaderAt(h Header, plain io.ReaderAt, plainSize int64) io.ReaderAt {
-	return &sealer{h, newStream(h, sealSegment, plain, 0, plainSize, segmentSize, sealedSize)}
+	head := append(append(make([]byte, 0, h.size()), h.Bytes...), h.Nonce[:]...)
+	return &sealer{head, newStream(h, seal, part{plain, 0, plainSize})}
 }
 
 type sealer struct {
-	h Header
-	s *stream
+	head    []byte
+	payload *stream
 }
 
 // ReadAt implements io.ReaderAt.
 func (s *sealer) ReadAt(p []byte, off int64) (n int, err error) {
+	head := int64(len(s.head))
+	if off >= head {
+		return s.payload.ReadAt(p, off-head)
+	}
 	if off < 0 {
 		return 0, fmt.Errorf("seal: read at %d: %w", off, kith.Invalid)
 	}
-	head := s.h.size()
-	if off < head {
-		n = copy(p, append(append(make([]byte, 0, head), s.h.Bytes...), s.h.Nonce[:]...)[off:])
-		if n == len(p) {
-			return n, nil
-		}
+	n = copy(p, s.head[off:])
+	if n == len(p) {
+		return n, nil
 	}
-	m, err := s.s.ReadAt(p[n:], off+int64(n)-head)
+	m, err := s.payload.ReadAt(p[n:], 0)
 	return n + m, err
 }
-
-// Opened is the plaintext of an age file. It is safe for concurrent use if the ciphertext is.
-type Opened struct {
-	h Header
-	s *stream
-}
-
-// Open reads the header of an age file of cipherSize bytes.
-func Open(k Key, cipher io.ReaderAt, cipherSize int64) (*Opened, error) {
-	h, err := readHeader(k, cipher, cipherSize)
-	if err != nil {
-		return nil, fmt.Errorf("seal: open: %w", err)
-	}
-	payload := cipherSize - h.size()
-	if last := payload % sealedSize; payload < tagSize || last > 0 && last < tagSize || last == tagSize && payload > tagSize {
-		return nil, fmt.Errorf("seal: open: %d bytes is no length of an age file: %w", cipherSize, kith.Corrupt)
-	}
-	return &Opened{h, newStream(h, openSegment, cipher, h.size(), payload, sealedSize, segmentSize)}, nil
-}
-
-// PlainSize returns the bytes of the plaintext.
-func (o *Opened) PlainSize() int64 { return o.s.size }
-
-// Header returns what makes the same ciphertext of the plaintext again.
-func (o *Opened) Header() Header { return o.h }
-
-// ReadAt implements io.ReaderAt.
-func (o *Opened) ReadAt(p []byte, off int64) (int, error) { return o.s.ReadAt(p, off) }
