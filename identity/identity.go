@@ -27,9 +27,8 @@ import (
 	"kith/internal/atomicfile"
 )
 
-// Names below the data directory.
+// Names of the files.
 const (
-	folder     = "identity"
 	deviceFile = "device.key"  // private key of the device, as libp2p writes keys
 	personFile = "person.json" // all else
 )
@@ -55,18 +54,18 @@ type Identity struct {
 	state state
 }
 
-// Open reads the identity below the data directory dir, and makes one if there is none: a new person, and a new key for this device. The
-// caller has the only node on dir. A file that is damaged gives a Corrupt error with what to do, and is left as it is.
+// Open reads the identity in the folder dir, and makes one if there is none: a new person, and a new key for this device. Nobody else
+// may have it open. A file that is damaged gives a Corrupt error with what to do, and is left as it is.
 func Open(dir string) (*Identity, error) {
 	i, err := open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("identity: open %s: %w", filepath.Join(dir, folder), err)
+		return nil, fmt.Errorf("identity: open %s: %w", dir, err)
 	}
 	return i, nil
 }
 
 func open(dir string) (*Identity, error) {
-	i := &Identity{dir: filepath.Join(dir, folder), device: deviceName()}
+	i := &Identity{dir: dir, device: deviceName()}
 	if err := os.MkdirAll(i.dir, 0o700); err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func phraseOf(t *testing.T, i *Identity) (words, answer []string) {
 }
 
 func TestOpenMakesAndKeeps(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	a := openAt(t, dir)
 	if a.Master() != Here || len(a.Notes()) != 0 {
 		t.Errorf("fresh: master %s, notes %q", a.Master(), a.Notes())
@@ -59,7 +59,7 @@ func TestOpenMakesAndKeeps(t *testing.T) {
 	if a.PeerID() != b.PeerID() || a.Person() != b.Person() || !a.Key().Equals(b.Key()) {
 		t.Errorf("opened again, it is another: %v %v", a.Certificate(), b.Certificate())
 	}
-	c := openAt(t, t.TempDir())
+	c := openAt(t, newDir(t))
 	if a.PeerID() == c.PeerID() || a.Person() == c.Person() {
 		t.Error("two devices are the same")
 	}
@@ -67,8 +67,8 @@ func TestOpenMakesAndKeeps(t *testing.T) {
 
 // TestDeviceKeyIsNotDerived is what lets a lost device be revoked: the phrase alone does not give its key.
 func TestDeviceKeyIsNotDerived(t *testing.T) {
-	words, _ := phraseOf(t, openAt(t, t.TempDir()))
-	a, b := openAt(t, t.TempDir()), openAt(t, t.TempDir())
+	words, _ := phraseOf(t, openAt(t, newDir(t)))
+	a, b := openAt(t, newDir(t)), openAt(t, t.TempDir())
 	for _, i := range []*Identity{a, b} {
 		if err := i.Restore(words, true); err != nil {
 			t.Fatal(err)
@@ -80,7 +80,7 @@ func TestDeviceKeyIsNotDerived(t *testing.T) {
 }
 
 func TestConfirmTakesThePhraseOffTheDisk(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	i := openAt(t, dir)
 	words, answer := phraseOf(t, i)
 	if err := i.SetProfile(Profile{Name: "Anna"}); err != nil {
@@ -138,7 +138,7 @@ func checkNowhere(t *testing.T, dir string, phrase []string) {
 }
 
 func TestKeepUnderPassphrase(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	i := openAt(t, dir)
 	words, answer := phraseOf(t, i)
 	if err := i.Confirm(Confirmation{Words: answer, Keep: true, Passphrase: "short"}); !errors.Is(err, kith.Invalid) || i.Master() != Here {
@@ -168,9 +168,9 @@ func TestKeepUnderPassphrase(t *testing.T) {
 }
 
 func TestRestore(t *testing.T) {
-	old := openAt(t, t.TempDir())
+	old := openAt(t, newDir(t))
 	words, _ := phraseOf(t, old)
-	dir := t.TempDir()
+	dir := newDir(t)
 	i := openAt(t, dir)
 	first, id := i.Person(), i.PeerID()
 	firstWords, _ := phraseOf(t, i)
@@ -211,7 +211,7 @@ func TestRestore(t *testing.T) {
 }
 
 func TestRestoreOfTheSamePersonConfirms(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	i := openAt(t, dir)
 	words, _ := phraseOf(t, i)
 	if err := i.Restore(words, false); err != nil || i.Master() != Away {
@@ -221,13 +221,13 @@ func TestRestoreOfTheSamePersonConfirms(t *testing.T) {
 }
 
 func TestDamagedFilesAreLeftAlone(t *testing.T) {
-	other := t.TempDir()
+	other := newDir(t)
 	openAt(t, other)
-	otherPerson, err := os.ReadFile(filepath.Join(other, folder, personFile))
+	otherPerson, err := os.ReadFile(filepath.Join(other, personFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	otherDevice, err := os.ReadFile(filepath.Join(other, folder, deviceFile))
+	otherDevice, err := os.ReadFile(filepath.Join(other, deviceFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,9 +253,9 @@ func TestDamagedFilesAreLeftAlone(t *testing.T) {
 		"endless":                 {personFile, func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), maxFile)...) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := newDir(t)
 			openAt(t, dir)
-			path := filepath.Join(dir, folder, c.file)
+			path := filepath.Join(dir, c.file)
 			data, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -276,10 +276,10 @@ func TestDamagedFilesAreLeftAlone(t *testing.T) {
 }
 
 func TestLostFiles(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	first := openAt(t, dir)
-	person := filepath.Join(dir, folder, personFile)
-	device := filepath.Join(dir, folder, deviceFile)
+	person := filepath.Join(dir, personFile)
+	device := filepath.Join(dir, deviceFile)
 
 	if err := os.Rename(device, device+".away"); err != nil {
 		t.Fatal(err)
@@ -311,10 +311,10 @@ func TestPermissionsAreMended(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("not tested: Windows has no permission bits")
 	}
-	dir := t.TempDir()
+	dir := newDir(t)
 	openAt(t, dir)
 	for name, perm := range map[string]fs.FileMode{"": 0o755, deviceFile: 0o644, personFile: 0o660} {
-		if err := os.Chmod(filepath.Join(dir, folder, name), perm); err != nil {
+		if err := os.Chmod(filepath.Join(dir, name), perm); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -323,7 +323,7 @@ func TestPermissionsAreMended(t *testing.T) {
 		t.Errorf("notes: %q", i.Notes())
 	}
 	for name, want := range map[string]fs.FileMode{"": 0o700, deviceFile: 0o600, personFile: 0o600} {
-		if info, err := os.Stat(filepath.Join(dir, folder, name)); err != nil || info.Mode().Perm() != want {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%q: %v, %v", name, info.Mode(), err)
 		}
 	}
@@ -333,7 +333,7 @@ func TestPermissionsAreMended(t *testing.T) {
 }
 
 func TestClockThatIsOff(t *testing.T) {
-	i := openAt(t, t.TempDir())
+	i := openAt(t, newDir(t))
 	for _, c := range []struct {
 		now  time.Time
 		note bool
@@ -362,7 +362,7 @@ func TestClockThatIsOff(t *testing.T) {
 func playVictim(dir, do, kill string) int {
 	i, err := Open(dir)
 	if do == "open" { // again, with the trap set
-		os.RemoveAll(filepath.Join(dir, folder))
+		os.RemoveAll(dir)
 	} else if err != nil {
 		return 1
 	}
@@ -393,7 +393,7 @@ func playVictim(dir, do, kill string) int {
 }
 
 func TestKilled(t *testing.T) {
-	other := openAt(t, t.TempDir())
+	other := openAt(t, newDir(t))
 	otherWords, _ := phraseOf(t, other)
 	for _, c := range []struct {
 		do, at, want string // want: where the master key is found afterwards
@@ -408,7 +408,7 @@ func TestKilled(t *testing.T) {
 		{"restore", "saved", Away, true},
 	} {
 		t.Run(fmt.Sprintf("%s at %s", c.do, c.at), func(t *testing.T) {
-			dir := t.TempDir()
+			dir := newDir(t)
 			before := openAt(t, dir)
 			words, _ := phraseOf(t, before)
 			cmd := exec.Command(os.Args[0])
@@ -430,7 +430,7 @@ func TestKilled(t *testing.T) {
 			if c.want == Away {
 				checkNowhere(t, dir, words)
 			}
-			if entries, _ := os.ReadDir(filepath.Join(dir, folder)); len(entries) != 2 {
+			if entries, _ := os.ReadDir(dir); len(entries) != 2 {
 				t.Errorf("left behind: %v", entries)
 			}
 		})
@@ -439,9 +439,9 @@ func TestKilled(t *testing.T) {
 
 // TestLeftoversOfAKilledWriter: a half-written file may hold the phrase, and goes at the next start.
 func TestLeftoversOfAKilledWriter(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	words, answer := phraseOf(t, openAt(t, dir))
-	left := filepath.Join(dir, folder, personFile+".kith-tmp-1")
+	left := filepath.Join(dir, personFile+".kith-tmp-1")
 	if err := os.WriteFile(left, []byte(strings.Join(words, " ")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -450,3 +450,6 @@ func TestLeftoversOfAKilledWriter(t *testing.T) {
 	}
 	checkNowhere(t, dir, words)
 }
+
+// newDir returns a folder that is not there yet.
+func newDir(t testing.TB) string { return filepath.Join(t.TempDir(), "identity") }

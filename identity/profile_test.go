@@ -27,7 +27,7 @@ func asJPEG(b *bytes.Buffer, m image.Image) error { return jpeg.Encode(b, m, nil
 func asGIF(b *bytes.Buffer, m image.Image) error  { return gif.Encode(b, m, nil) }
 
 func TestProfile(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	for _, p := range []Profile{
 		{Name: "Anna Łoś 安娜", Picture: picture(t, 64, 64, asPNG)},
 		{Picture: picture(t, 4096, 1, asJPEG)},
@@ -48,7 +48,7 @@ func TestProfile(t *testing.T) {
 }
 
 func TestProfileRefused(t *testing.T) {
-	i := openAt(t, t.TempDir())
+	i := openAt(t, newDir(t))
 	for name, c := range map[string]struct {
 		p    Profile
 		want kith.Kind

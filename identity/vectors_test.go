@@ -247,11 +247,11 @@ func FuzzParseCertificate(f *testing.F) {
 func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"version":1}`))
 	f.Add([]byte(`{"version":2}`))
-	dir := f.TempDir()
+	dir := newDir(f)
 	if _, err := Open(dir); err != nil {
 		f.Fatal(err)
 	}
-	good, err := os.ReadFile(filepath.Join(dir, folder, personFile))
+	good, err := os.ReadFile(filepath.Join(dir, personFile))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 		return err
 	}
 	n.note(n.net.Notes()...)
-	if n.routes, err = kaddht.New(n.ctx, kaddht.Options{Host: n.net.Host(), Network: c.Network, DS: n.net.Store(), Log: n.log}); err != nil {
+	if n.routes, err = kaddht.New(n.ctx, kaddht.Options{Host: n.net.Host(), Network: n.net.Name(), DS: n.net.Store(), Log: n.log}); err != nil {
 		return err
 	}
 	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Log: n.log, Go: n.Go})
