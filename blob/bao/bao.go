@@ -1,34 +1,38 @@
-// Package bao keeps the BLAKE3 hash tree of a blob, so that any 16 KiB of it can be checked alone, by whoever knows the root.
+// Package bao keeps the BLAKE3 hash tree of a blob, so that any 16 KiB of it can be checked alone, by whoever knows the
+// root.
 //
-// BLAKE3 is a tree of hashes by nature: its digest is the root. This package keeps the tree down to groups of 16 KiB, beside the
-// blob ("outboard"), at 1/256 of its size. A node that has the blob sends groups, and with them the parents on the way from the
-// root ([Tree.Proof]); one that fetches checks the parents first ([Tree.AddProof]) and then each group as it comes
-// ([Tree.Verify]). So a wrong byte is found within 16 KiB, it is clear who sent it, and what was fetched can be served on before
-// the rest is there.
+// BLAKE3 is a tree of hashes by nature: its digest is the root. This package keeps the tree down to groups of 16 KiB,
+// beside the blob ("outboard"), at 1/256 of its size. A node that has the blob sends groups, and with them the parents
+// on the way from the root ([Tree.Proof]); one that fetches checks the parents first ([Tree.AddProof]) and then each
+// group as it comes ([Tree.Verify]). So a wrong byte is found within 16 KiB, it is clear who sent it, and what was
+// fetched can be served on before the rest is there.
 //
-// It is not a store, and not a protocol: it does not know where blobs are, which groups are there, or who has them. Its one idea
-// is that a tree has its place for every parent from the start. A complete tree and one that has only begun to come are the same
-// file; what is zero in it is not known yet. (A parent that is truly zero would be a preimage of a chosen digest.)
+// It is not a store, and not a protocol: it does not know where blobs are, which groups are there, or who has them. Its
+// one idea is that a tree has its place for every parent from the start. A complete tree and one that has only begun to
+// come are the same file; what is zero in it is not known yet. (A parent that is truly zero would be a preimage of a
+// chosen digest.)
 //
 // # The tree
 //
-// The parents are in pre-order: the root first, then all of the left subtree, then all of the right one. A subtree of n groups
-// has n-1 parents, without a gap. A parent is 64 bytes: the chaining values of its left and right child, 32 bytes each. The left
-// subtree of n groups has as many as the largest power of two below n. This is the outboard format of Bao (github.com/oconnor663/bao, docs/spec.md)
-// with groups of 2^4 chunks, without its 8 bytes of length in front.
+// The parents are in pre-order: the root first, then all of the left subtree, then all of the right one. A subtree of n
+// groups has n-1 parents, without a gap. A parent is 64 bytes: the chaining values of its left and right child, 32
+// bytes each. The left subtree of n groups has as many as the largest power of two below n. This is the outboard format
+// of Bao (github.com/oconnor663/bao, docs/spec.md) with groups of 2^4 chunks, without its 8 bytes of length in front.
 //
 // # What a proof proves
 //
-// A proof of groups has every parent that covers one of them, from the root on, in pre-order. Its length follows from the size of
-// the blob and the range ([ProofSize]), so a peer cannot make it longer. Nothing that does not lead to the root is ever kept.
+// A proof of groups has every parent that covers one of them, from the root on, in pre-order. Its length follows from
+// the size of the blob and the range ([ProofSize]), so a peer cannot make it longer. Nothing that does not lead to the
+// root is ever kept.
 //
-// The size of a blob is a claim at first. It is proven together with the last group: a tree of another size has another shape
-// at its right edge, and BLAKE3 hashes leaves, parents and the root each in their own way. So once the last group has passed
-// [Tree.Verify], the size is as sure as the digest; until then, the groups before it are sure and the size is not.
+// The size of a blob is a claim at first. It is proven together with the last group: a tree of another size has another
+// shape at its right edge, and BLAKE3 hashes leaves, parents and the root each in their own way. So once the last group
+// has passed [Tree.Verify], the size is as sure as the digest; until then, the groups before it are sure and the size
+// is not.
 //
-// After a crash of the machine, a tree on disk may have lost parents that were not synced, or have torn ones. The former are
-// asked for again. The latter make good data look wrong, until AddProof is called again for its range: it starts from the root every time,
-// trusts nothing in the storage, and writes all anew.
+// After a crash of the machine, a tree on disk may have lost parents that were not synced, or have torn ones. The
+// former are asked for again. The latter make good data look wrong, until AddProof is called again for its range: it
+// starts from the root every time, trusts nothing in the storage, and writes all anew.
 package bao
 
 import (

@@ -26,8 +26,8 @@ func randomBytes(size int) []byte {
 }
 
 // sizes are around every edge of the tree.
-var sizes = []int{0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 8192, 8193, 16383, 16384, 16385, 32768, 32769, 49152, 49153, 65536, 81921,
-	segmentSize - 1, segmentSize, segmentSize + 1, 2*segmentSize + 1, 3 * segmentSize, 5*segmentSize + 12345}
+var sizes = []int{0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 8192, 8193, 16383, 16384, 16385, 32768, 32769, 49152, 49153, 65536,
+	81921, segmentSize - 1, segmentSize, segmentSize + 1, 2*segmentSize + 1, 3 * segmentSize, 5*segmentSize + 12345}
 
 // The library's groups are of 2^4 chunks then, and its first 8 bytes are the length.
 func encode(data []byte) (outboard Memory, sum Sum) {
@@ -93,7 +93,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// The file of vectors has a golden outboard beside it, down to single chunks. It has two groups: its root is the parent of both.
+// The file of vectors has a golden outboard beside it, down to single chunks. It has two groups: its root is the parent
+// of both.
 func TestGoldenOutboard(t *testing.T) {
 	data, err := os.ReadFile("testdata/vectors.json")
 	if err != nil {
@@ -220,7 +221,9 @@ func TestBuildAllocations(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	for size, want := range map[int64]int64{-1: 1, 0: 1, 1: 1, GroupSize: 1, GroupSize + 1: 2, 3 * GroupSize: 3, math.MaxInt64: 1 << 49} {
+	for size, want := range map[int64]int64{
+		-1: 1, 0: 1, 1: 1, GroupSize: 1, GroupSize + 1: 2, 3 * GroupSize: 3, math.MaxInt64: 1 << 49,
+	} {
 		if got := Groups(size); got != want {
 			t.Errorf("Groups(%d) = %d, want %d", size, got, want)
 		}

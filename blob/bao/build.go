@@ -25,9 +25,9 @@ const (
 
 var segmentBuffers = sync.Pool{New: func() any { return new([segmentSize]byte) }}
 
-// Build hashes the size bytes of r on all cores, writes the tree to out if that is not nil, and returns the root.
-// r and out must allow concurrent use, as files do. progress, if not nil, is told the bytes done so far, in all, and never by two
-// at a time. If r ends before size, the error is kith.Gone; that r has more than size is not noticed.
+// Build hashes the size bytes of r on all cores, writes the tree to out if that is not nil, and returns the root. r and
+// out must allow concurrent use, as files do. progress, if not nil, is told the bytes done so far, in all, and never by
+// two at a time. If r ends before size, the error is kith.Gone; that r has more than size is not noticed.
 //
 // It takes 1 MiB for each of two readers per core, and 256 KiB of tree for each 64 MiB of data that are in work.
 func Build(ctx context.Context, r io.ReaderAt, size int64, out io.WriterAt, progress func(n int64)) (Sum, error) {

@@ -41,8 +41,8 @@ func NewTree(root Sum, size int64, s Storage) *Tree {
 	return &Tree{root: root, size: size, groups: Groups(size), s: s}
 }
 
-// ProofSize returns the bytes of the proof of the groups r of a blob of size bytes, or -1 if r is empty, not within the blob, or
-// more than MaxRange groups.
+// ProofSize returns the bytes of the proof of the groups r of a blob of size bytes, or -1 if r is empty, not within the
+// blob, or more than MaxRange groups.
 func ProofSize(size int64, r Range) int64 {
 	if check(size, r) != nil {
 		return -1

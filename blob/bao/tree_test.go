@@ -215,8 +215,9 @@ func TestSizeIsProven(t *testing.T) {
 		groups := Groups(claim)
 		last := Range{groups - 1, 1}
 		tree := NewTree(sum, claim, make(Memory, OutboardSize(claim)))
-		proof := append(bytes.Clone(outboard), outboard...)[:ProofSize(claim, last)] // right at least at the root
-		if groups == 6 {                                                             // the same tree, but for the length of its last group
+		// Right at least at the root; or all of it, where the tree is the same but for the length of its last group.
+		proof := append(bytes.Clone(outboard), outboard...)[:ProofSize(claim, last)]
+		if groups == 6 {
 			proof, _ = NewTree(sum, size, outboard).Proof(nil, last)
 		}
 		if err := tree.AddProof(last, proof); err != nil && !errors.Is(err, kith.Corrupt) {

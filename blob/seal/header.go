@@ -22,8 +22,8 @@ const (
 	fileKeySize = 16
 )
 
-// A Header is all that, beside the plaintext, makes a ciphertext. It is secret, for the file key in it opens the file. It is for
-// one plaintext only: see the package comment.
+// A Header is all that, beside the plaintext, makes a ciphertext. It is secret, for the file key in it opens the file.
+// It is for one plaintext only: see the package comment.
 type Header struct {
 	Bytes   []byte            // the text of the age header, to the end of its --- line
 	Nonce   [nonceSize]byte   // what follows it

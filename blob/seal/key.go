@@ -8,7 +8,8 @@ import (
 	"filippo.io/age"
 )
 
-// A Key is the X25519 scalar of an age identity: who has it opens every file that is sealed for it. It is what stands behind the
+// A Key is the X25519 scalar of an age identity: who has it opens every file that is sealed for it. It is what stands
+// behind the
 // # of a link.
 type Key [32]byte
 

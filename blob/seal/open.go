@@ -25,11 +25,12 @@ type Opened struct {
 	payload *stream
 }
 
-// Open reads the header of an age file of cipherSize bytes, and opens it with k. The rest is read, and found right or kith.Corrupt, when
-// it is asked for; that the file has its true end is certain only once its last byte was read, or by a hash tree.
+// Open reads the header of an age file of cipherSize bytes, and opens it with k. The rest is read, and found right or
+// kith.Corrupt, when it is asked for; that the file has its true end is certain only once its last byte was read, or by
+// a hash tree.
 //
-// A file for another key is kith.Denied. One that is no age file, or was tampered with, is kith.Corrupt; a header with too many
-// stanzas is kith.TooLarge. Errors of cipher are passed on.
+// A file for another key is kith.Denied. One that is no age file, or was tampered with, is kith.Corrupt; a header with
+// too many stanzas is kith.TooLarge. Errors of cipher are passed on.
 func Open(k Key, cipher io.ReaderAt, cipherSize int64) (*Opened, error) {
 	h, err := readHeader(k, cipher, cipherSize)
 	if err != nil {
@@ -52,7 +53,8 @@ func (o *Opened) Header() Header { return o.h }
 // ReadAt implements io.ReaderAt. It opens whole segments of 64 KiB: reads of 1 MiB, at a multiple of it, are the cheapest.
 func (o *Opened) ReadAt(p []byte, off int64) (int, error) { return o.payload.ReadAt(p, off) }
 
-// WriteTo implements io.WriterTo: it writes the whole plaintext in order, and is an error if the file does not end as it should.
+// WriteTo implements io.WriterTo: it writes the whole plaintext in order, and is an error if the file does not end as
+// it should.
 func (o *Opened) WriteTo(w io.Writer) (n int64, err error) {
 	if err := o.checkEmpty(); err != nil {
 		return 0, err
@@ -73,8 +75,8 @@ func (o *Opened) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// Decrypt writes the whole plaintext to w, on all cores and in no order. progress, if not nil, is told the bytes done so far, in all, and
-// never by two at a time. After an error, w has some of the blocks, all of them right.
+// Decrypt writes the whole plaintext to w, on all cores and in no order. progress, if not nil, is told the bytes done
+// so far, in all, and never by two at a time. After an error, w has some of the blocks, all of them right.
 func (o *Opened) Decrypt(ctx context.Context, w io.WriterAt, progress func(done int64)) error {
 	if err := o.checkEmpty(); err != nil {
 		return err

@@ -145,7 +145,9 @@ func TestHeaderLimits(t *testing.T) {
 	if _, err := opened(k, to(200)); !errors.Is(err, kith.Corrupt) { // longer than MaxHeader
 		t.Error(err)
 	}
-	for _, text := range []string{"", "age", "age-encryption.org/v1\n", "age-encryption.org/v2\n-> X25519 a\n", strings.Repeat("x", 1<<20)} {
+	for _, text := range []string{
+		"", "age", "age-encryption.org/v1\n", "age-encryption.org/v2\n-> X25519 a\n", strings.Repeat("x", 1<<20),
+	} {
 		if _, err := opened(k, []byte(text)); !errors.Is(err, kith.Corrupt) {
 			t.Errorf("%.20q: %v", text, err)
 		}
