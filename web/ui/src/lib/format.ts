@@ -59,3 +59,6 @@ export function ago(then: string, now = Date.now()): string {
   if (seconds < 7 * 86_400) return count(Math.round(seconds / 86_400), 'day') + ' ago'
   return new Date(time).toLocaleDateString('en', { day: 'numeric', month: 'short', year: 'numeric' })
 }
+
+/** Text with a capital first letter: the node's reasons begin small, as errors do. */
+export const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)

@@ -1,0 +1,298 @@
+// The page as a person uses it: two real nodes, a real browser. The tests build on each other, in their order.
+
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Item } from '../../src/types.ts'
+import { cleanUp, complaints, enter, eventually, film, launch, look, Node, paste, scratch, visitor } from './kit.ts'
+
+const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex')
+const items = async (node: Node) => (await node.json<{ items: Item[] | null }>('ls')).items ?? []
+
+describe('the page', { concurrency: 1 }, () => {
+  let browser: Browser
+  let ada: Node, grace: Node
+  let adasBrowser: BrowserContext, gracesBrowser: BrowserContext
+  let a: Page, g: Page
+  let link = ''
+  const content = randomBytes(3_000_000)
+
+  before(async () => {
+    browser = await launch()
+    ada = new Node('ada')
+    grace = new Node('grace')
+    await Promise.all([ada.start(), grace.start()])
+    adasBrowser = await visitor(browser)
+    gracesBrowser = await visitor(browser)
+  })
+
+  after(async () => {
+    await browser?.close()
+    await Promise.all([ada?.stop(), grace?.stop()])
+    cleanUp()
+  })
+
+  test('shows nothing without a session, and says how to come in', async () => {
+    const url = new URL(await ada.openURL())
+    const stranger = await visitor(browser)
+    const page = await stranger.newPage()
+    await page.goto(url.origin)
+    await page.getByText('kith open').waitFor()
+    assert.equal((await page.request.get(`${url.origin}/api/files/ls`)).status(), 401)
+    assert.deepEqual(await look(page, 'locked'), [])
+
+    a = await adasBrowser.newPage()
+    await a.goto(url.href)
+    await a.getByRole('navigation').waitFor()
+    assert.equal(new URL(a.url()).hash, '', 'the code is out of the address')
+
+    await page.goto('about:blank')
+    await page.goto(url.href)
+    await page.getByText('kith open').waitFor() // a code is good for one use
+    await stranger.close()
+  })
+
+  test('an empty home says what to do', async () => {
+    for (const name of [/^Share a file/, /^Open a link/, /^Watch eight pretend neighbours/]) await a.getByRole('button', { name }).waitFor()
+    assert.deepEqual(await a.getByRole('navigation').getByRole('link').allInnerTexts(), ['Home', 'Network'])
+    assert.deepEqual(await look(a, 'home-empty'), [])
+  })
+
+  test('a picked file becomes a link', async () => {
+    await a.locator('#pick-files').setInputFiles({ name: 'Festival of boats.bin', mimeType: 'application/octet-stream', buffer: content })
+    const dialog = a.getByRole('dialog')
+    await dialog.getByText('Festival of boats.bin').waitFor()
+    assert.equal(await dialog.getByRole('radio', { name: /Whoever has the link/ }).isChecked(), true)
+    assert.equal(await dialog.getByRole('checkbox', { name: /Encrypt/ }).isChecked(), false)
+    assert.deepEqual(await look(a, 'share-choose'), [])
+    await dialog.getByRole('button', { name: 'Make the link' }).click()
+    await dialog.getByText('It is shared').waitFor()
+
+    link = await dialog.getByLabel('Link', { exact: true }).inputValue()
+    assert.match(link, /^magnet:\?.*xt=urn:blake3:.*dn=Festival/)
+    const short = await dialog.getByLabel('Short link').inputValue()
+    assert.match(short, /^kith:/)
+    assert.ok(short.length <= 200)
+    assert.equal(await dialog.getByLabel('In a terminal').inputValue(), `kith get '${link}'`)
+    await eventually('the QR code is drawn', () => dialog.getByRole('img', { name: /QR code/ }).evaluate((i: HTMLImageElement) => i.naturalWidth > 0))
+    await dialog.getByRole('button', { name: 'Copy link' }).click()
+    await dialog.getByText('Copied').waitFor()
+    assert.equal(await a.evaluate(() => navigator.clipboard.readText()), link)
+    assert.deepEqual(await look(a, 'share-done'), [])
+    await dialog.getByRole('button', { name: 'Done' }).click()
+    await a.getByRole('link', { name: 'Festival of boats.bin' }).waitFor()
+  })
+
+  test('a pasted link brings the file to the other node, byte for byte', async () => {
+    g = await enter(gracesBrowser, grace)
+    await g.getByRole('navigation').waitFor()
+    await g.getByLabel('Paste a link').evaluate((box: HTMLElement) => box.blur())
+    await paste(g, `Here you are: ${link}`)
+    await g.getByRole('heading', { name: 'Festival of boats.bin' }).waitFor()
+    await g.getByText('Complete', { exact: true }).waitFor()
+    const [got] = await items(grace)
+    assert.equal(sha256(readFileSync(got?.path ?? '')), sha256(content))
+    assert.deepEqual(await look(g, 'file'), [])
+  })
+
+  test('a folder, picked by keyboard alone, is shared where it is', async () => {
+    const folder = join(scratch, 'Holiday')
+    mkdirSync(join(folder, 'deep'), { recursive: true })
+    writeFileSync(join(folder, 'a note.txt'), 'hello')
+    writeFileSync(join(folder, 'deep', 'x<img src=x onerror=document.title="broken">.bin'), randomBytes(40_000))
+
+    await a.keyboard.press('Control+k')
+    await a.getByRole('combobox').waitFor()
+    assert.deepEqual(await look(a, 'palette'), [])
+    await a.keyboard.type('share from')
+    await a.keyboard.press('Enter')
+    const dialog = a.getByRole('dialog')
+    await dialog.getByText('Tick what to share').waitFor()
+    const here = () => dialog.locator('.path').innerText()
+    const first = await here()
+    assert.ok(existsSync(first))
+    await a.keyboard.press('ArrowLeft')
+    await eventually('the folder above', async () => (await here()) !== first)
+    assert.deepEqual(await look(a, 'share-browse'), [])
+    await a.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'hidden' })
+
+    const shared = await ada.json<{ link: string } | { link: string }[]>('share', folder)
+    const one = Array.isArray(shared) ? shared[0] : shared
+    await a.getByRole('link', { name: 'Holiday' }).click()
+    await a.getByRole('heading', { name: 'Holiday' }).waitFor()
+    await a.getByText('a note.txt').waitFor()
+    assert.deepEqual(await look(a, 'folder'), [])
+
+    // The other side: all of it with the keyboard.
+    await g.goto(new URL('#/', g.url()).href)
+    await g.keyboard.press('Control+k')
+    await g.getByRole('combobox').waitFor()
+    await paste(g, one?.link ?? '')
+    await g.keyboard.press('Enter')
+    await g.getByRole('heading', { name: 'Holiday' }).waitFor()
+    await g.getByText('Complete', { exact: true }).waitFor()
+    await g.getByText('onerror').first().waitFor() // text of others is text
+    assert.equal(await g.locator('img[src="x"]').count(), 0)
+    assert.doesNotMatch(await g.title(), /broken/)
+  })
+
+  test('a private share is sealed, and its link opens it', async () => {
+    await a.goto(new URL('#/', a.url()).href)
+    await a.locator('#pick-files').setInputFiles([
+      { name: 'one.txt', mimeType: 'text/plain', buffer: Buffer.from('first letter') },
+      { name: 'two.txt', mimeType: 'text/plain', buffer: Buffer.from('second letter') },
+    ])
+    const dialog = a.getByRole('dialog')
+    await dialog.getByLabel(/Name of the folder/).fill('Letters')
+    await dialog.getByRole('checkbox', { name: /Encrypt/ }).check()
+    await dialog.getByRole('button', { name: 'Make the link' }).click()
+    await dialog.getByText('It is shared').waitFor()
+    const sealed = await dialog.getByLabel('Link', { exact: true }).inputValue()
+    assert.match(sealed, /#[A-Za-z0-9_-]{43}$/)
+    await dialog.getByRole('button', { name: 'Done' }).click()
+
+    await g.goto(new URL('#/', g.url()).href)
+    await g.getByLabel('Paste a link').fill(sealed)
+    await g.getByRole('button', { name: 'Open', exact: true }).click()
+    await g.getByRole('heading', { name: 'Letters' }).waitFor()
+    await g.getByText('Complete', { exact: true }).waitFor()
+    const got = (await items(grace)).find((i) => i.name === 'Letters')
+    assert.equal(readFileSync(join(got?.path ?? '', 'two.txt'), 'utf8'), 'second letter')
+  })
+
+  test('a film plays before all of it is here', async () => {
+    const bytes = await film(browser, 6)
+    assert.ok(bytes.length > 1_000_000, `the film has ${bytes.length} bytes`)
+    const path = join(scratch, 'boats.webm')
+    writeFileSync(path, bytes)
+    const out = await ada.json<{ link: string } | { link: string }[]>('share', path)
+    await grace.text('limit', '--down', '150K')
+    await g.goto(new URL('#/', g.url()).href)
+    await g.getByLabel('Paste a link').fill((Array.isArray(out) ? out[0] : out)?.link ?? '')
+    await g.keyboard.press('Enter')
+    await g.getByRole('button', { name: 'Play' }).click()
+    const played = await eventually('the film plays', async () => {
+      const time = await g.locator('video').evaluate((v: HTMLVideoElement) => v.currentTime)
+      const now = (await items(grace)).find((i) => i.name === 'boats.webm')
+      return time > 0.2 && now ? { time, done: now.done, size: now.size } : false
+    })
+    assert.ok(played.done < played.size, `it played at ${played.time} s, with ${played.done} of ${played.size} bytes here`)
+    assert.deepEqual(await look(g, 'film'), [])
+  })
+
+  test('pause, resume, remove and delete', async () => {
+    await g.getByRole('button', { name: 'Pause' }).click()
+    await g.getByText('Paused', { exact: true }).waitFor()
+    await g.getByRole('button', { name: 'Resume' }).click()
+    await grace.text('limit', '--down', '0')
+    await g.getByText('Complete', { exact: true }).waitFor()
+    const path = (await items(grace)).find((i) => i.name === 'boats.webm')?.path ?? ''
+    assert.ok(existsSync(path))
+    await g.getByRole('button', { name: 'Remove' }).click()
+    const dialog = g.getByRole('dialog')
+    await dialog.getByRole('checkbox', { name: /Also delete/ }).check()
+    assert.deepEqual(await look(g, 'remove'), [])
+    await dialog.getByRole('button', { name: 'Remove and delete' }).click()
+    await g.getByRole('heading', { name: 'Files' }).waitFor()
+    await eventually('the file is deleted', async () => !existsSync(path))
+    assert.deepEqual(await look(g, 'files'), [])
+  })
+
+  test('what is wrong with a link is said, and what to do', async () => {
+    await g.goto(new URL('#/', g.url()).href)
+    await g.getByLabel('Paste a link').fill(`${link}#short`)
+    await g.keyboard.press('Enter')
+    const alert = g.getByRole('alert')
+    await alert.getByText(/damaged/).waitFor()
+    await alert.getByText(/copy the whole link/).waitFor()
+    await g.getByLabel('Paste a link').fill('magnet:?xt=urn:btih:' + 'a'.repeat(40))
+    await g.keyboard.press('Enter')
+    await alert.getByText(/another network/).waitFor()
+    assert.deepEqual(await look(g, 'home-trouble'), [])
+  })
+
+  test('people: a peer gets a name, and loses it', async () => {
+    const { peer_id: id } = await ada.json<{ peer_id: string }>('id')
+    await g.getByRole('navigation').getByRole('link', { name: 'People' }).click()
+    await g.getByLabel('Name', { exact: true }).fill('Ada')
+    await g.getByLabel('Their id').fill(id)
+    await g.getByRole('button', { name: 'Add', exact: true }).click()
+    await g.getByText('Ada is one of your people now.').waitFor()
+    await g.getByText('Online', { exact: false }).first().waitFor()
+    assert.deepEqual(await look(g, 'people'), [])
+    await g.getByRole('button', { name: 'Remove Ada' }).click()
+    await g.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click()
+    await eventually('Ada is gone', async () => (await g.getByText('Ada', { exact: true }).count()) === 0)
+  })
+
+  test('network: peers, why, and limits', async () => {
+    await g.getByRole('navigation').getByRole('link', { name: 'Network' }).click()
+    await g.getByRole('region', { name: 'Peers' }).getByText('Direct').first().waitFor()
+    await g.getByRole('button', { name: 'Change the limits' }).click()
+    await g.getByLabel('Receive at most').fill('2M')
+    await g.getByRole('button', { name: 'Set' }).click()
+    await g.getByRole('button', { name: 'Change the limits' }).waitFor()
+    assert.equal((await grace.json<{ down: number }>('limit')).down >= 2_000_000, true)
+    await g.getByLabel('Address').fill('nonsense')
+    await g.getByRole('button', { name: 'Connect', exact: true }).click()
+    await g.getByRole('status').getByText(/nonsense|address/i).first().waitFor()
+    assert.deepEqual(await look(g, 'network'), [])
+  })
+
+  test('you: a name, and the recovery phrase until the key leaves the disk', async () => {
+    await g.getByRole('link', { name: 'You and this device' }).click()
+    await g.getByLabel('Your name', { exact: true }).fill('Grace')
+    await g.getByRole('button', { name: 'Save' }).click()
+    await g.getByRole('heading', { name: 'Grace' }).waitFor()
+    assert.deepEqual(await look(g, 'you'), [])
+    await g.getByRole('button', { name: /recovery phrase/ }).click()
+    const dialog = g.getByRole('dialog')
+    await dialog.getByRole('button', { name: 'Show me the words' }).click()
+    await dialog.getByRole('listitem').nth(23).waitFor()
+    const words = await dialog.getByRole('listitem').locator('strong').allInnerTexts()
+    assert.equal(words.length, 24)
+    assert.deepEqual(await look(g, 'phrase'), [])
+    await dialog.getByRole('button', { name: 'I wrote them down' }).click()
+    const fields = dialog.getByLabel(/^Word \d+$/)
+    await fields.first().waitFor()
+    for (const field of await fields.all()) await field.fill('wrong')
+    await dialog.getByRole('button', { name: 'Confirm' }).click()
+    await dialog.getByRole('alert').waitFor()
+    for (const field of await fields.all()) {
+      const number = Number((await field.getAttribute('id'))?.replace('word-', ''))
+      await field.fill(words[number - 1] ?? '')
+    }
+    await dialog.getByRole('button', { name: 'Confirm' }).click()
+    await dialog.waitFor({ state: 'hidden' })
+    assert.equal((await grace.json<{ master: string }>('id')).master, 'away')
+  })
+
+  test('on a phone nothing is wider than the screen', async () => {
+    const phone = await visitor(browser, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true })
+    const page = await enter(phone, ada)
+    for (const place of ['', 'files', 'people', 'network', 'you']) {
+      await page.goto(new URL(`#/${place}`, page.url()).href)
+      await page.getByRole('heading', { level: 1 }).first().waitFor({ state: 'attached' })
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${place || 'home'} is too wide`)
+      assert.deepEqual(await look(page, `phone-${place || 'home'}`), [])
+    }
+    await page.goto(new URL('#/files', page.url()).href)
+    await page.getByRole('link', { name: 'Holiday' }).click()
+    await page.getByRole('heading', { name: 'Holiday' }).waitFor()
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the item is too wide')
+    assert.deepEqual(await look(page, 'phone-item'), [])
+    await phone.close()
+  })
+
+  test('a node that stops is said, and one that comes again asks for a session', async () => {
+    await ada.stop()
+    await a.getByText('Kith does not answer').waitFor()
+    assert.deepEqual(await look(a, 'lost'), [])
+  })
+
+  test('no policy was broken, no script failed, and nothing was asked of others', () => assert.deepEqual(complaints, []))
+})

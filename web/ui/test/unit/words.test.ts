@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Item, State } from '../../src/types.ts'
+import { activity, badge, complete, incoming, look, troubled } from '../../src/lib/words.ts'
+
+const item = (more: Partial<Item>): Item => ({
+  ref: 'bafk', name: 'x', size: 1000, files: 1, folder: false, kind: 'download', state: 'fetching', for: 'link', link: '', short: '', done: 0, rate: 0,
+  up_rate: 0, up: 0, eta: -1, sources: 0, added: '', ...more,
+})
+
+test('a download says how far, how fast, how long and from how many', () => {
+  assert.equal(activity(item({ done: 500, rate: 250, eta: 2, sources: 2 })), '50 % · 250 B/s · 2 s left · 2 sources')
+  assert.equal(activity(item({ done: 500, rate: 250, eta: 2, sources: 2 }), false), '250 B/s · 2 s left · 2 sources')
+})
+
+test('what waits says why', () => {
+  assert.equal(activity(item({ state: 'waiting', reason: 'nobody is online' })), '0 % · nobody is online')
+  assert.equal(activity(item({ state: 'failed', reason: 'the disk is full' })), 'The disk is full')
+  assert.equal(activity(item({ state: 'finding', size: -1 })), 'Looking for somebody who has it')
+})
+
+test('every state is in exactly one class, and has a badge', () => {
+  const states: State[] = ['ready', 'gone', 'finding', 'fetching', 'waiting', 'paused', 'checking', 'done', 'failed']
+  for (const state of states) {
+    const i = item({ state })
+    assert.equal([incoming(i), complete(i), troubled(i)].filter(Boolean).length, 1, state)
+    assert.ok(badge(i).text, state)
+    assert.ok(activity(i), state)
+  }
+})
+
+test('what a browser can show', () => {
+  assert.equal(look('video/webm'), 'video')
+  assert.equal(look('application/pdf'), 'page')
+  assert.equal(look('text/html'), 'page')
+  assert.equal(look(undefined), 'other')
+})
