@@ -9,7 +9,6 @@ package blob
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -87,11 +86,11 @@ func (s *Store) start(ctx context.Context) (err error) {
 		s.notes = append(s.notes, note+". Share again what was shared; files were not touched")
 	}
 	if err := s.dropImports(ctx); err != nil {
-		return errors.Join(err, s.db.Close())
+		return join(err, s.db.Close())
 	}
 	var kept int64
 	if err := s.db.QueryRowContext(ctx, "SELECT coalesce(sum(kept), 0) FROM blob").Scan(&kept); err != nil {
-		return errors.Join(err, s.db.Close())
+		return join(err, s.db.Close())
 	}
 	s.kept.Store(kept)
 	return nil
@@ -112,7 +111,7 @@ func (s *Store) Close() error {
 	for _, c := range all {
 		errs = append(errs, c.close())
 	}
-	return errors.Join(append(errs, s.db.Close())...)
+	return join(append(errs, s.db.Close())...)
 }
 
 // Notes returns what a person should know since Open: a database that was set aside.

@@ -55,7 +55,7 @@ func (s *Store) build(ctx context.Context, r io.ReaderAt, size int64, progress f
 		defer groupBuffers.Put(buf)
 		n, err := r.ReadAt(buf[:size], 0)
 		if int64(n) < size {
-			return b, errors.Join(errShort, err)
+			return b, join(errShort, err)
 		}
 		b.sum = bao.Hash(buf[:size])
 		return b, ctx.Err()
@@ -75,7 +75,7 @@ func (s *Store) build(ctx context.Context, r io.ReaderAt, size int64, progress f
 		}
 		b.file = f.Name()
 		defer func() {
-			if err = errors.Join(err, f.Close()); err != nil {
+			if err = join(err, f.Close()); err != nil {
 				b.drop()
 			}
 		}()

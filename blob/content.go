@@ -51,7 +51,7 @@ func (v *view) close() error {
 	for _, f := range v.files {
 		errs = append(errs, f.Close())
 	}
-	return errors.Join(errs...)
+	return join(errs...)
 }
 
 // acquire returns the content with one more reference; release it.
@@ -133,7 +133,7 @@ func (c *content) close() error {
 		err = p.checkpoint(context.Background(), true)
 	}
 	if v := c.view.Load(); v != nil {
-		err = errors.Join(err, v.close())
+		err = join(err, v.close())
 	}
 	return err
 }
@@ -199,7 +199,7 @@ func (c *content) openPlace(ctx context.Context, tree []byte) error {
 			}
 		}
 		if err := c.openTree(v, tree); err != nil {
-			return errors.Join(err, v.close())
+			return join(err, v.close())
 		}
 		c.view.Store(v)
 		return nil
@@ -261,16 +261,16 @@ func (p place) open() (*view, error) {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, join(err, f.Close())
 	}
 	if now := stampOf(info); !info.Mode().IsRegular() || now.size != p.size || p.gone && now != p.stamp {
-		return nil, errors.Join(fmt.Errorf("%s: %w", p.path(), kith.Gone), f.Close())
+		return nil, join(fmt.Errorf("%s: %w", p.path(), kith.Gone), f.Close())
 	}
 	v := &view{src: f, files: []io.Closer{f}, place: &p}
 	if p.header != nil {
 		h, err := unpackHeader(p.header)
 		if err != nil {
-			return nil, errors.Join(err, f.Close())
+			return nil, join(err, f.Close())
 		}
 		v.src = seal.NewReaderAt(h, f, p.size)
 	}
@@ -410,7 +410,7 @@ func (c *content) mend(ctx context.Context, v *view) (right bool, err error) {
 	tree := built.tree
 	err = c.s.within(ctx, func(in *inserter) error {
 		_, err := in.exec("UPDATE blob SET tree = ? WHERE id = ?", tree, c.id)
-		return errors.Join(err, built.keep(c.s))
+		return join(err, built.keep(c.s))
 	})
 	if err != nil {
 		return false, err

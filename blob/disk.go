@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -92,4 +93,13 @@ func roomFor(dir string, n int64) error {
 		return kith.Hint(err, "free some room, then run kith resume; nothing is lost")
 	}
 	return nil
+}
+
+// join is errors.Join, but leaves a single error as it is, with its hint.
+func join(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
 }

@@ -214,7 +214,7 @@ func (im *importer) run(ctx context.Context) (t Tree, err error) {
 	}
 	defer func() {
 		if err != nil { // leave nothing behind, even if ctx has ended
-			err = errors.Join(err, im.s.dropTree(context.WithoutCancel(ctx), im.tree))
+			err = join(err, im.s.dropTree(context.WithoutCancel(ctx), im.tree))
 		}
 	}()
 	work, cancel := context.WithCancel(ctx)

@@ -74,13 +74,13 @@ func (s *Store) putFile(data []byte, sum bao.Sum) (string, error) {
 		return "", err
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = join(err, f.Sync(), f.Close())
 	file := filepath.Join(s.dir, "keep", fmt.Sprintf("%x", sum))
 	if err == nil {
 		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
+		return "", join(err, os.Remove(f.Name()))
 	}
 	return file, syncDir(filepath.Dir(file))
 }

@@ -46,6 +46,8 @@ func checkName(name string) error {
 		return fmt.Errorf("a name of %d bytes, at most %d: %w", len(name), MaxName, kith.TooLarge)
 	case !utf8.ValidString(name):
 		return fmt.Errorf("a name that is not UTF-8: %w", kith.Corrupt)
+	case strings.HasSuffix(strings.ToLower(name), PartSuffix):
+		return fmt.Errorf("the name %q is that of an unfinished download: %w", name, kith.Corrupt)
 	case strings.HasSuffix(name, ".") || strings.HasSuffix(name, " "):
 		return fmt.Errorf("the name %q ends with a dot or space, which Windows cannot have: %w", name, kith.Corrupt)
 	}
@@ -83,8 +85,8 @@ func CleanName(name string) string {
 		_, size := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-size]
 	}
-	if name = strings.TrimRight(name, ". "); isReserved(name) {
-		name = "_" + name
+	if name = strings.TrimRight(name, ". "); isReserved(name) || strings.HasSuffix(strings.ToLower(name), PartSuffix) {
+		name = "_" + strings.TrimSuffix(name, PartSuffix)
 	}
 	if checkName(name) != nil {
 		return "unnamed"

@@ -130,7 +130,7 @@ func (p *part) read(v *view, buf []byte, off int64) (int, error) {
 		p.mu.Unlock()
 		return n, fmt.Errorf("group %d is no longer what it was: %w", bad, kith.NotFound)
 	}
-	return n, errors.Join(err, missing)
+	return n, join(err, missing)
 }
 
 // checkpoint makes what is set so far durable, and then says so in the database.
@@ -274,7 +274,7 @@ func (p *part) complete(ctx context.Context, at place) error {
 		return err
 	}
 	if err := c.openTree(next, tree); err != nil {
-		return errors.Join(err, next.close())
+		return join(err, next.close())
 	}
 	next.files = append(next.files, c.view.Load().files...) // a read may be using them
 	c.view.Store(next)

@@ -208,13 +208,13 @@ func (s *Store) create(ctx context.Context, ref kith.Ref, size int64, path strin
 		}
 		b := &Blob{c: c, ref: ref}
 		if c.size != size {
-			return nil, errors.Join(fmt.Errorf("it has %d bytes, not %d: %w", c.size, size, kith.Invalid), b.Close())
+			return nil, join(fmt.Errorf("it has %d bytes, not %d: %w", c.size, size, kith.Invalid), b.Close())
 		}
 		if path == "" || !b.Complete() || b.Path() == path {
 			return b, nil
 		}
 		if err := s.copyTo(ctx, b, path); err != nil {
-			return nil, errors.Join(err, b.Close())
+			return nil, join(err, b.Close())
 		}
 		return b, nil
 	}
@@ -304,7 +304,7 @@ func (s *Store) beginRows(ctx context.Context, r request, kept int64, name strin
 			return err
 		}
 		if n, err := res.RowsAffected(); n == 0 || err != nil {
-			return errors.Join(err, errBegun)
+			return join(err, errBegun)
 		}
 		return in.belong(r, id, coming)
 	})
@@ -397,7 +397,7 @@ func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *con
 	if _, err := io.Copy(f, &ctxReader{ctx, io.NewSectionReader(src, 0, r.size)}); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chmod(r.mode), f.Sync()); err != nil {
+	if err := join(f.Chmod(r.mode), f.Sync()); err != nil {
 		return err
 	}
 	info, err := f.Stat()

@@ -146,7 +146,7 @@ func (in *inserter) exec(query string, args ...any) (sql.Result, error) {
 // end commits if err is nil, and rolls back otherwise.
 func (in *inserter) end(err error) error {
 	if err != nil {
-		err = errors.Join(err, in.tx.Rollback())
+		err = join(err, in.tx.Rollback())
 	} else {
 		err = in.tx.Commit()
 	}

@@ -86,7 +86,7 @@ func (s *Store) beginTree(ctx context.Context, root kith.Ref, at string, key *se
 	}
 	if err != nil {
 		if t.dir != nil {
-			err = errors.Join(err, t.dir.Close())
+			err = join(err, t.dir.Close())
 		}
 		return nil, err
 	}
@@ -345,7 +345,7 @@ func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st st
 	if err != nil {
 		return st, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { err = join(err, f.Close()) }()
 	if err := fill(f); err != nil {
 		return st, err
 	}
@@ -388,7 +388,7 @@ func (t *TreeDownload) create(ctx context.Context, i int) (*Blob, error) {
 		}
 		b := &Blob{c: c, ref: e.Ref}
 		if c.size != want.size {
-			return nil, errors.Join(fmt.Errorf("it has %d bytes, not %d: %w", c.size, want.size, kith.Corrupt), b.Close())
+			return nil, join(fmt.Errorf("it has %d bytes, not %d: %w", c.size, want.size, kith.Corrupt), b.Close())
 		}
 		if p := c.part.Load(); p != nil {
 			p.mu.Lock()
@@ -471,7 +471,7 @@ func (t *TreeDownload) record(ctx context.Context, puts []put) error {
 				}
 			}
 			at := place{spot: spot{folder: t.folder, name: t.m.Entries[p.i].Path}, stamp: p.stamp, own: true, header: p.header}
-			if err := errors.Join(in.place(id, at), in.member(t.id, id)); err != nil {
+			if err := join(in.place(id, at), in.member(t.id, id)); err != nil {
 				return err
 			}
 		}
@@ -539,7 +539,7 @@ func (t *TreeDownload) copyIn(ctx context.Context, i int) error {
 	e := t.m.Entries[i]
 	b, err := t.s.Blob(ctx, e.Ref)
 	if err == nil && !b.Complete() {
-		err = errors.Join(fmt.Errorf("it is not complete: %w", kith.Invalid), b.Close())
+		err = join(fmt.Errorf("it is not complete: %w", kith.Invalid), b.Close())
 	}
 	if errors.Is(err, kith.NotFound) {
 		err = fmt.Errorf("it is missing: %w", kith.Invalid)
@@ -638,7 +638,7 @@ func (t *TreeDownload) rename(ctx context.Context) (Tree, error) {
 
 // Close commits, and gives it back, to be resumed with BeginTree.
 func (t *TreeDownload) Close() error {
-	return errors.Join(t.Commit(context.Background()), t.dir.Close())
+	return join(t.Commit(context.Background()), t.dir.Close())
 }
 
 // Unseal decrypts the complete ciphertext ref into path, or a free name beside it. From then on the blob is made again by sealing that file; a copy of
