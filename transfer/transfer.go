@@ -6,7 +6,6 @@ package transfer
 
 import (
 	"context"
-	"io"
 	"log/slog"
 
 	"github.com/ipfs/go-cid"
@@ -131,76 +130,6 @@ type Upload struct {
 	Rate  float64 // bytes a second, lately
 	Peers int     // that are being served now
 }
-
-// Manager runs all transfers of a node. Its methods may be called at once from several goroutines.
-type Manager struct{}
-
-// New returns a Manager that serves and fetches nothing yet.
-func New(o Options) *Manager { return &Manager{} }
-
-// Serve answers what a peer asks over one stream, until it has no more to ask.
-func (m *Manager) Serve(ctx context.Context, s network.Stream) error {
-	return kith.Unavailable
-}
-
-// Start begins to fetch what job names, or goes on where an earlier run left off. For a root that is already being fetched it
-// returns that download, with the job's peers added.
-func (m *Manager) Start(job Job) (*Download, error) { return nil, kith.Unavailable }
-
-// Download returns the download of root, or nil.
-func (m *Manager) Download(root kith.Ref) *Download { return nil }
-
-// Close ends all transfers, after a last checkpoint of each.
-func (m *Manager) Close() error { return nil }
-
-// SetLimits sets how many bytes a second are sent and received at most, all transfers together; 0 is no limit.
-func (m *Manager) SetLimits(up, down int64) {}
-
-// Limits returns what SetLimits set.
-func (m *Manager) Limits() (up, down int64) { return 0, 0 }
-
-// Rates returns the bytes a second that come in and go out, lately.
-func (m *Manager) Rates() (down, up float64) { return 0, 0 }
-
-// Uploads returns what was sent since the Manager was made, for each root.
-func (m *Manager) Uploads() map[kith.Ref]Upload { return nil }
-
-// Download is one running or ended download.
-type Download struct{}
-
-// Status returns how it stands.
-func (d *Download) Status() Status { return Status{} }
-
-// Changed returns a channel that is closed when the Status is no longer the one of before the call. Rates change without it.
-func (d *Download) Changed() <-chan struct{} { return nil }
-
-// Wait returns nil once all bytes are on disk and verified, and the reason when the download fails or is cancelled.
-func (d *Download) Wait(ctx context.Context) error { return kith.Unavailable }
-
-// Pause stops asking until Resume.
-func (d *Download) Pause() {}
-
-// Resume goes on after Pause, after a failure, and after something that a person had to mend.
-func (d *Download) Resume() {}
-
-// Cancel ends the download and forgets it; what is on disk stays there, for blob.Store.Delete to remove.
-func (d *Download) Cancel() {}
-
-// Add tells of a peer that may have it.
-func (d *Download) Add(p peer.AddrInfo) {}
-
-// Files returns the files of a folder, at most max of them; index 0 is a single file itself.
-func (d *Download) Files(max int) []File { return nil }
-
-// Reader opens the file of the given index (0 for a single file) to be read while it comes, and returns its size. Reads wait for bytes
-// that are not here yet and have them asked for first, until ctx ends.
-func (d *Download) Reader(ctx context.Context, index int) (io.ReadSeekCloser, int64, error) {
-	return nil, 0, kith.Unavailable
-}
-
-// Pieces divides the content into n equal stretches (fewer if it is small) and returns how much of each is here (0 none, 255 all) and
-// how many sources have each.
-func (d *Download) Pieces(n int) (have, rarity []byte) { return nil, nil }
 
 // Rendezvous returns the key under which a root is announced on an overlay: a hash of its digest, so that who keeps the record learns
 // where it is, but not what it is, and cannot fetch it.

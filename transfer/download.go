@@ -1,0 +1,519 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/bao"
+)
+
+// Times of a download.
+const (
+	tickTime       = 250 * time.Millisecond
+	checkpointTime = 2 * time.Second
+)
+
+// Why an attempt ends before its time.
+var (
+	errPaused   = errors.New("transfer: paused")
+	errCanceled = fmt.Errorf("transfer: cancelled: %w", kith.Gone)
+)
+
+// Download is one running or ended download.
+type Download struct {
+	m       *Manager
+	root    kith.Ref
+	job     Job
+	arrived chan *arrival
+	kick    chan struct{} // cap 1: Resume
+
+	mu       sync.Mutex
+	state    State
+	reason   string
+	err      error
+	name     string
+	path     string
+	blobSize int64 // of the root blob; -1 while it is not known
+	size     int64 // of the plain files; -1 while it is not known
+	files    int
+	folder   bool
+	sources  map[peer.ID]*source
+	lastID   sourceID
+	stage    *stage
+	bytes    int64 // here, when no stage runs
+	meter    meter
+	readers  map[*reader]int64
+	looking  time.Time // since when it has had no source
+	paused   bool
+	canceled bool
+	stop     context.CancelCauseFunc // of the running attempt
+	cancel   context.CancelCauseFunc // of all of them
+	changed  chan struct{}
+	progress bool // since the last tick
+	sized    chan struct{}
+	hunted   chan struct{} // cap 1: there is a new source
+}
+
+func newDownload(m *Manager, job Job) *Download {
+	d := &Download{
+		m: m, root: job.Root, job: job, state: Finding, name: plainName(job.Name), blobSize: -1, size: -1,
+		arrived: make(chan *arrival, 2), kick: make(chan struct{}, 1), sources: map[peer.ID]*source{}, readers: map[*reader]int64{},
+		changed: make(chan struct{}), sized: make(chan struct{}), hunted: make(chan struct{}, 1), looking: time.Now(),
+	}
+	if job.Size > 0 || job.Size == 0 && !d.isTree() {
+		d.size = job.Size
+	}
+	d.folder = d.isTree() && job.Key == nil
+	return d
+}
+
+// isTree reports whether the root is a manifest: that of a folder, or of a private share, of which outsiders see only bytes.
+func (d *Download) isTree() bool { return d.root.Codec == kith.Manifest || d.job.Key != nil }
+
+// run goes through attempts until one succeeds or ctx ends.
+func (d *Download) run(ctx context.Context) {
+	for {
+		attempt, stop := context.WithCancelCause(ctx)
+		d.mu.Lock()
+		d.stop = stop
+		paused := d.paused
+		d.mu.Unlock()
+		err := errPaused
+		if !paused {
+			err = d.attempt(attempt)
+		}
+		if cause := context.Cause(attempt); cause != nil && err != nil {
+			err = cause
+		}
+		stop(nil)
+		switch {
+		case err == nil:
+			d.set(Done, nil)
+			return
+		case errors.Is(err, errPaused):
+			d.set(Paused, nil)
+		case errors.Is(err, errCanceled) || ctx.Err() != nil:
+			d.mu.Lock()
+			d.canceled = true
+			d.mu.Unlock()
+			d.set(Failed, errCanceled)
+			return
+		case errors.Is(err, kith.Unavailable):
+			d.set(Waiting, err)
+		default:
+			d.m.o.Log.Warn("download failed", "ref", d.root, "err", err)
+			d.set(Failed, err)
+		}
+		select {
+		case <-d.kick:
+			d.mu.Lock()
+			d.looking = time.Now()
+			d.mu.Unlock()
+			d.set(Finding, nil)
+		case <-ctx.Done():
+		}
+	}
+}
+
+// attempt fetches what is missing and puts it in place.
+func (d *Download) attempt(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	wg.Go(func() { d.hunt(ctx) })
+	for range max(2, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() { d.check(ctx) })
+	}
+	if d.isTree() {
+		if err := d.fetchManifest(ctx); err != nil {
+			return err
+		}
+		return d.fetchFiles(ctx)
+	}
+	size, err := d.awaitSize(ctx)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.size = size
+	d.mu.Unlock()
+	path, err := d.fetchRoot(ctx, size, d.place(""))
+	if err != nil {
+		return err
+	}
+	d.placed(path, size, 1)
+	return nil
+}
+
+// check checks what arrives, until ctx ends.
+func (d *Download) check(ctx context.Context) {
+	for {
+		select {
+		case a := <-d.arrived:
+			a.settle(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// awaitSize returns the bytes of the root blob, once a source has proven them.
+func (d *Download) awaitSize(ctx context.Context) (int64, error) {
+	if size := d.rootSize(); size >= 0 {
+		return size, nil
+	}
+	if b, err := d.m.o.Blobs.Blob(ctx, d.root); err == nil {
+		defer b.Close()
+		d.learn(b.Size(), "")
+		return b.Size(), nil
+	}
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.sized:
+			return d.rootSize(), nil
+		case <-tick.C:
+			d.refresh()
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// fetchRoot fetches the root blob to path, and returns where it is.
+func (d *Download) fetchRoot(ctx context.Context, size int64, path string) (string, error) {
+	b, err := d.m.o.Blobs.Create(ctx, d.root, size, path)
+	if err != nil {
+		return "", err
+	}
+	defer b.Close()
+	if b.Complete() {
+		return b.Path(), nil
+	}
+	st := newStage(rowRoot, rootRow(d.root, size), d.m.seed(), d.job.Sequential)
+	ready := make(chan struct{})
+	close(ready)
+	st.open[0] = &openFile{target: b, blob: b, users: 2, ready: ready} // b is closed above, not by the stage
+	for r := range b.Have().Ranges() {
+		st.has(0, r)
+	}
+	if err := d.runStage(ctx, st); err != nil {
+		return "", err
+	}
+	d.set(Checking, nil)
+	if err := b.Finish(ctx); err != nil {
+		return "", err
+	}
+	return b.Path(), nil
+}
+
+// fetchManifest fetches the root of a folder, unless it is here.
+func (d *Download) fetchManifest(ctx context.Context) error {
+	size, err := d.awaitSize(ctx)
+	switch {
+	case err != nil:
+		return err
+	case size > blob.MaxManifestSize:
+		return fmt.Errorf("transfer: a manifest of %d bytes, at most %d: %w", size, blob.MaxManifestSize, kith.TooLarge)
+	}
+	_, err = d.fetchRoot(ctx, size, "")
+	return err
+}
+
+// fetchFiles fetches the files of the folder whose manifest is here.
+func (d *Download) fetchFiles(ctx context.Context) error {
+	man, err := d.m.o.Blobs.Manifest(ctx, d.root, d.job.Key)
+	if err != nil {
+		if d.job.Key == nil {
+			err = kith.Hint(err, "if it is a private share, its key is missing: copy the whole link, with what is behind the #")
+		}
+		return err
+	}
+	name := man.Name
+	if man.Single() {
+		name = man.Entries[0].Path
+	}
+	bytes, files := man.Size()
+	d.mu.Lock()
+	d.size, d.files, d.folder = bytes, files, !man.Single()
+	d.mu.Unlock()
+	tree, err := d.m.o.Blobs.BeginTree(ctx, d.root, d.place(name), d.job.Key)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	st := newStage(rowFiles, filesRow(man), d.m.seed(), d.job.Sequential)
+	st.tree = tree
+	if err := d.resume(ctx, st, man); err != nil {
+		return err
+	}
+	if err := d.runStage(ctx, st); err != nil {
+		return err
+	}
+	d.set(Checking, nil)
+	t, err := tree.Finish(ctx)
+	if err != nil {
+		return err
+	}
+	d.placed(t.Path, bytes, files)
+	return nil
+}
+
+// resume notes in st what is here of a folder, and puts empty files, which nobody need be asked for.
+func (d *Download) resume(ctx context.Context, st *stage, man *blob.Manifest) error {
+	list, err := st.tree.Missing(ctx)
+	if err != nil {
+		return err
+	}
+	missing := map[int]bool{}
+	for _, i := range list {
+		missing[i] = true
+		if man.BlobSize(i) == 0 {
+			if err := st.tree.Put(ctx, i, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for i, f := range st.row.files {
+		if !missing[f.index] {
+			st.has(i, bao.Range{N: bao.Groups(f.size)})
+			continue
+		}
+		if f.size <= blob.MaxPut {
+			continue
+		}
+		b, err := d.m.o.Blobs.Blob(ctx, f.ref)
+		if err != nil {
+			continue // nothing of it is here
+		}
+		if have := b.Have(); !b.Complete() && !have.All() {
+			for r := range have.Ranges() {
+				st.has(i, r)
+			}
+		}
+		b.Close()
+	}
+	return nil
+}
+
+// place returns the path to fetch to, for content that calls itself name.
+func (d *Download) place(name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if name != "" {
+		d.name = plainName(name)
+	}
+	if d.path == "" {
+		d.path = d.job.Path
+	}
+	if d.path == "" {
+		name := d.name
+		if name == "" {
+			name = d.root.String()
+		}
+		d.path = filepath.Join(d.job.Dir, blob.CleanName(name))
+	}
+	return d.path
+}
+
+// placed notes where everything now is.
+func (d *Download) placed(path string, size int64, files int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if path != "" {
+		d.path = path
+	}
+	if d.name == "" {
+		d.name = filepath.Base(d.path)
+	}
+	d.size, d.bytes, d.files = size, size, files
+}
+
+// runStage has sources asked until all of st is here.
+func (d *Download) runStage(ctx context.Context, st *stage) (err error) {
+	d.setStage(st)
+	defer func() {
+		d.setStage(nil)
+		err = errors.Join(err, st.checkpoint(context.WithoutCancel(ctx)))
+		st.close()
+	}()
+	tick, checkpoint := time.NewTicker(tickTime), time.NewTicker(checkpointTime)
+	defer tick.Stop()
+	defer checkpoint.Stop()
+	for {
+		select {
+		case <-st.done:
+			return nil
+		case err := <-st.failed:
+			return err
+		case <-tick.C:
+			d.tick(st)
+		case <-checkpoint.C:
+			err := st.checkpoint(ctx)
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// tick looks for silent sources, and refreshes the state.
+func (d *Download) tick(st *stage) {
+	st.mu.Lock()
+	dead := st.engine.Tick(st.now())
+	awaited := st.pending && len(st.engine.readers) > 0
+	st.mu.Unlock()
+	d.mu.Lock()
+	for _, src := range d.sources {
+		for _, id := range dead {
+			if src.conn != nil && src.conn.id == id {
+				src.conn.end(fmt.Errorf("transfer: no answer for %v: %w", dropAfter, kith.Timeout))
+			}
+		}
+	}
+	d.mu.Unlock()
+	if awaited {
+		if err := st.checkpoint(context.Background()); err != nil {
+			st.fail(err)
+		}
+	}
+	d.nudgeAll()
+	d.refresh()
+}
+
+func (d *Download) setStage(st *stage) {
+	d.mu.Lock()
+	if st == nil && d.stage != nil {
+		d.stage.mu.Lock()
+		d.bytes = d.stage.bytes
+		d.stage.mu.Unlock()
+	}
+	d.stage = st
+	d.attend()
+	d.tell()
+	d.mu.Unlock()
+	d.nudgeAll()
+}
+
+func (d *Download) currentStage() *stage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stage
+}
+
+func (d *Download) rootSize() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.blobSize
+}
+
+// learn notes the proven size of the root blob, and what a source calls it.
+func (d *Download) learn(size int64, name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.name == "" {
+		d.name = name
+	}
+	if d.blobSize < 0 {
+		d.blobSize = size
+		close(d.sized)
+	}
+	d.tell()
+}
+
+// set changes the state.
+func (d *Download) set(s State, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state, d.err, d.reason = s, err, ""
+	if err != nil {
+		d.reason = err.Error()
+	}
+	d.tell()
+}
+
+// tell wakes who waits for a change. d.mu is held.
+func (d *Download) tell() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// Changed returns a channel that is closed when the Status is no longer the one of before the call. Rates change without it.
+func (d *Download) Changed() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
+}
+
+// Wait returns nil once all bytes are on disk and verified, and the reason when the download fails or is cancelled.
+func (d *Download) Wait(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		state, err, changed := d.state, d.err, d.changed
+		d.mu.Unlock()
+		switch state {
+		case Done:
+			return nil
+		case Failed:
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("transfer: wait for %s: %w", d.root, ctx.Err())
+		}
+	}
+}
+
+// Pause stops asking until Resume.
+func (d *Download) Pause() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.paused = true
+	if d.stop != nil {
+		d.stop(errPaused)
+	}
+}
+
+// Resume goes on after Pause, after a failure, and after something that a person had to mend.
+func (d *Download) Resume() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.paused = false
+	if d.state == Paused || d.state == Waiting || d.state == Failed {
+		select {
+		case d.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Cancel ends the download and forgets it; what is on disk stays there, for blob.Store.Delete to remove.
+func (d *Download) Cancel() {
+	d.m.mu.Lock()
+	if d.m.downloads[d.root] == d {
+		delete(d.m.downloads, d.root)
+	}
+	d.m.mu.Unlock()
+	d.cancel(errCanceled)
+}
+
+// over reports whether nothing will happen to it any more.
+func (d *Download) over() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state == Done || d.canceled
+}

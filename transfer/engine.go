@@ -1,0 +1,414 @@
+package transfer
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"time"
+
+	"kith/blob/bao"
+)
+
+// How the engine asks. Groups are those of bao: 16 KiB.
+const (
+	maxRequest   = 64 // groups asked for at once: 1 MiB
+	startRequest = 4  // while nothing is known of a source
+	maxWindow    = 16 * maxRequest
+	minPieces    = 2048 // pieces are smaller than maxRequest only where that gives fewer
+
+	requestTime = 50 * time.Millisecond  // a request is about what a source sends in this time
+	queueTime   = 250 * time.Millisecond // a source shall always have this much to do, beside its delay
+	slowAfter   = 8 * time.Second        // an answer that is this late is asked of others
+	dropAfter   = 30 * time.Second       // a source that owes an answer for so long is left
+	readAhead   = 16 << 20 / bao.GroupSize
+)
+
+// A sourceID names a source to the engine.
+type sourceID int
+
+// A request is groups that one source is asked for: [First, First+N), whole pieces but at the end.
+type request struct {
+	ID     uint64
+	Source sourceID
+	First  int64
+	N      int64
+
+	sent  time.Duration
+	live  bool // its answer is not here: it counts for its source's window
+	holds bool // its pieces are not asked of others but at the end
+}
+
+// An engine decides what is asked of whom, over one row of groups (a blob, or all files of a folder in their order), divided into
+// pieces of a power of two of groups. It knows no clock, stream or disk: times are given to it, and answers are reported to it. It is not
+// safe for concurrent use.
+type engine struct {
+	groups int64
+	shift  uint // a piece is 1<<shift groups, at most maxRequest
+	pieces int
+
+	done    []bool
+	asked   []uint8  // live requests that cover a piece
+	holders []uint16 // sources that have a piece, but not all
+	spread  []bool   // a source says that it has sent the piece to somebody else
+	order   []int32  // pieces, shuffled: how ties are broken
+	place   []int32  // of a piece in order
+	head    int      // no open piece stands before it in order
+	low     int      // no open piece has a lower number
+	open    int      // pieces neither done nor asked for
+	missing int      // pieces not done
+
+	sequential bool
+	readers    []int64 // groups that are being waited for
+	sources    map[sourceID]*engineSource
+	requests   map[uint64]*request
+	lastID     uint64
+}
+
+// An engineSource is what the engine knows of a source.
+type engineSource struct {
+	id      sourceID
+	all     bool
+	has     []uint64 // bit per group, nil while none
+	live    int64    // groups of live requests
+	window  int64    // groups that may be live
+	ramping bool     // the window still grows with every answer
+	delay   time.Duration
+	meter   meter // groups
+	slow    bool
+	heard   time.Duration
+}
+
+// newEngine returns an engine of which nothing is done. Equal seeds choose equally.
+func newEngine(groups int64, seed uint64, sequential bool) *engine {
+	e := &engine{groups: groups, sequential: sequential, sources: map[sourceID]*engineSource{}, requests: map[uint64]*request{}}
+	for 1<<e.shift < maxRequest && groups>>e.shift > minPieces {
+		e.shift++
+	}
+	e.pieces = int((groups + 1<<e.shift - 1) >> e.shift)
+	e.done, e.asked = make([]bool, e.pieces), make([]uint8, e.pieces)
+	e.holders, e.spread = make([]uint16, e.pieces), make([]bool, e.pieces)
+	e.order, e.place = make([]int32, e.pieces), make([]int32, e.pieces)
+	e.open, e.missing = e.pieces, e.pieces
+	for i := range e.order {
+		j := int(random(seed, uint64(i)) % uint64(i+1))
+		e.order[i] = e.order[j]
+		e.order[j] = int32(i)
+	}
+	for i, p := range e.order {
+		e.place[p] = int32(i)
+	}
+	return e
+}
+
+// random is the i-th number of the stream that seed names (SplitMix64, Steele et al. 2014).
+func random(seed, i uint64) uint64 {
+	z := seed + (i+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// pieceGroups returns the groups of piece p.
+func (e *engine) pieceGroups(p int) bao.Range {
+	first := int64(p) << e.shift
+	return bao.Range{First: first, N: min(1<<e.shift, e.groups-first)}
+}
+
+// within returns the pieces that r covers wholly: [from, to).
+func (e *engine) within(r bao.Range) (from, to int) {
+	from = int((r.First + 1<<e.shift - 1) >> e.shift)
+	if end := r.First + r.N; end >= e.groups {
+		to = e.pieces
+	} else {
+		to = int(end >> e.shift)
+	}
+	return from, to
+}
+
+// Have says that groups are here, without having been asked for.
+func (e *engine) Have(r bao.Range) {
+	for p, to := e.within(r); p < to; p++ {
+		e.finish(p)
+	}
+}
+
+func (e *engine) finish(p int) {
+	if e.done[p] {
+		return
+	}
+	if e.asked[p] == 0 {
+		e.open--
+	}
+	e.done[p] = true
+	e.missing--
+}
+
+// Lost says that groups are no longer here: they are to be fetched again.
+func (e *engine) Lost(r bao.Range) {
+	for p := int(r.First >> e.shift); p < e.pieces && int64(p)<<e.shift < r.First+r.N; p++ {
+		if e.done[p] {
+			e.done[p] = false
+			e.missing++
+			if e.asked[p] == 0 {
+				e.reopen(p)
+			}
+		}
+	}
+}
+
+// reopen counts p, which is neither done nor asked for, among the open pieces again.
+func (e *engine) reopen(p int) {
+	e.open++
+	e.head = min(e.head, int(e.place[p]))
+	e.low = min(e.low, p)
+}
+
+// Complete reports whether all is here.
+func (e *engine) Complete() bool { return e.missing == 0 }
+
+// Join adds a source, of which nothing is known yet.
+func (e *engine) Join(id sourceID, now time.Duration) {
+	e.sources[id] = &engineSource{id: id, window: 4 * startRequest, ramping: true, heard: now}
+}
+
+// HasAll says that a source has everything.
+func (e *engine) HasAll(id sourceID) {
+	if s := e.sources[id]; s != nil && !s.all {
+		e.count(s, -1)
+		s.all, s.has = true, nil
+	}
+}
+
+// Has says that a source has groups, beside those it had.
+func (e *engine) Has(id sourceID, r bao.Range) {
+	s := e.sources[id]
+	if s == nil || s.all {
+		return
+	}
+	if s.has == nil {
+		s.has = make([]uint64, (e.groups+63)/64)
+	}
+	e.change(s, r, func(word *uint64, mask uint64) { *word |= mask })
+}
+
+// Lacks says that a source does not have groups after all.
+func (e *engine) Lacks(id sourceID, r bao.Range) {
+	s := e.sources[id]
+	if s == nil {
+		return
+	}
+	if s.all {
+		s.all, s.has = false, make([]uint64, (e.groups+63)/64)
+		for i := range s.has {
+			s.has[i] = ^uint64(0)
+		}
+		e.count(s, +1)
+	}
+	if s.has != nil {
+		e.change(s, r, func(word *uint64, mask uint64) { *word &^= mask })
+	}
+}
+
+// change applies set to the bits of r in s.has, and keeps count of who has which piece.
+func (e *engine) change(s *engineSource, r bao.Range, set func(word *uint64, mask uint64)) {
+	first, end := max(r.First, 0), min(r.First+r.N, e.groups)
+	for g := first; g < end; {
+		n := min(64-g%64, end-g)
+		mask := ^uint64(0) >> (64 - n) << (g % 64)
+		from, to := int(g>>e.shift), int((g+n-1)>>e.shift)
+		for p := from; p <= to; p++ {
+			if e.hasPiece(s, p) {
+				e.holders[p]--
+			}
+		}
+		set(&s.has[g/64], mask)
+		for p := from; p <= to; p++ {
+			if e.hasPiece(s, p) {
+				e.holders[p]++
+			}
+		}
+		g += n
+	}
+}
+
+// count adds d to the holders of all pieces that s, which has not everything, has.
+func (e *engine) count(s *engineSource, d int) {
+	if s.has == nil {
+		return
+	}
+	for p := range e.pieces {
+		if e.hasPiece(s, p) {
+			e.holders[p] = uint16(int(e.holders[p]) + d)
+		}
+	}
+}
+
+func (e *engine) hasPiece(s *engineSource, p int) bool {
+	if s.all {
+		return true
+	}
+	if s.has == nil {
+		return false
+	}
+	r := e.pieceGroups(p)
+	mask := ^uint64(0) >> (64 - r.N) << (r.First % 64)
+	return s.has[r.First/64]&mask == mask
+}
+
+// Part returns how much of everything a source has, 0 to 1.
+func (e *engine) Part(id sourceID) float64 {
+	s := e.sources[id]
+	switch {
+	case s == nil || e.groups == 0:
+		return 0
+	case s.all:
+		return 1
+	}
+	n := 0
+	for _, w := range s.has {
+		n += bits.OnesCount64(w)
+	}
+	return min(1, float64(n)/float64(e.groups))
+}
+
+// Spread says that a source has sent groups to somebody else who wants everything: they will soon be had there.
+func (e *engine) Spread(r bao.Range) {
+	for p, to := e.within(r); p < to; p++ {
+		e.spread[p] = true
+	}
+}
+
+// Leave forgets a source. What it was asked for may be asked of others.
+func (e *engine) Leave(id sourceID) {
+	s := e.sources[id]
+	if s == nil {
+		return
+	}
+	for _, q := range e.of(id) {
+		e.forget(q)
+	}
+	if !s.all {
+		e.count(s, -1)
+	}
+	delete(e.sources, id)
+}
+
+// of returns the requests to a source, oldest first.
+func (e *engine) of(id sourceID) (list []*request) {
+	for _, q := range e.requests {
+		if q.Source == id {
+			list = append(list, q)
+		}
+	}
+	slices.SortFunc(list, func(a, b *request) int { return cmp.Compare(a.ID, b.ID) })
+	return list
+}
+
+// forget takes a request out of all counts.
+func (e *engine) forget(q *request) {
+	e.unload(q)
+	e.release(q)
+	delete(e.requests, q.ID)
+}
+
+// release lets the pieces of a request be asked of others; its answer may still come.
+func (e *engine) release(q *request) {
+	if !q.holds {
+		return
+	}
+	q.holds = false
+	for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
+		if e.asked[p]--; e.asked[p] == 0 && !e.done[p] {
+			e.reopen(p)
+		}
+	}
+}
+
+// unload takes a request out of its source's window.
+func (e *engine) unload(q *request) {
+	if q.live {
+		q.live = false
+		e.sources[q.Source].live -= q.N
+	}
+}
+
+// Arrived says that the answer to a request is here, whole but not verified: its source may be asked for more.
+func (e *engine) Arrived(id uint64, now time.Duration) {
+	q := e.requests[id]
+	if q == nil {
+		return
+	}
+	s := e.sources[q.Source]
+	s.heard, s.slow = now, false
+	s.meter.Add(now, q.N)
+	e.unload(q)
+	s.resize(q.N, now-q.sent, now)
+}
+
+// Verified says that the groups of a request are here. It returns the requests that need no answer any more.
+func (e *engine) Verified(id uint64) (needless []*request) {
+	q := e.requests[id]
+	if q == nil {
+		return nil
+	}
+	r := bao.Range{First: q.First, N: q.N}
+	e.Have(r)
+	e.forget(q)
+	for _, other := range e.requests {
+		if other.live && other.First < r.First+r.N && r.First < other.First+other.N && e.allDone(other) {
+			needless = append(needless, other)
+		}
+	}
+	slices.SortFunc(needless, func(a, b *request) int { return cmp.Compare(a.ID, b.ID) })
+	for _, other := range needless {
+		e.forget(other)
+	}
+	return needless
+}
+
+func (e *engine) allDone(q *request) bool {
+	for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
+		if !e.done[p] {
+			return false
+		}
+	}
+	return true
+}
+
+// Failed says that a request brought nothing. Its groups may be asked for again; Lacks keeps them from being asked of the same source.
+func (e *engine) Failed(id uint64) {
+	if q := e.requests[id]; q != nil {
+		e.forget(q)
+	}
+}
+
+// Heard says that a source is alive, though no answer is here yet.
+func (e *engine) Heard(id sourceID, now time.Duration) {
+	if s := e.sources[id]; s != nil {
+		s.heard, s.slow = now, false
+	}
+}
+
+// Tick looks for sources that owe an answer and are silent. What a slow one owes may be asked of others; those in dead have been silent
+// for too long, and shall Leave.
+func (e *engine) Tick(now time.Duration) (dead []sourceID) {
+	for _, s := range e.sources {
+		owed := e.of(s.id)
+		owed = slices.DeleteFunc(owed, func(q *request) bool { return !q.live })
+		if len(owed) == 0 {
+			continue
+		}
+		silent := now - max(s.heard, owed[0].sent)
+		if silent >= slowAfter {
+			s.slow = true
+			for _, q := range owed {
+				e.release(q)
+			}
+		}
+		if silent >= dropAfter {
+			dead = append(dead, s.id)
+		}
+	}
+	slices.Sort(dead)
+	return dead
+}

@@ -1,0 +1,130 @@
+package transfer
+
+import (
+	"context"
+	"time"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/bao"
+)
+
+// haveTime is how often have-maps are sent at most.
+const haveTime = 50 * time.Millisecond
+
+// tellHaves sends the have-map of a row, and what comes to it, until ctx ends.
+func (x *session) tellHaves(ctx context.Context, row int) {
+	var told blob.Bits
+	for {
+		all, here, news := x.m.haves(ctx, x.root, row)
+		if all {
+			x.tell(ctx, &tell{Have: &haveMap{Row: row, All: true}})
+			x.tellSpreads(ctx, row)
+			return
+		}
+		if here.Len() > 0 {
+			list := lessOf(here, told)
+			told = here
+			for _, h := range haveMaps(row, list, false) {
+				x.tell(ctx, &tell{Have: h})
+			}
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(haveTime):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lessOf returns the ranges of b that are not in told.
+func lessOf(b, told blob.Bits) (list []bao.Range) {
+	left := b
+	if told.Len() == b.Len() {
+		left = b.Clone()
+		for r := range told.Ranges() {
+			left.Clear(r)
+		}
+	}
+	for r := range left.Ranges() {
+		list = append(list, r)
+	}
+	return list
+}
+
+// spreads notes that somebody else was sent groups of the root.
+func (x *session) spreads(r bao.Range) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.follow[rowRoot] && len(x.spread) < MaxSpans {
+		x.spread = append(x.spread, r)
+		select {
+		case x.spreadNews <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// tellSpreads sends what others were sent, until ctx ends.
+func (x *session) tellSpreads(ctx context.Context, row int) {
+	for row == rowRoot {
+		select {
+		case <-x.spreadNews:
+		case <-ctx.Done():
+			return
+		}
+		x.mu.Lock()
+		list := x.spread
+		x.spread = nil
+		x.mu.Unlock()
+		for _, r := range list {
+			x.tell(ctx, &tell{Have: &haveMap{Row: row, Spread: true, Spans: []uint64{uint64(r.First), uint64(r.N)}}})
+		}
+	}
+}
+
+// haves returns what is here of a row of root: all of it, or the groups in here, of which there will be more when news is closed.
+func (m *Manager) haves(ctx context.Context, root kith.Ref, row int) (all bool, here blob.Bits, news <-chan struct{}) {
+	if d := m.Download(root); d != nil && !d.over() {
+		return d.haves(row)
+	}
+	if t, err := m.o.Blobs.State(ctx, root); err == nil && t.Complete {
+		return true, blob.Bits{}, nil
+	}
+	b, err := m.o.Blobs.Blob(ctx, root)
+	if err != nil {
+		return false, blob.Bits{}, nil
+	}
+	defer b.Close()
+	if row == rowFiles {
+		return false, blob.Bits{}, nil
+	}
+	return b.Complete(), b.Have(), nil
+}
+
+func (d *Download) haves(row int) (all bool, here blob.Bits, news <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch st := d.stage; {
+	case d.state == Done:
+		return true, blob.Bits{}, nil
+	case st == nil:
+		return false, blob.Bits{}, d.changed
+	case st.number > row:
+		return true, blob.Bits{}, nil
+	case st.number < row:
+		return false, blob.Bits{}, d.changed
+	default:
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		if st.here.All() {
+			return true, blob.Bits{}, nil
+		}
+		return false, st.here.Clone(), st.news
+	}
+}

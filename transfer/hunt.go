@@ -1,0 +1,296 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Limits and times of looking for sources.
+const (
+	MaxSources    = 256 // known to one download
+	MaxConns      = 40  // talked to at once
+	lookMin       = 2 * time.Second
+	lookMax       = time.Minute
+	lookTime      = 30 * time.Second // for one question to the overlay
+	retryMin      = time.Second
+	retryMax      = 30 * time.Second
+	findProviders = 40 // asked of the overlay at once
+)
+
+// Add tells of a peer that may have it.
+func (d *Download) Add(p peer.AddrInfo) {
+	if p.ID == d.m.o.Net.ID() || p.ID.Validate() != nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	src := d.sources[p.ID]
+	switch {
+	case src == nil && len(d.sources) >= MaxSources && !d.makeRoom():
+		return
+	case src == nil:
+		src = &source{info: p, state: Connecting}
+		d.sources[p.ID] = src
+	case len(p.Addrs) > 0:
+		src.info.Addrs = p.Addrs[:min(len(p.Addrs), 2*MaxAddrs)]
+	}
+	select {
+	case d.hunted <- struct{}{}:
+	default:
+	}
+}
+
+// makeRoom forgets a source that was of no use. d.mu is held.
+func (d *Download) makeRoom() bool {
+	for id, src := range d.sources {
+		if src.conn == nil && !src.cut && src.bytes == 0 && src.fails > 1 {
+			delete(d.sources, id)
+			return true
+		}
+	}
+	return false
+}
+
+// hunt looks for sources and talks to them, until ctx ends.
+func (d *Download) hunt(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if d.m.o.Routes != nil {
+		wg.Go(func() { d.look(ctx) })
+	}
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	busy := map[*source]bool{}
+	ended := make(chan *source)
+	for {
+		for _, src := range d.due(busy) {
+			busy[src] = true
+			d.mu.Lock()
+			d.lastID++
+			id := d.lastID
+			d.mu.Unlock()
+			wg.Go(func() {
+				err := d.talk(ctx, src, id)
+				d.ended(ctx, src, err)
+				select {
+				case ended <- src:
+				case <-ctx.Done():
+				}
+			})
+		}
+		select {
+		case src := <-ended:
+			delete(busy, src)
+		case <-tick.C:
+		case <-d.hunted:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due returns the sources to talk to now.
+func (d *Download) due(busy map[*source]bool) (list []*source) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for _, src := range d.sources {
+		if len(busy)+len(list) >= MaxConns {
+			break
+		}
+		if !busy[src] && !src.cut && !now.Before(src.next) {
+			src.state = Connecting
+			list = append(list, src)
+		}
+	}
+	return list
+}
+
+// look asks the overlay for sources, again and again, ever more slowly while it has nothing new.
+func (d *Download) look(ctx context.Context) {
+	key := Rendezvous(d.root)
+	for wait := lookMin; ; wait = min(2*wait, lookMax) {
+		ask, cancel := context.WithTimeout(ctx, lookTime)
+		for p := range d.m.o.Routes.FindProvidersAsync(ask, key, findProviders) {
+			d.mu.Lock()
+			known := d.sources[p.ID] != nil
+			d.mu.Unlock()
+			if !known {
+				wait = lookMin
+			}
+			d.Add(p)
+		}
+		cancel()
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// joined notes that a conversation has begun.
+func (d *Download) joined(c *conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c.src.conn, c.src.state, c.src.why, c.src.fails = c, Active, "", 0
+	c.src.via = "stream"
+	if c.s.Bulk() {
+		c.src.via = "bulk"
+	}
+	d.looking = time.Time{}
+	d.tell()
+}
+
+// parted notes that a conversation is over: what it owes may be asked of others.
+func (d *Download) parted(c *conn) {
+	c.mu.Lock()
+	st := c.stage
+	c.mu.Unlock()
+	if st != nil {
+		st.mu.Lock()
+		st.engine.Leave(c.id)
+		st.mu.Unlock()
+	}
+	d.mu.Lock()
+	c.src.conn, c.src.have = nil, 0
+	if d.active() == 0 && d.looking.IsZero() {
+		d.looking = time.Now()
+	}
+	d.mu.Unlock()
+	d.nudgeAll()
+}
+
+// ended notes why a conversation is over, and when to try again.
+func (d *Download) ended(ctx context.Context, src *source, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := (*wrong)(nil); errors.As(err, &w) {
+		src.cut = true
+	}
+	if src.cut {
+		src.state = CutOff
+	} else {
+		src.state = Dropped
+	}
+	if err != nil {
+		src.why = err.Error()
+	}
+	src.fails++
+	src.next = time.Now().Add(min(retryMin<<min(src.fails-1, 10), retryMax))
+	d.tell()
+}
+
+// cutOff ends a source that sent what is not what its name says, for good.
+func (d *Download) cutOff(c *conn, w *wrong) {
+	d.m.o.Log.Warn("source cut off", "ref", d.root, "peer", c.src.info.ID, "n", w.group, "err", w.err)
+	d.mu.Lock()
+	c.src.cut, c.src.state, c.src.why = true, CutOff, w.Error()
+	d.tell()
+	d.mu.Unlock()
+	c.end(w)
+	d.parted(c)
+}
+
+// credit counts verified bytes from a source.
+func (d *Download) credit(src *source, n int64) {
+	now := d.m.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	src.bytes += n
+	src.meter.Add(now, n)
+	d.meter.Add(now, n)
+	d.progress = true
+}
+
+// needless tells sources that requests need no answer any more.
+func (d *Download) needless(list []*request) {
+	if len(list) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, src := range d.sources {
+		if src.conn == nil {
+			continue
+		}
+		for _, q := range list {
+			if q.Source == src.conn.id {
+				src.conn.mu.Lock()
+				src.conn.cancels = append(src.conn.cancels, q.ID)
+				src.conn.mu.Unlock()
+			}
+		}
+		src.conn.nudge()
+	}
+}
+
+// nudgeAll lets all conversations look for something to ask.
+func (d *Download) nudgeAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, src := range d.sources {
+		if src.conn != nil {
+			src.conn.nudge()
+		}
+	}
+}
+
+// active returns how many sources are talked to. d.mu is held.
+func (d *Download) active() (n int) {
+	for _, src := range d.sources {
+		if src.conn != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// refresh says in the state whether bytes come, and if not why.
+func (d *Download) refresh() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	state, reason := Fetching, ""
+	switch n := d.active(); {
+	case d.state == Paused || d.state == Failed || d.state == Done || d.state == Checking && d.stage == nil:
+		return
+	case n == 0:
+		state, reason = Finding, d.lookedFor()
+	case d.stage == nil:
+		state, reason = Finding, "asking how large it is"
+	case d.stage.idle():
+		state, reason = Waiting, fmt.Sprintf("none of %d sources has what is missing; looking for others", n)
+	}
+	if state != d.state || reason != d.reason || d.progress {
+		d.state, d.reason, d.progress = state, reason, false
+		d.tell()
+	}
+}
+
+// lookedFor says for how long there has been no source. d.mu is held.
+func (d *Download) lookedFor() string {
+	since := d.looking
+	if since.IsZero() {
+		since = time.Now()
+	}
+	what := "no source found"
+	if len(d.sources) > 0 {
+		what = fmt.Sprintf("none of %d known sources answers", len(d.sources))
+	}
+	return fmt.Sprintf("%s; looked for %v, still looking", what, time.Since(since).Round(time.Second))
+}
+
+// idle reports whether something is missing, and nothing is asked for.
+func (s *stage) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.finished && len(s.engine.requests) == 0
+}

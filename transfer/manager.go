@@ -1,0 +1,229 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/blob/bao"
+)
+
+// Manager runs all transfers of a node. Its methods may be called at once from several goroutines.
+type Manager struct {
+	o        Options
+	base     time.Time
+	up, down *flow
+	slots    *slots
+	ctx      context.Context
+	stop     context.CancelFunc
+	wg       sync.WaitGroup
+
+	mu        sync.Mutex
+	closed    bool
+	downloads map[kith.Ref]*Download
+	sessions  map[kith.Ref]map[*session]bool
+	streams   map[peer.ID]int
+	serving   int
+	uploads   map[kith.Ref]*upload
+}
+
+type upload struct {
+	bytes int64
+	meter meter
+}
+
+// New returns a Manager that serves and fetches nothing yet.
+func New(o Options) *Manager {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	return &Manager{
+		o: o, base: time.Now(), up: newFlow(), down: newFlow(), slots: newSlots(), ctx: ctx, stop: stop,
+		downloads: map[kith.Ref]*Download{}, sessions: map[kith.Ref]map[*session]bool{}, streams: map[peer.ID]int{}, uploads: map[kith.Ref]*upload{},
+	}
+}
+
+// now is the time that meters are told.
+func (m *Manager) now() time.Duration { return time.Since(m.base) }
+
+func (m *Manager) seed() uint64 { return rand.Uint64() }
+
+// Start begins to fetch what job names, or goes on where an earlier run left off. For a root that is already being fetched it
+// returns that download, with the job's peers added.
+func (m *Manager) Start(job Job) (*Download, error) {
+	switch {
+	case job.Root.IsZero():
+		return nil, fmt.Errorf("transfer: start: no root: %w", kith.Invalid)
+	case job.Path == "" && job.Dir == "", job.Path != "" && !filepath.IsAbs(job.Path), job.Dir != "" && !filepath.IsAbs(job.Dir):
+		return nil, fmt.Errorf("transfer: start %s: no absolute path to put it at: %w", job.Root, kith.Invalid)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, fmt.Errorf("transfer: start %s: the node is stopping: %w", job.Root, kith.Unavailable)
+	}
+	d := m.downloads[job.Root]
+	if d == nil || d.over() {
+		d = newDownload(m, job)
+		m.downloads[job.Root] = d
+		m.spawn("transfer", d)
+	}
+	for _, p := range job.Peers {
+		d.Add(p)
+	}
+	return d, nil
+}
+
+// spawn runs d on a goroutine that Close waits for.
+func (m *Manager) spawn(name string, d *Download) {
+	ctx, stop := context.WithCancelCause(m.ctx)
+	d.cancel = stop
+	m.wg.Add(1)
+	run := func(outer context.Context) error {
+		defer m.wg.Done()
+		defer context.AfterFunc(outer, func() { stop(outer.Err()) })()
+		d.run(ctx)
+		return nil
+	}
+	if m.o.Go != nil {
+		m.o.Go(name, run)
+	} else {
+		go run(m.ctx)
+	}
+}
+
+// Download returns the download of root, or nil.
+func (m *Manager) Download(root kith.Ref) *Download {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.downloads[root]
+}
+
+// Close ends all transfers, after a last checkpoint of each.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.stop()
+	m.wg.Wait()
+	return nil
+}
+
+// SetLimits sets how many bytes a second are sent and received at most, all transfers together; 0 is no limit.
+func (m *Manager) SetLimits(up, down int64) {
+	m.up.Set(up)
+	m.down.Set(down)
+}
+
+// Limits returns what SetLimits set.
+func (m *Manager) Limits() (up, down int64) { return m.up.Limit(), m.down.Limit() }
+
+// Rates returns the bytes a second that come in and go out, lately.
+func (m *Manager) Rates() (down, up float64) { return m.down.Rate(), m.up.Rate() }
+
+// Uploads returns what was sent since the Manager was made, for each root.
+func (m *Manager) Uploads() map[kith.Ref]Upload {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make(map[kith.Ref]Upload, len(m.uploads))
+	for root, u := range m.uploads {
+		list[root] = Upload{Bytes: u.bytes, Rate: u.meter.At(now), Peers: len(m.sessions[root])}
+	}
+	return list
+}
+
+// sent counts a reply of x, and lets those who fetch the same know who has it now.
+func (m *Manager) sent(x *session, r *reply, w []item) {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := m.uploads[x.root]
+	if u == nil {
+		u = &upload{}
+		m.uploads[x.root] = u
+	}
+	u.bytes += r.n
+	u.meter.Add(now, r.n)
+	for i, it := range w {
+		if len(it.Sum) > 0 || r.tell.Answer.Parts[i].Data == 0 {
+			continue
+		}
+		for other := range m.sessions[x.root] {
+			if other != x {
+				other.spreads(bao.Range{First: it.First, N: it.N})
+			}
+		}
+	}
+}
+
+// enter counts a session, within the limits.
+func (m *Manager) enter(x *session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || m.serving >= MaxSessions || m.streams[x.peer] >= MaxStreams {
+		return fmt.Errorf("transfer: too many streams: %w", kith.Unavailable)
+	}
+	m.serving++
+	m.streams[x.peer]++
+	if m.sessions[x.root] == nil {
+		m.sessions[x.root] = map[*session]bool{}
+	}
+	m.sessions[x.root][x] = true
+	return nil
+}
+
+func (m *Manager) leave(x *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.serving--
+	if m.streams[x.peer]--; m.streams[x.peer] == 0 {
+		delete(m.streams, x.peer)
+	}
+	delete(m.sessions[x.root], x)
+	if len(m.sessions[x.root]) == 0 {
+		delete(m.sessions, x.root)
+	}
+}
+
+// others returns peers that may have what x fetches: who fetches it from here, and who it is fetched from here. All of them know
+// the root already.
+func (m *Manager) others(x *session) (list []other) {
+	m.mu.Lock()
+	seen := map[peer.ID]bool{x.peer: true}
+	for o := range m.sessions[x.root] {
+		if !seen[o.peer] && len(list) < MaxTold && m.o.Guard.Allow(o.peer, x.root) == nil {
+			seen[o.peer] = true
+			list = append(list, other{ID: []byte(o.peer), Addrs: o.addr})
+		}
+	}
+	d := m.downloads[x.root]
+	m.mu.Unlock()
+	if d == nil {
+		return list
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, src := range d.sources {
+		if src.conn != nil && !seen[id] && len(list) < MaxTold {
+			list = append(list, other{ID: []byte(id), Addrs: encodeAddrs(src.info.Addrs)})
+		}
+	}
+	return list
+}
+
+// nameOf returns what root is called here.
+func (m *Manager) nameOf(ctx context.Context, root kith.Ref) string {
+	if t, err := m.o.Blobs.State(ctx, root); err == nil && !t.Private {
+		return plainName(t.Name)
+	}
+	return ""
+}

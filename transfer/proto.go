@@ -1,0 +1,255 @@
+package transfer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"kith"
+	"kith/blob/bao"
+	"kith/wire"
+)
+
+// Limits of /kith/blob/1. README.md has the protocol byte by byte.
+const (
+	MaxAsk          = 32 << 10 // bytes of one message of an asker
+	MaxTell         = 64 << 10 // bytes of one message of a holder
+	MaxItems        = 64       // items of one request
+	MaxAnswer       = 1 << 20  // bytes of data in one answer; its proofs come on top
+	MaxOutstanding  = 64       // requests of one stream that wait for their answers
+	MaxSpans        = 4096     // spans of one have-map message
+	MaxTold         = 32       // sources told of at once
+	MaxAddrs        = 8        // addresses of one source
+	MaxHintName     = 255      // bytes of a name
+	MaxStreams      = 4        // streams that one peer may have open here
+	MaxSessions     = 512      // streams in all
+	MaxSize         = 1 << 44  // bytes of one blob
+	maxProofPerItem = 64 * (maxRequest + 2*48)
+
+	helloTime = 15 * time.Second // for the first message each way
+	idleTime  = 60 * time.Second // without any message
+	aliveTime = 20 * time.Second // after so long without one, an empty message is sent
+	slice     = 16 << 10         // every so many bytes …
+	sliceTime = 20 * time.Second // … must come, or go, in this time: about 800 bytes a second
+)
+
+// An ask is a message of who fetches; one field is set, or none in a sign of life.
+type ask struct {
+	Hello   *hello  `cbor:"1,keyasint,omitempty"`
+	Request *wanted `cbor:"2,keyasint,omitempty"`
+	Cancel  uint64  `cbor:"3,keyasint,omitempty"` // the request that needs no answer
+	Follow  *int    `cbor:"4,keyasint,omitempty"` // the row whose have-map is wanted from now on
+	Others  bool    `cbor:"5,keyasint,omitempty"` // other sources are wanted
+}
+
+// hello opens a session: knowing the root is the right to ask for it.
+type hello struct {
+	Root  []byte   `cbor:"1,keyasint"`           // CID in binary
+	Addrs [][]byte `cbor:"2,keyasint,omitempty"` // where the asker can be reached, in binary, to be told to others
+}
+
+// wanted is a request.
+type wanted struct {
+	ID    uint64 `cbor:"1,keyasint"`
+	Items []item `cbor:"2,keyasint"`
+}
+
+// An item is groups of one blob.
+type item struct {
+	_     struct{} `cbor:",toarray"`
+	Sum   []byte   // BLAKE3 digest; empty for the root itself
+	First int64
+	N     int64
+	Proof bool // only the proof
+}
+
+// A tell is a message of who has it.
+type tell struct {
+	Welcome *welcome `cbor:"1,keyasint,omitempty"`
+	Answer  *answer  `cbor:"2,keyasint,omitempty"`
+	Have    *haveMap `cbor:"3,keyasint,omitempty"`
+	Others  []other  `cbor:"4,keyasint,omitempty"`
+}
+
+// welcome answers a hello.
+type welcome struct {
+	Status kith.Kind `cbor:"1,keyasint"`           // statusOK, or why not
+	Size   int64     `cbor:"2,keyasint"`           // bytes of the root blob; -1 if not known
+	Name   string    `cbor:"3,keyasint,omitempty"` // what it is called here: a hint
+}
+
+// An answer says what follows it on the stream: for each part its proof, then its data.
+type answer struct {
+	ID    uint64 `cbor:"1,keyasint"`
+	Parts []part `cbor:"2,keyasint"`
+}
+
+type part struct {
+	_      struct{} `cbor:",toarray"`
+	Status kith.Kind
+	Proof  int64 // bytes
+	Data   int64 // bytes
+}
+
+// statusOK is the Kind of what is no error: on the wire it has the place of Internal, which no peer needs to hear of.
+const statusOK kith.Kind = 0
+
+// haveMap adds to what the holder has of a row. Spans are pairs: groups to leave out, groups to take in.
+type haveMap struct {
+	Row    int      `cbor:"1,keyasint"`
+	All    bool     `cbor:"2,keyasint,omitempty"`
+	Spans  []uint64 `cbor:"3,keyasint,omitempty"`
+	Spread bool     `cbor:"4,keyasint,omitempty"` // not what it has, but what it sent to others who fetch the same
+}
+
+// The rows of groups that a have-map may be about.
+const (
+	rowRoot  = 0 // the root blob
+	rowFiles = 1 // the files of a folder, one behind the other in the order of its manifest
+)
+
+// An other is one more peer that may have the root.
+type other struct {
+	_     struct{} `cbor:",toarray"`
+	ID    []byte
+	Addrs [][]byte
+}
+
+func (a *ask) check() error {
+	switch {
+	case a.Hello != nil && len(a.Hello.Addrs) > MaxAddrs:
+		return fmt.Errorf("transfer: %d addresses, at most %d: %w", len(a.Hello.Addrs), MaxAddrs, kith.TooLarge)
+	case a.Request != nil:
+		return a.Request.check()
+	case a.Follow != nil && *a.Follow != rowRoot && *a.Follow != rowFiles:
+		return fmt.Errorf("transfer: row %d: %w", *a.Follow, kith.Invalid)
+	}
+	return nil
+}
+
+func (w *wanted) check() error {
+	if len(w.Items) == 0 || len(w.Items) > MaxItems {
+		return fmt.Errorf("transfer: a request of %d items, 1 to %d: %w", len(w.Items), MaxItems, kith.Invalid)
+	}
+	left := int64(MaxAnswer / bao.GroupSize)
+	for _, it := range w.Items {
+		if len(it.Sum) != 0 && len(it.Sum) != kith.RefSize || it.First < 0 || it.First > MaxSize || it.N < 1 || it.N > left {
+			return fmt.Errorf("transfer: an item of groups %d+%d: %w", it.First, it.N, kith.Invalid)
+		}
+		left -= it.N
+	}
+	return nil
+}
+
+func (t *tell) check() error {
+	switch {
+	case t.Have != nil && (len(t.Have.Spans) > 2*MaxSpans || len(t.Have.Spans)%2 != 0):
+		return fmt.Errorf("transfer: a have-map of %d numbers: %w", len(t.Have.Spans), kith.Invalid)
+	case len(t.Others) > MaxTold:
+		return fmt.Errorf("transfer: %d sources, at most %d: %w", len(t.Others), MaxTold, kith.TooLarge)
+	case t.Welcome != nil && (t.Welcome.Size < -1 || t.Welcome.Size > MaxSize):
+		return fmt.Errorf("transfer: a size of %d: %w", t.Welcome.Size, kith.Invalid)
+	case t.Answer != nil && len(t.Answer.Parts) > MaxItems:
+		return fmt.Errorf("transfer: an answer of %d parts: %w", len(t.Answer.Parts), kith.Invalid)
+	}
+	return nil
+}
+
+// readAsk reads and checks one message of an asker.
+func readAsk(r wire.Reader) (ask, error) {
+	var a ask
+	if err := wire.ReadMsg(r, MaxAsk, &a); err != nil {
+		return ask{}, err
+	}
+	return a, a.check()
+}
+
+// readTell reads and checks one message of a holder.
+func readTell(r wire.Reader) (tell, error) {
+	var t tell
+	if err := wire.ReadMsg(r, MaxTell, &t); err != nil {
+		return tell{}, err
+	}
+	return t, t.check()
+}
+
+// ranges returns the groups of a have-map, of a row of n groups. What is beyond the row is Invalid.
+func (h *haveMap) ranges(n int64) ([]bao.Range, error) {
+	var list []bao.Range
+	at := uint64(0)
+	for i := 0; i+1 < len(h.Spans); i += 2 {
+		gap, run := h.Spans[i], h.Spans[i+1]
+		if gap > uint64(n) || run > uint64(n) || at+gap+run > uint64(n) {
+			return nil, fmt.Errorf("transfer: a have-map beyond the last of %d groups: %w", n, kith.Invalid)
+		}
+		if run > 0 {
+			list = append(list, bao.Range{First: int64(at + gap), N: int64(run)})
+		}
+		at += gap + run
+	}
+	return list, nil
+}
+
+// haveMaps returns the messages that tell of ranges, which are in order.
+func haveMaps(row int, ranges []bao.Range, spread bool) (list []*haveMap) {
+	var h *haveMap
+	var at int64
+	for _, r := range ranges {
+		if h == nil || len(h.Spans) >= 2*MaxSpans {
+			h, at = &haveMap{Row: row, Spread: spread}, 0
+			list = append(list, h)
+		}
+		h.Spans = append(h.Spans, uint64(r.First-at), uint64(r.N))
+		at = r.First + r.N
+	}
+	return list
+}
+
+// plainName makes of what a peer says something is called a hint that can be shown: valid UTF-8, one line, of bounded length.
+func plainName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || r == '/' || r == '\\' || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	for len(s) > MaxHintName {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
+	}
+	return strings.TrimSpace(s)
+}
+
+// addrsOf returns the addresses in list that are well formed, at most MaxAddrs.
+func addrsOf(list [][]byte) (addrs []multiaddr.Multiaddr) {
+	for _, b := range list[:min(len(list), MaxAddrs)] {
+		if a, err := multiaddr.NewMultiaddrBytes(b); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
+}
+
+// encodeAddrs is the opposite of addrsOf, without a last /p2p/ID.
+func encodeAddrs(addrs []multiaddr.Multiaddr) (list [][]byte) {
+	for _, a := range addrs[:min(len(addrs), MaxAddrs)] {
+		if bare, _ := peer.SplitAddr(a); bare != nil {
+			list = append(list, bare.Bytes())
+		}
+	}
+	return list
+}
+
+// peerOf reads what was told of another source.
+func (o *other) peer() (peer.AddrInfo, error) {
+	id, err := peer.IDFromBytes(o.ID)
+	if err != nil {
+		return peer.AddrInfo{}, fmt.Errorf("transfer: a source's id: %w", kith.Invalid)
+	}
+	return peer.AddrInfo{ID: id, Addrs: addrsOf(o.Addrs)}, nil
+}

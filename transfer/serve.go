@@ -1,0 +1,364 @@
+package transfer
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/bao"
+	"kith/network"
+	"kith/wire"
+)
+
+// A session answers one stream of one peer.
+type session struct {
+	m    *Manager
+	s    network.Stream
+	peer peer.ID
+	root kith.Ref
+	addr [][]byte // where the peer can be reached, as it says
+
+	tells chan any    // *tell, or *reply: what is to be written
+	queue chan wanted // what is to be answered
+	blobs map[kith.Ref]*blob.Blob
+
+	mu         sync.Mutex
+	canceled   map[uint64]bool
+	waiting    map[uint64]bool
+	follow     map[int]bool  // rows whose have-maps it wants
+	spread     []bao.Range   // of the root, sent to others and not told of yet
+	spreadNews chan struct{} // cap 1
+}
+
+// A reply is an answer with what follows it.
+type reply struct {
+	tell tell
+	data []byte
+	n    int64 // bytes of content in it
+	want []item
+}
+
+// openBlobs is how many files of a folder a session keeps open.
+const openBlobs = 16
+
+// Serve answers what a peer asks over one stream, until it has no more to ask.
+func (m *Manager) Serve(ctx context.Context, s network.Stream) error {
+	br := bufio.NewReaderSize(s, MaxAsk)
+	s.SetReadDeadline(time.Now().Add(helloTime))
+	first, err := readAsk(br)
+	if err != nil {
+		return fmt.Errorf("transfer: hello of %s: %w", s.Peer(), err)
+	}
+	if first.Hello == nil {
+		return fmt.Errorf("transfer: %s begins without a hello: %w", s.Peer(), kith.Invalid)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	x := &session{
+		m: m, s: s, peer: s.Peer(), tells: make(chan any, 1), queue: make(chan wanted, MaxOutstanding), addr: first.Hello.Addrs,
+		blobs: map[kith.Ref]*blob.Blob{}, canceled: map[uint64]bool{}, waiting: map[uint64]bool{}, follow: map[int]bool{}, spreadNews: make(chan struct{}, 1),
+	}
+	w := x.welcome(ctx, first.Hello)
+	if w.Status == statusOK {
+		if err := m.enter(x); err != nil {
+			w = welcome{Status: kith.KindOf(err), Size: -1}
+		} else {
+			defer m.leave(x)
+		}
+	}
+	s.SetWriteDeadline(time.Now().Add(helloTime))
+	if err := wire.WriteMsg(s, tell{Welcome: &w}); err != nil || w.Status != statusOK {
+		return err
+	}
+	return x.run(ctx, stop, br)
+}
+
+// welcome decides whether the peer may fetch what it names.
+func (x *session) welcome(ctx context.Context, h *hello) welcome {
+	no := func(err error) welcome {
+		k := kith.KindOf(err)
+		if k == kith.Internal {
+			k = kith.Unavailable
+		}
+		return welcome{Status: k, Size: -1}
+	}
+	_, c, err := cid.CidFromBytes(h.Root)
+	if err != nil {
+		return no(kith.Invalid)
+	}
+	if x.root, err = kith.RefOfCID(c); err != nil {
+		return no(err)
+	}
+	if err := x.m.o.Guard.Allow(x.peer, x.root); err != nil {
+		return no(err)
+	}
+	w := welcome{Size: -1, Name: x.m.nameOf(ctx, x.root)}
+	b, err := x.m.o.Blobs.Blob(ctx, x.root)
+	switch {
+	case err == nil:
+		w.Size = b.Size()
+		b.Close()
+	case x.m.Download(x.root) == nil:
+		return no(err)
+	}
+	return w
+}
+
+// run reads what is asked, makes answers and writes them, each on a goroutine of its own, so that disk and network do not wait for each other.
+func (x *session) run(ctx context.Context, stop func(), br *bufio.Reader) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	unblock := context.AfterFunc(ctx, func() { x.s.SetDeadline(time.Unix(1, 0)) })
+	defer unblock()
+	errs := make(chan error, 3)
+	for _, work := range []func(context.Context) error{x.answer, x.write} {
+		wg.Go(func() {
+			if err := work(ctx); err != nil {
+				errs <- err
+				stop()
+			}
+		})
+	}
+	for {
+		x.s.SetReadDeadline(time.Now().Add(idleTime))
+		a, err := readAsk(br)
+		if err == nil {
+			err = x.asked(ctx, &wg, a)
+		}
+		if err == nil {
+			continue
+		}
+		select {
+		case first := <-errs: // why reading failed
+			return first
+		default:
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return fmt.Errorf("transfer: asked by %s: %w", x.peer, err)
+	}
+}
+
+func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a ask) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case a.Request != nil:
+		if x.waiting[a.Request.ID] {
+			return fmt.Errorf("request %d twice: %w", a.Request.ID, kith.Invalid)
+		}
+		select {
+		case x.queue <- *a.Request:
+			x.waiting[a.Request.ID] = true
+		default:
+			return fmt.Errorf("more than %d requests at once: %w", MaxOutstanding, kith.TooLarge)
+		}
+	case a.Cancel != 0:
+		if x.waiting[a.Cancel] {
+			x.canceled[a.Cancel] = true
+		}
+	case a.Follow != nil:
+		if row := *a.Follow; !x.follow[row] {
+			x.follow[row] = true
+			wg.Go(func() { x.tellHaves(ctx, row) })
+		}
+	case a.Others:
+		wg.Go(func() { x.tell(ctx, &tell{Others: x.m.others(x)}) })
+	}
+	return nil
+}
+
+// tell has a message written.
+func (x *session) tell(ctx context.Context, t any) bool {
+	select {
+	case x.tells <- t:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// answer makes the answers, in the order of the requests.
+func (x *session) answer(ctx context.Context) error {
+	defer func() {
+		for _, b := range x.blobs {
+			b.Close()
+		}
+	}()
+	for {
+		select {
+		case w := <-x.queue:
+			if err := x.m.slots.Acquire(ctx, x.peer); err != nil {
+				return nil
+			}
+			r := x.reply(ctx, w)
+			if !x.tell(ctx, r) {
+				x.m.slots.Release(x.peer, 0)
+				r.free()
+				return nil
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// reply makes the answer to one request.
+func (x *session) reply(ctx context.Context, w wanted) *reply {
+	x.mu.Lock()
+	dropped := x.canceled[w.ID]
+	delete(x.canceled, w.ID)
+	delete(x.waiting, w.ID)
+	x.mu.Unlock()
+	r := &reply{data: getBuffer(), want: w.Items}
+	a := &answer{ID: w.ID, Parts: make([]part, len(w.Items))}
+	r.tell.Answer = a
+	denied := x.m.o.Guard.Allow(x.peer, x.root)
+	for i, it := range w.Items {
+		switch {
+		case dropped:
+			a.Parts[i].Status = kith.Unavailable
+		case denied != nil:
+			a.Parts[i].Status = kith.Denied
+		default:
+			a.Parts[i], r.data = x.part(ctx, it, r.data)
+			r.n += a.Parts[i].Data
+		}
+	}
+	return r
+}
+
+// part appends the proof and the data of one item to buf.
+func (x *session) part(ctx context.Context, it item, buf []byte) (part, []byte) {
+	at := len(buf)
+	no := func(err error) (part, []byte) {
+		k := kith.KindOf(err)
+		if k == kith.Internal {
+			k = kith.Unavailable
+		}
+		return part{Status: k}, buf[:at]
+	}
+	b, err := x.blob(ctx, it.Sum)
+	if err != nil {
+		return no(err)
+	}
+	groups := bao.Groups(b.Size())
+	if it.First >= groups || it.N > groups-it.First {
+		return no(kith.Invalid)
+	}
+	if buf, err = b.Proof(buf, bao.Range{First: it.First, N: it.N}); err != nil {
+		return no(err)
+	}
+	p := part{Proof: int64(len(buf) - at)}
+	if it.Proof {
+		return p, buf
+	}
+	from := it.First * bao.GroupSize
+	p.Data = min(it.N*bao.GroupSize, b.Size()-from)
+	start := len(buf)
+	buf = grow(buf, int(p.Data))
+	if n, err := b.ReadAt(buf[start:], from); n < int(p.Data) {
+		return no(err)
+	}
+	return p, buf
+}
+
+// blob returns the blob of the root that a digest names, opened.
+func (x *session) blob(ctx context.Context, sum []byte) (*blob.Blob, error) {
+	ref := x.root
+	if len(sum) > 0 {
+		ref = kith.RawRef([32]byte(sum))
+	}
+	if b := x.blobs[ref]; b != nil {
+		return b, nil
+	}
+	if ref != x.root {
+		if in, err := x.m.o.Blobs.Contains(ctx, x.root, ref); err != nil || !in {
+			return nil, cmp.Or(err, error(kith.NotFound))
+		}
+	}
+	b, err := x.m.o.Blobs.Blob(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	for old, o := range x.blobs {
+		if len(x.blobs) < openBlobs {
+			break
+		}
+		o.Close()
+		delete(x.blobs, old)
+	}
+	x.blobs[ref] = b
+	return b, nil
+}
+
+// write writes what is to be written, and a sign of life when there is nothing.
+func (x *session) write(ctx context.Context) error {
+	alive := time.NewTicker(aliveTime)
+	defer alive.Stop()
+	for {
+		var err error
+		select {
+		case t := <-x.tells:
+			switch t := t.(type) {
+			case *reply:
+				err = x.send(ctx, t)
+			case *tell:
+				err = x.put(t)
+			}
+		case <-alive.C:
+			err = x.put(&tell{})
+		case <-ctx.Done():
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("transfer: answer %s: %w", x.peer, err)
+		}
+	}
+}
+
+func (x *session) put(t *tell) error {
+	x.s.SetWriteDeadline(time.Now().Add(idleTime))
+	return wire.WriteMsg(x.s, t)
+}
+
+func (x *session) send(ctx context.Context, r *reply) error {
+	defer r.free()
+	defer x.m.slots.Release(x.peer, r.n)
+	if err := x.put(&r.tell); err != nil {
+		return err
+	}
+	if err := x.m.up.write(ctx, x.s, r.data); err != nil {
+		return err
+	}
+	x.m.sent(x, r, r.want)
+	return nil
+}
+
+func (r *reply) free() { putBuffer(r.data) }
+
+// buffers holds room for one answer with its proofs.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, MaxAnswer+64<<10); return &b }}
+
+func getBuffer() []byte  { return (*buffers.Get().(*[]byte))[:0] }
+func putBuffer(b []byte) { buffers.Put(&b) }
+
+// grow makes buf longer by n bytes.
+func grow(buf []byte, n int) []byte {
+	if cap(buf)-len(buf) >= n {
+		return buf[:len(buf)+n]
+	}
+	return append(buf, make([]byte, n)...)
+}

@@ -1,0 +1,332 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/bao"
+)
+
+// A stage is one row being fetched: a root blob, or the files of a folder. It takes in what sources send, and knows what is here.
+type stage struct {
+	number int // rowRoot or rowFiles
+	row    *row
+	tree   *blob.TreeDownload // of rowFiles
+	done   chan struct{}      // closed when all of the row is here
+	failed chan error         // the first thing that is wrong on this side: a full disk
+	base   time.Time
+
+	mu       sync.Mutex
+	engine   *engine
+	here     blob.Bits // groups that are here and can be served
+	fresh    blob.Bits // groups that are here, but not committed yet
+	left     []int32   // groups that a file still misses
+	open     map[int]*openFile
+	bytes    int64         // that are here
+	news     chan struct{} // closed when here grows
+	pending  bool          // something is fresh
+	finished bool          // done is closed
+}
+
+// A target takes in groups of a blob.
+type target interface {
+	AddProof(r bao.Range, proof []byte) error
+	WriteGroups(first int64, data []byte) error
+}
+
+// An openFile is a file of which a part is here.
+type openFile struct {
+	target
+	blob  *blob.Blob // nil for a small one
+	small *smallFile
+	users int
+	err   error
+	ready chan struct{} // closed when target or err is set
+}
+
+// newStage returns a stage of which nothing is here.
+func newStage(number int, r *row, seed uint64, sequential bool) *stage {
+	s := &stage{
+		number: number, row: r, base: time.Now(), done: make(chan struct{}), failed: make(chan error, 1),
+		engine: newEngine(r.n, seed, sequential), here: blob.NewBits(r.n), fresh: blob.NewBits(r.n),
+		left: make([]int32, len(r.files)), open: map[int]*openFile{}, news: make(chan struct{}),
+	}
+	for i := range r.files {
+		s.left[i] = int32(r.groups(i).N)
+	}
+	s.engine.lastID = uint64(number) << 32 // so that answers of an earlier stage are told from those of this
+	s.finishIfComplete()
+	return s
+}
+
+// now is the time that the engine is told.
+func (s *stage) now() time.Duration { return time.Since(s.base) }
+
+// has notes groups of file i that were here before.
+func (s *stage) has(i int, r bao.Range) {
+	at := bao.Range{First: s.row.first[i] + r.First, N: r.N}
+	s.here.Set(at)
+	s.engine.Have(at)
+	s.left[i] -= int32(r.N)
+	s.bytes += s.row.bytes(stretch{i, r})
+	s.finishIfComplete()
+}
+
+// finishIfComplete closes done, once. s.mu is held.
+func (s *stage) finishIfComplete() {
+	if s.engine.Complete() && !s.finished {
+		s.finished = true
+		close(s.done)
+	}
+}
+
+// take checks what a source sent for one stretch and writes it. Its error is a *wrong if the bytes are not what their name says; any other
+// is this side's.
+func (s *stage) take(ctx context.Context, st stretch, proof, data []byte) error {
+	f, err := s.use(ctx, st.file)
+	if err != nil {
+		return err
+	}
+	defer s.unuse(st.file, f)
+	if f.target == nil {
+		return nil // it was completed meanwhile
+	}
+	if len(proof) > 0 {
+		if err := f.AddProof(st.Range, proof); err != nil {
+			return wrongAt(err, s.row.first[st.file]+st.First, "proof")
+		}
+	}
+	if err := f.WriteGroups(st.First, data); err != nil {
+		at := st.First
+		if w := (*blob.WrongGroup)(nil); errors.As(err, &w) {
+			at = w.Group
+		}
+		return wrongAt(err, s.row.first[st.file]+at, "data")
+	}
+	return nil
+}
+
+// A wrong says that a source sent what is not what its name says.
+type wrong struct {
+	group int64 // of the row
+	what  string
+	err   error
+}
+
+func (w *wrong) Error() string {
+	return fmt.Sprintf("wrong %s in group %d: %v", w.what, w.group, w.err)
+}
+func (w *wrong) Unwrap() error { return w.err }
+
+func wrongAt(err error, group int64, what string) error {
+	if errors.Is(err, kith.Corrupt) || errors.Is(err, kith.NotFound) { // NotFound: the proof does not cover it
+		return &wrong{group, what, err}
+	}
+	return err
+}
+
+// use returns file i, opened. A target of nil means that it is complete.
+func (s *stage) use(ctx context.Context, i int) (*openFile, error) {
+	s.mu.Lock()
+	if s.left[i] == 0 {
+		s.mu.Unlock()
+		return &openFile{}, nil
+	}
+	f := s.open[i]
+	if f == nil {
+		f = &openFile{ready: make(chan struct{}), users: 1} // one for the stage itself
+		s.open[i] = f
+		f.users++
+		s.mu.Unlock()
+		f.err = s.start(ctx, i, f)
+		close(f.ready)
+	} else {
+		f.users++
+		s.mu.Unlock()
+		<-f.ready
+	}
+	return f, f.err
+}
+
+func (s *stage) start(ctx context.Context, i int, f *openFile) error {
+	file := s.row.files[i]
+	if file.size <= blob.MaxPut {
+		f.small = newSmallFile(file)
+		f.target = f.small
+		return nil
+	}
+	b, err := s.tree.Create(ctx, file.index)
+	if err != nil {
+		return err
+	}
+	f.blob, f.target = b, b
+	return nil
+}
+
+// unuse gives file i back; who gives it back last closes it.
+func (s *stage) unuse(i int, f *openFile) {
+	if f.ready == nil {
+		return
+	}
+	s.mu.Lock()
+	f.users--
+	last := f.users == 0
+	s.mu.Unlock()
+	if last && f.blob != nil {
+		f.blob.Close()
+	}
+}
+
+// took notes that stretches of a request are here. It completes the files that it completes.
+func (s *stage) took(ctx context.Context, list []stretch) error {
+	for _, st := range list {
+		s.mu.Lock()
+		at := s.row.first[st.file] + st.First
+		var grown int32
+		for g := at; g < at+st.N; g++ {
+			if !s.here.Get(g) && !s.fresh.Get(g) {
+				grown++
+				s.bytes += s.row.bytes(stretch{st.file, bao.Range{First: g - s.row.first[st.file], N: 1}})
+			}
+		}
+		f := s.open[st.file]
+		if f != nil && f.small == nil {
+			s.here.Set(bao.Range{First: at, N: st.N})
+		} else {
+			s.fresh.Set(bao.Range{First: at, N: st.N})
+		}
+		s.left[st.file] -= grown
+		whole := grown > 0 && s.left[st.file] == 0 && s.number == rowFiles
+		s.mu.Unlock()
+		if whole {
+			if err := s.complete(ctx, st.file, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// complete puts a file of a folder into its place.
+func (s *stage) complete(ctx context.Context, i int, f *openFile) error {
+	s.mu.Lock()
+	delete(s.open, i)
+	s.mu.Unlock()
+	defer s.unuse(i, f)
+	if f.small == nil {
+		return f.blob.Finish(ctx)
+	}
+	if err := s.tree.Put(ctx, s.row.files[i].index, f.small.data); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.pending = true
+	s.mu.Unlock()
+	return nil
+}
+
+// tell wakes who waits for groups.
+func (s *stage) tell() {
+	s.mu.Lock()
+	close(s.news)
+	s.news = make(chan struct{})
+	s.mu.Unlock()
+}
+
+// checkpoint makes what is here durable, and what was fresh servable.
+func (s *stage) checkpoint(ctx context.Context) error {
+	s.mu.Lock()
+	pending, fresh := s.pending, s.fresh.Clone()
+	s.pending = false
+	var open []*openFile
+	for _, f := range s.open {
+		select {
+		case <-f.ready:
+			if f.blob != nil {
+				f.users++
+				open = append(open, f)
+			}
+		default:
+		}
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, f := range open {
+		errs = append(errs, f.blob.Checkpoint(ctx))
+		s.unuse(-1, f)
+	}
+	if pending {
+		if err := s.tree.Commit(ctx); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		for r := range fresh.Ranges() {
+			s.settle(r)
+		}
+		s.mu.Unlock()
+		s.tell()
+	}
+	return errors.Join(errs...)
+}
+
+// settle moves the groups of whole files in r from fresh to here. s.mu is held.
+func (s *stage) settle(r bao.Range) {
+	for _, st := range s.row.cut(r) {
+		if s.left[st.file] == 0 {
+			at := bao.Range{First: s.row.first[st.file] + st.First, N: st.N}
+			s.here.Set(at)
+			s.fresh.Clear(at)
+		}
+	}
+}
+
+// close gives all files back, and the folder.
+func (s *stage) close() {
+	s.mu.Lock()
+	open := s.open
+	s.open = map[int]*openFile{}
+	s.mu.Unlock()
+	for i, f := range open {
+		s.unuse(i, f)
+	}
+}
+
+// fail ends the stage with what is wrong on this side.
+func (s *stage) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// A smallFile is gathered in memory and put into its folder whole.
+type smallFile struct {
+	tree *bao.Tree
+	size int64
+	mu   sync.Mutex
+	data []byte
+}
+
+func newSmallFile(f rowFile) *smallFile {
+	return &smallFile{
+		tree: bao.NewTree(f.ref.Sum, f.size, make(bao.Memory, bao.OutboardSize(f.size))),
+		size: f.size, data: make([]byte, f.size),
+	}
+}
+
+func (f *smallFile) AddProof(r bao.Range, proof []byte) error { return f.tree.AddProof(r, proof) }
+
+func (f *smallFile) WriteGroups(first int64, data []byte) error {
+	if bad, err := f.tree.VerifyRange(first, data); err != nil {
+		return errors.Join(&blob.WrongGroup{Group: bad}, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	copy(f.data[first*bao.GroupSize:], data)
+	return nil
+}
