@@ -152,7 +152,7 @@ func openSealed(key seal.Key, cipher io.ReaderAt, size int64) (*seal.Opened, err
 func (s *Store) Contains(ctx context.Context, root, ref kith.Ref) (bool, error) {
 	var ok bool
 	err := s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM tree WHERE root = ?1 AND (?1 = ?2 OR EXISTS"+
-		" (SELECT 1 FROM member JOIN blob ON blob.id = blob WHERE tree = tree.id AND sum = ?2)))", root.Sum[:], ref.Sum[:]).Scan(&ok)
+		" (SELECT 1 FROM member JOIN blob ON blob.id = blob WHERE member.tree = tree.id AND sum = ?2)))", root.Sum[:], ref.Sum[:]).Scan(&ok)
 	if err != nil {
 		return false, fmt.Errorf("blob: look for %s in %s: %w", ref.Short(), root.Short(), err)
 	}
