@@ -390,9 +390,7 @@ func (a *arrival) settle(ctx context.Context) {
 		rest = rest[p.Proof+p.Data:]
 		if p.Status != statusOK {
 			failed = true
-			if p.Status != kith.Unavailable {
-				lacks = append(lacks, bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
-			}
+			lacks = append(lacks, bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
 			continue
 		}
 		err := st.take(ctx, s, proof, data)
