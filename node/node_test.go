@@ -1,0 +1,117 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/test"
+
+	"kith"
+	"kith/config"
+)
+
+func options(dir string) Options {
+	return Options{Dir: dir, NoMDNS: true, NoUPnP: true, Version: "test",
+		Config: config.Config{Network: "test", Listen: []string{"/ip4/127.0.0.1/tcp/0"}}}
+}
+
+func open(t *testing.T, dir string) *Node {
+	t.Helper()
+	n, err := Open(t.Context(), options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close(context.Background()) })
+	return n
+}
+
+func TestSecondNodeOnADirectoryIsToldOfTheFirst(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, dir)
+	if err := first.Start(t.Context(), nil, "127.0.0.1:4748"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), options(dir))
+	if !errors.Is(err, kith.Exists) || !strings.Contains(err.Error(), "127.0.0.1:4748") {
+		t.Fatalf("the second start ended with %v", err)
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir) // the directory is free again
+}
+
+func TestDamagedDatabaseIsSetAsideAndSaid(t *testing.T) {
+	dir := t.TempDir()
+	n := open(t, dir)
+	id := n.Network().ID()
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "blobs", "blob.db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n = open(t, dir)
+	if len(n.Notes()) == 0 || !strings.Contains(n.Notes()[0], "blob.db") {
+		t.Errorf("notes %q", n.Notes())
+	}
+	if aside, _ := filepath.Glob(path + ".corrupt-*"); len(aside) != 1 {
+		t.Errorf("set aside: %v", aside)
+	}
+	if n.Network().ID() != id {
+		t.Error("the device has another peer id")
+	}
+}
+
+func somebody(t *testing.T) peer.ID {
+	t.Helper()
+	id, err := test.RandPeerID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestPeopleAreKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "people.json")
+	p, err := openPeople(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := somebody(t), somebody(t), somebody(t)
+	if err := errors.Join(p.add("Anna", a), p.add("Anna", a), p.add("Ben", b)); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", " ", "x\x00y", strings.Repeat("x", 100)} {
+		if err := p.add(bad, c); !errors.Is(err, kith.Invalid) {
+			t.Errorf("add %q: %v", bad, err)
+		}
+	}
+	if err := p.add("Eve", a); !errors.Is(err, kith.Exists) {
+		t.Errorf("a device of two people: %v", err)
+	}
+	if err := p.remove("Nobody"); !errors.Is(err, kith.NotFound) {
+		t.Errorf("remove nobody: %v", err)
+	}
+	if err := p.remove("Ben"); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = openPeople(path); err != nil {
+		t.Fatal(err)
+	}
+	if p.Name(a) != "Anna" || p.Contact(b) || !p.Contact(a) {
+		t.Errorf("read back: %+v", p.all())
+	}
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openPeople(path); !errors.Is(err, kith.Corrupt) || kith.HintOf(err) == "" {
+		t.Errorf("a damaged file: %v", err)
+	}
+}
