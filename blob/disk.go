@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"kith"
+	"kith/internal/db"
 )
 
 // A stamp tells whether a file may have changed since it was read.
@@ -27,7 +28,7 @@ func diskError(err error) error {
 	switch {
 	case err == nil || errors.As(err, new(kith.Kind)):
 		return err
-	case errors.Is(err, errNoRoom) || errors.Is(err, errNoQuota):
+	case errors.Is(err, errNoRoom) || errors.Is(err, errNoQuota) || db.Full(err):
 		return kith.Hint(fmt.Errorf("the disk is full: %w: %w", err, kith.Unavailable), "free some room, then run kith resume; nothing is lost")
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %w", err, kith.NotFound)
@@ -58,10 +59,14 @@ func freeName(path string) string {
 	}
 }
 
-// settle renames a finished file or folder to path, or to a free name beside it, and returns that. Nothing is ever replaced.
-func settle(from, path string) (string, error) {
+// settle renames a finished file or folder to path, or to a free name beside it, and returns that. Nothing is ever replaced. Before, it tells note
+// the name, so that after a crash it can be known what the renamed file is.
+func settle(from, path string, note func(to string) error) (string, error) {
 	for {
 		to := freeName(path)
+		if err := note(to); err != nil {
+			return "", err
+		}
 		err := renameNew(from, to)
 		if errors.Is(err, fs.ErrExist) {
 			continue // somebody was faster

@@ -1,5 +1,6 @@
 package blob
 
-// fault is called at named points where a crash or a full disk would hurt most: "write", "checkpoint", "renamed", "put", "commit". Tests replace it,
+// fault is called at named points where a crash or a full disk would hurt most: "write", "checkpoint", "renamed", "put", "commit",
+// "import". Tests replace it,
 // to kill the process there or to make the disk full.
 var fault = func(point string) error { return nil }

@@ -404,6 +404,9 @@ func (im *importer) collect(ctx context.Context, results <-chan result) error {
 
 // keep notes one result.
 func (im *importer) keep(in *inserter, r result) error {
+	if err := fault("import"); err != nil {
+		return err
+	}
 	f := &im.found[r.i]
 	if r.err != nil {
 		if !im.whole || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {

@@ -207,7 +207,7 @@ func (p *part) finish(ctx context.Context) error {
 	if owner != nil && owner.key != nil {
 		return p.finishSealed(ctx, owner, entry)
 	}
-	at, err := p.rename()
+	at, err := p.rename(ctx)
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (p *part) finish(ctx context.Context) error {
 }
 
 // rename gives the file its name, and says which.
-func (p *part) rename() (spot, error) {
+func (p *part) rename(ctx context.Context) (spot, error) {
 	if p.mode != 0 && p.mode&0o200 == 0 { // it was made writable to be written
 		info, err := p.f.Stat()
 		if err != nil {
@@ -232,7 +232,10 @@ func (p *part) rename() (spot, error) {
 			return spot{}, err
 		}
 	}
-	to, err := settle(p.path(), spot{p.folder, p.dir, p.dest}.path())
+	to, err := settle(p.path(), spot{p.folder, p.dir, p.dest}.path(), func(to string) error {
+		_, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET dest = ? WHERE blob = ?", pathIn(p.dest, filepath.Base(to)), p.c.id)
+		return err
+	})
 	if err != nil {
 		return spot{}, err
 	}
@@ -259,8 +262,8 @@ func (p *part) complete(ctx context.Context, at place) error {
 		if _, err := in.exec("DELETE FROM part WHERE blob = ?", c.id); err != nil {
 			return err
 		}
-		if _, err := in.exec("UPDATE tree SET state = ?, file = ? WHERE root = ? AND state = ? AND folder = ? AND file = ?",
-			ready, at.name, c.sum[:], coming, p.folder, p.dest); err != nil { // a file that was asked for by itself
+		if _, err := in.exec("UPDATE tree SET state = ?, file = ? WHERE root = ? AND state = ? AND folder = ? AND file <> ''",
+			ready, at.name, c.sum[:], coming, p.folder); err != nil { // a file that was asked for by itself
 			return err
 		}
 		return in.place(c.id, at)
@@ -276,7 +279,11 @@ func (p *part) complete(ctx context.Context, at place) error {
 	if err := c.openTree(next, tree); err != nil {
 		return join(err, next.close())
 	}
-	next.files = append(next.files, c.view.Load().files...) // a read may be using them
+	if old := c.view.Load(); old != nil {
+		next.files = append(next.files, old.files...) // a read may be using them
+	} else if p.tree != nil {
+		next.files = append(next.files, p.tree)
+	}
 	c.view.Store(next)
 	c.part.Store(nil)
 	if tree != nil && p.tree != nil {

@@ -404,7 +404,7 @@ func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *con
 	if err != nil {
 		return err
 	}
-	final, err := settle(f.Name(), filepath.Join(r.dir, r.dest))
+	final, err := settle(f.Name(), filepath.Join(r.dir, r.dest), func(string) error { return nil })
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,9 @@ func (s *Store) beginTree(ctx context.Context, root kith.Ref, at string, key *se
 	switch {
 	case resumed:
 		t.id, t.folder, t.path = row.id, row.folder, row.dest
+		if ok, err := t.renamed(ctx, row); ok || err != nil {
+			return t, err
+		}
 		err = t.openDir(row.dir)
 	case err == nil && !row.Gone:
 		t.extra, t.id = true, row.id
@@ -235,6 +238,12 @@ func (t *TreeDownload) Path() string {
 		return t.final
 	}
 	return t.path
+}
+
+func (t *TreeDownload) finished() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.final != ""
 }
 
 // Placed reports whether file i is complete and in its place.
@@ -489,6 +498,11 @@ func (t *TreeDownload) Finish(ctx context.Context) (Tree, error) {
 }
 
 func (t *TreeDownload) finish(ctx context.Context) (Tree, error) {
+	if at := t.Path(); t.finished() {
+		tree, err := t.s.State(ctx, t.root)
+		tree.Path = at
+		return tree, err
+	}
 	if err := t.findFinished(ctx); err != nil {
 		return Tree{}, err
 	}
@@ -592,26 +606,37 @@ func (t *TreeDownload) links(ctx context.Context) error {
 
 // rename gives the folder its name. A private share of one file is that file.
 func (t *TreeDownload) rename(ctx context.Context) (Tree, error) {
-	from, file := t.dir.Name(), ""
+	from := t.dir.Name()
 	if t.m.Single() {
-		file = t.m.Entries[0].Path
+		from = filepath.Join(from, filepath.FromSlash(t.m.Entries[0].Path))
 	}
-	final, err := settle(filepath.Join(from, filepath.FromSlash(file)), t.path)
+	final, err := settle(from, t.path, func(to string) error {
+		if t.extra {
+			return nil
+		}
+		_, err := t.s.db.ExecContext(ctx, "UPDATE tree SET dest = ? WHERE id = ?", to, t.id)
+		return err
+	})
 	if err != nil {
 		return Tree{}, err
 	}
 	if err := fault("renamed"); err != nil {
 		return Tree{}, err
 	}
-	dir := final
-	if file != "" {
-		dir, file = filepath.Dir(final), filepath.Base(final)
-		if err := os.Remove(from); err != nil {
+	return t.settled(ctx, t.dir.Name(), final)
+}
+
+// settled notes that what was built in dir has the name final.
+func (t *TreeDownload) settled(ctx context.Context, dir, final string) (Tree, error) {
+	at, file := final, ""
+	if t.m.Single() {
+		at, file = filepath.Dir(final), filepath.Base(final)
+		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return Tree{}, err
 		}
 	}
-	err = t.s.within(ctx, func(in *inserter) error {
-		if _, err := in.exec("UPDATE folder SET path = ? WHERE id = ?", dir, t.folder); err != nil {
+	err := t.s.within(ctx, func(in *inserter) error {
+		if _, err := in.exec("UPDATE folder SET path = ? WHERE id = ?", at, t.folder); err != nil {
 			return err
 		}
 		if file != "" {
@@ -636,9 +661,42 @@ func (t *TreeDownload) rename(ctx context.Context) (Tree, error) {
 	return tree, err
 }
 
+// renamed reports whether it was finished and renamed before a crash, and only the database does not know; then it is told.
+func (t *TreeDownload) renamed(ctx context.Context, row treeRow) (bool, error) {
+	at := row.dest
+	var name string
+	var was stamp
+	err := t.s.db.QueryRowContext(ctx, "SELECT name, size, mtime, dev, ino FROM place WHERE folder = ? AND blob <> 0 ORDER BY name LIMIT 1", t.folder).
+		Scan(&name, &was.size, &was.mtime, &was.dev, &was.ino)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if _, err := os.Lstat(spot{dir: row.dir, name: name}.path()); err == nil {
+		return false, nil // it is where it was built
+	}
+	if !t.m.Single() {
+		at = spot{dir: row.dest, name: name}.path()
+	}
+	if info, err := os.Lstat(at); err != nil || stampOf(info) != was {
+		return false, nil
+	}
+	for i := range t.placed {
+		t.placed[i] = true
+	}
+	_, err = t.settled(ctx, row.dir, row.dest)
+	return true, err
+}
+
 // Close commits, and gives it back, to be resumed with BeginTree.
 func (t *TreeDownload) Close() error {
-	return join(t.Commit(context.Background()), t.dir.Close())
+	err := t.Commit(context.Background())
+	if t.dir != nil {
+		err = join(err, t.dir.Close())
+	}
+	return err
 }
 
 // Unseal decrypts the complete ciphertext ref into path, or a free name beside it. From then on the blob is made again by sealing that file; a copy of

@@ -134,6 +134,12 @@ func damaged(err error) bool {
 	return errors.Is(err, errDamaged)
 }
 
+// Full reports whether err says that there was no room on the disk for a change. The database is as it was before it.
+func Full(err error) bool {
+	var se *sqlite.Error
+	return errors.As(err, &se) && se.Code()&0xff == sqlite3.SQLITE_FULL
+}
+
 func migrate(db *sql.DB, migrations []string) error {
 	ctx := context.Background()
 	var have int
