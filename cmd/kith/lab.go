@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"kith/apps"
 	"kith/cli"
@@ -85,9 +87,15 @@ func labCommand() *cobra.Command {
 }
 
 func runLab(cmd *cobra.Command, o lab.Options, noOpen bool) error {
-	o.Ready = func(done, of int) { fmt.Fprintf(cmd.ErrOrStderr(), "\r%d of %d neighbours have moved in", done, of) }
+	if term.IsTerminal(int(os.Stderr.Fd())) && !cli.JSON(cmd) {
+		o.Ready = func(done, of int) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "\r%d of %d neighbours have moved in", done, of)
+			if done == of {
+				fmt.Fprintln(cmd.ErrOrStderr())
+			}
+		}
+	}
 	l, err := lab.Open(cmd.Context(), o)
-	fmt.Fprintln(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
