@@ -143,7 +143,7 @@ type node struct {
 // up starts a node in the place, with its data in a folder of that name, and waits until it answers.
 func (b *bench) up(ctx context.Context, p place, name string) (*node, error) {
 	n := &node{place: p, bin: b.kith, dir: filepath.Join(b.tmp, name)}
-	cmd := p.Command(ctx, b.kith, "up", "--dir", n.dir, "--api", net.JoinHostPort("127.0.0.1", "0"), "--no-open",
+	cmd := p.Command(ctx, b.kith, "up", "--dir", n.dir, "--api", net.JoinHostPort("127.0.0.1", "0"), "--no-open", "--no-mdns", "--no-upnp",
 		"--listen", "/ip4/"+p.Addr+"/tcp/0", "--listen", "/ip4/"+p.Addr+"/udp/0/quic-v1")
 	var err error
 	if n.process, err = start(cmd); err != nil {
@@ -183,6 +183,9 @@ func (n *node) share(ctx context.Context, path string) (link string, took time.D
 
 // get fetches a link into a folder.
 func (n *node) get(ctx context.Context, link, dir string) (time.Duration, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return 0, err
+	}
 	took, _, err := timed(n.command(ctx, "get", link, "-o", dir))
 	return took, err
 }

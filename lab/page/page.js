@@ -100,7 +100,7 @@ function drawPeople() {
       p.parts[s].classList.toggle('this', s === picked);
     });
     const up = state.wires.reduce((sum, w) => sum + (w.a === i ? w.a_to_b : w.b === i ? w.b_to_a : 0), 0);
-    p.what.textContent = [n.down > 0 && `↓ ${size(n.down)}/s`, up > 0 && `↑ ${size(up)}/s`].filter(Boolean).join('  ');
+    p.what.textContent = [n.down > 1000 && `↓ ${size(n.down)}/s`, up > 1000 && `↑ ${size(up)}/s`].filter(Boolean).join('  ');
   }
   $('map').classList.toggle('picked', picked >= 0);
   $('map-title').textContent = state.neighbours
@@ -244,7 +244,7 @@ function drawFeed() {
     const li = html('li', h.at > before ? 'new' : '', undefined, list);
     html('b', '', state.neighbours[h.who].name, li);
     const [what, from] = [state.samples[h.sample].name, state.neighbours[state.samples[h.sample].owner].name];
-    const many = h.sources > 1 ? `from ${h.sources} neighbours at once` : 'from one neighbour';
+    const many = h.sources > 1 ? `from ${h.sources} at once` : 'from one';
     li.append({ wants: ` asks for ${from}’s ${what}`, has: ` has ${what}, ${many}, in ${(h.took ?? 0).toFixed(1)} s`, forgot: ` deletes ${what}` }[h.verb]);
   }
 }
