@@ -39,8 +39,8 @@ const (
 	bulkDrain     = 5 * time.Second  // for which a closed stream takes what still comes
 	maxDrain      = 1 << 20          // and how many bytes
 	maxBulk       = 96               // connections that others opened, in all
-	maxBulkPerIP  = 16               // and from one address
-	maxHandshakes = 16               // of which so many may be unproven
+	maxBulkPerIP  = 16               // and from one address, so that nobody alone takes all places for handshakes
+	maxHandshakes = 48               // of which so many may be unproven
 	maxBulkIPs    = 3                // addresses of one peer that are tried
 )
 

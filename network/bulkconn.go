@@ -212,7 +212,8 @@ func (b *bulk) admit(raw net.Conn) (*bulkConn, error) {
 	from := raw.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 	c := &bulkConn{b: b, raw: raw, from: from}
 	b.mu.Lock()
-	if b.closed || b.inbound >= maxBulk || b.perIP[from] >= maxBulkPerIP || b.shaking >= maxHandshakes {
+	crowded := b.perIP[from] >= maxBulkPerIP && (b.n.cfg.Limits.Loopback || !from.IsLoopback())
+	if b.closed || crowded || b.inbound >= maxBulk || b.shaking >= maxHandshakes {
 		b.mu.Unlock()
 		return nil, kith.Unavailable
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	libp2plib "github.com/libp2p/go-libp2p"
@@ -16,13 +17,15 @@ import (
 	webrtc "github.com/libp2p/go-libp2p/p2p/transport/webrtc"
 	ws "github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
+
+	"kith"
 )
 
 const (
 	maxAddrs     = 32   // addresses that are kept of one peer (defect 9: lists without end)
 	maxAllAddrs  = 8192 // addresses that are kept of peers that are not connected, in all
 	maxRecords   = 2048 // signed address records that are kept
-	maxProtocols = 64   // protocols that are kept of one peer
+	maxProtocols = 256  // protocols that are kept of one peer
 	dialTimeout  = 10 * time.Second
 	streamWindow = 16 << 20 // bytes a yamux stream may have in flight: 1.3 Gbit/s at 100 ms
 )
@@ -79,9 +82,13 @@ func (n *Network) startHost(ctx context.Context) error {
 	h, err := libp2plib.New(opts...)
 	if err != nil {
 		ports.close()
-		return fmt.Errorf("network: listen: %w", err)
+		err = fmt.Errorf("network: listen on %.200s: %v: %w", strings.Join(ports.addrs, " "), firstCause(err), kith.Invalid)
+		return kith.Hint(err, "choose other addresses with --listen, as in /ip4/0.0.0.0/tcp/4001")
 	}
 	n.host = h
+	if got := len(n.listening()); got < len(ports.addrs) { // libp2p is content with one
+		n.note("only %d of the %d addresses to listen on could be used", got, len(ports.addrs))
+	}
 	return n.startBulk(paced, ports)
 }
 

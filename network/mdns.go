@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -54,6 +56,9 @@ func (m *neighbours) moved() {
 		m.service = nil
 	}
 	m.addrs = now
+	if !hasMulticast() {
+		return
+	}
 	s := mdns.NewMdnsService(m.n.host, serviceName(m.n.cfg.Name), m)
 	if err := s.Start(); err != nil {
 		// No interface that does multicast: nothing that a person must know, and it is tried again when addresses change.
@@ -62,6 +67,14 @@ func (m *neighbours) moved() {
 		return
 	}
 	m.service = s
+}
+
+// hasMulticast reports whether there is an interface on which neighbours could be; without one the library prints complaints.
+func hasMulticast() bool {
+	interfaces, err := net.Interfaces()
+	return err == nil && slices.ContainsFunc(interfaces, func(i net.Interface) bool {
+		return i.Flags&net.FlagUp != 0 && i.Flags&net.FlagMulticast != 0
+	})
 }
 
 func (m *neighbours) running() bool {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ import (
 	libp2p "github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/gologshim"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
@@ -98,6 +100,7 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Limits = cfg.Limits.orDefault()
+	quietLibraries()
 	if err := checkName(cfg.Name); err != nil {
 		return nil, err
 	}
@@ -135,6 +138,14 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 	n.keep(wanted)
 	return n, nil
 }
+
+// quietLibraries keeps what libp2p's packages print on standard error, which is for their developers, from people who do not ask for it in libp2p's own
+// way, with the environment variable GOLOG_LOG_LEVEL.
+var quietLibraries = sync.OnceFunc(func() {
+	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
+		gologshim.SetDefaultHandler(slog.DiscardHandler)
+	}
+})
 
 func checkName(name string) error {
 	bad := len(name) == 0 || len(name) > maxName

@@ -161,9 +161,10 @@ type Listener struct {
 // Listening returns everything that listens.
 func (n *Network) Listening() []Listener {
 	var out []Listener
-	for _, a := range n.host.Network().ListenAddresses() {
+	for _, a := range n.listening() {
 		out = append(out, Listener{"peers", a.String()})
 	}
+	slices.SortFunc(out, func(a, b Listener) int { return cmp.Compare(a.Addr, b.Addr) })
 	if a := n.bulk.addr(); a != "" {
 		out = append(out, Listener{"bulk", a})
 	}
@@ -171,6 +172,11 @@ func (n *Network) Listening() []Listener {
 		out = append(out, Listener{"mdns", "/ip4/224.0.0.251/udp/5353"}, Listener{"mdns", "/ip6/ff02::fb/udp/5353"})
 	}
 	return out
+}
+
+// listening returns the addresses on which the host listens. That it can be reached through relays is nothing that listens.
+func (n *Network) listening() []ma.Multiaddr {
+	return slices.DeleteFunc(n.host.Network().ListenAddresses(), func(a ma.Multiaddr) bool { return transportOf(a) == "relay" })
 }
 
 // Addrs returns where the node can be reached now, each address with /p2p/ID, the most useful first: public, local network, loopback, and among them

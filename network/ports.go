@@ -46,7 +46,7 @@ func (n *Network) choosePorts() (p ports, err error) {
 		if main == 0 {
 			main = lowPort + rand.IntN(highPort-lowPort)
 		}
-		if main, err = nextFree(main, freeForAll); err != nil {
+		if main, err = nextFree(main, func(p int) bool { return p != wasBulk && freeForAll(p) }); err != nil {
 			return p, err
 		}
 		p.addrs = everyTransport(main)

@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/namespace"
+	golog "github.com/ipfs/go-log/v2"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/provider"
 	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
@@ -68,11 +70,19 @@ type Router struct {
 
 var _ overlay.Router = (*Router)(nil)
 
+// quietLibrary does for this library what network does for libp2p.
+var quietLibrary = sync.OnceFunc(func() {
+	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
+		golog.SetAllLoggers(golog.LevelFatal)
+	}
+})
+
 // New joins the overlay of a network, in the background: it needs no peer to start.
 func New(ctx context.Context, o Options) (_ *Router, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	quietLibrary()
 	validators := record.NamespacedValidator{"pk": record.PublicKeyValidator{}}
 	for name, v := range o.Validators {
 		validators[name] = v
