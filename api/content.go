@@ -152,7 +152,15 @@ func (e *content) serve(w http.ResponseWriter, r *http.Request, id string) {
 	h.Set("Content-Type", media)
 	h.Set("Content-Disposition", mime.FormatMediaType(how, map[string]string{"filename": fileName(e.Name)}))
 	h.Set("ETag", `"`+id+`"`) // what an address serves never changes
-	http.ServeContent(w, r, "", time.Time{}, body)
+	http.ServeContent(eager{w}, r, "", time.Time{}, body)
+}
+
+// eager sends the header at once, so that a player knows what it will get while the first bytes are still to come.
+type eager struct{ http.ResponseWriter }
+
+func (e eager) WriteHeader(status int) {
+	e.ResponseWriter.WriteHeader(status)
+	http.NewResponseController(e.ResponseWriter).Flush()
 }
 
 // sized knows its size without asking, so that nothing waits for the last byte of what has not come yet.
