@@ -1,0 +1,363 @@
+// Package docs tests that what the documents say is so: their vectors, their links, their lists.
+package docs
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/multiformats/go-multiaddr"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/bao"
+	"kith/blob/seal"
+	"kith/identity"
+	"kith/transfer"
+	"kith/wire"
+)
+
+// vectors returns the JSON blocks of a document that are marked with a name: ```json NAME.
+func vectors(t *testing.T, file string) map[string][]byte {
+	t.Helper()
+	text := read(t, file)
+	out := map[string][]byte{}
+	for _, m := range regexp.MustCompile("(?s)```json ([a-z ]+)\n(.*?)\n```").FindAllStringSubmatch(text, -1) {
+		out[m[1]] = []byte(m[2])
+	}
+	return out
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// check compares what the code makes of a vector's input with the vector.
+func check[T any](t *testing.T, all map[string][]byte, name string, run func(t *testing.T, v T) T) {
+	t.Run(name, func(t *testing.T) {
+		data, ok := all[name]
+		if !ok {
+			t.Fatal("no such vector")
+		}
+		var want T
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&want); err != nil {
+			t.Fatal(err)
+		}
+		if got := run(t, want); !reflect.DeepEqual(got, want) {
+			text, _ := json.MarshalIndent(got, "", "  ")
+			t.Errorf("the document says otherwise than the code, which has:\n%s", text)
+		}
+	})
+}
+
+type refVector struct {
+	Text     string `json:"text"`
+	BLAKE3   string `json:"blake3"`
+	Raw      string `json:"raw"`
+	Manifest string `json:"manifest"`
+}
+
+type linkVector struct {
+	Ref   string   `json:"ref"`
+	Name  string   `json:"name"`
+	Size  int64    `json:"size"`
+	Peers []string `json:"peers"`
+	Key   string   `json:"key,omitempty"`
+	Link  string   `json:"link"`
+	Short string   `json:"short"`
+	Bytes string   `json:"short_bytes"`
+}
+
+type manifestVector struct {
+	Entries []struct {
+		Path string `json:"path"`
+		Text string `json:"text,omitempty"`
+		Mode uint32 `json:"mode"`
+		Link string `json:"link,omitempty"`
+		Dir  bool   `json:"dir,omitempty"`
+	} `json:"entries"`
+	Bytes string `json:"bytes"`
+	Ref   string `json:"ref"`
+}
+
+type treeVector struct {
+	Groups   int    `json:"groups"`
+	BLAKE3   string `json:"blake3"`
+	Outboard string `json:"outboard"`
+	Proof    string `json:"proof_of_group_4"`
+}
+
+type keyVector struct {
+	Key      string `json:"key"`
+	Fragment string `json:"fragment"`
+	Identity string `json:"identity"`
+}
+
+type frameVector struct {
+	Value string `json:"value"`
+	Bytes string `json:"bytes"`
+}
+
+type rendezvousVector struct {
+	Ref string `json:"ref"`
+	Key string `json:"key"`
+}
+
+func TestFormats(t *testing.T) {
+	all := vectors(t, "formats.md")
+	check(t, all, "ref", func(t *testing.T, v refVector) refVector {
+		sum := bao.Hash([]byte(v.Text))
+		return refVector{v.Text, hex.EncodeToString(sum[:]), kith.RawRef(sum).String(), kith.ManifestRef(sum).String()}
+	})
+	check(t, all, "link", linkOf)
+	check(t, all, "private link", linkOf)
+	check(t, all, "manifest", manifestOf)
+	check(t, all, "tree", treeOf)
+	check(t, all, "key", func(t *testing.T, v keyVector) keyVector {
+		raw := unhex(t, v.Key)
+		l := kith.Link{Ref: kith.RawRef(bao.Hash(nil)), Size: -1, Key: raw}
+		_, fragment, _ := strings.Cut(l.String(), "#")
+		return keyVector{v.Key, fragment, seal.Key(raw).Identity()}
+	})
+	check(t, all, "certificate", func(t *testing.T, v map[string]any) map[string]any {
+		var list []map[string]any
+		if err := json.Unmarshal([]byte(read(t, "../identity/testdata/certificate.json")), &list); err != nil {
+			t.Fatal(err)
+		}
+		c, err := identity.ParseCertificate(unhex(t, v["certificate"].(string)))
+		if err != nil || c.Person() != v["person"] || c.Device.String() != v["peer_id"] {
+			t.Errorf("%+v, %v", c, err)
+		}
+		return list[0]
+	})
+}
+
+func TestProtocol(t *testing.T) {
+	all := vectors(t, "protocol.md")
+	check(t, all, "frame", func(t *testing.T, v frameVector) frameVector {
+		frame, err := wire.AppendMsg(nil, v.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return frameVector{v.Value, hex.EncodeToString(frame)}
+	})
+	check(t, all, "rendezvous", func(t *testing.T, v rendezvousVector) rendezvousVector {
+		ref, err := kith.ParseRef(v.Ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rendezvousVector{v.Ref, transfer.Rendezvous(ref).String()}
+	})
+}
+
+func linkOf(t *testing.T, v linkVector) linkVector {
+	ref, err := kith.ParseRef(v.Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := kith.Link{Ref: ref, Name: v.Name, Size: v.Size}
+	if v.Key != "" {
+		l.Key = unhex(t, v.Key)
+	}
+	for _, p := range v.Peers {
+		a, err := multiaddr.NewMultiaddr(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Peers = append(l.Peers, a)
+	}
+	v.Link, v.Short = l.String(), l.Short()
+	v.Bytes = hex.EncodeToString(unbase64(t, strings.TrimPrefix(v.Short, "kith:")))
+	for _, text := range []string{v.Link, v.Short} {
+		if back, err := kith.ParseLink(text); err != nil || back.Ref != ref || !bytes.Equal(back.Key, l.Key) {
+			t.Errorf("%s gives back %+v, %v", text, back, err)
+		}
+	}
+	return v
+}
+
+func manifestOf(t *testing.T, v manifestVector) manifestVector {
+	m := &blob.Manifest{}
+	for _, e := range v.Entries {
+		x := blob.Entry{Path: e.Path, Mode: fs.FileMode(e.Mode), Link: e.Link}
+		switch {
+		case e.Dir:
+			x.Mode |= fs.ModeDir
+		case e.Link != "":
+			x.Mode |= fs.ModeSymlink
+		default:
+			x.Ref, x.Size = kith.RawRef(bao.Hash([]byte(e.Text))), int64(len(e.Text))
+		}
+		m.Entries = append(m.Entries, x)
+	}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blob.DecodeManifest(data); err != nil {
+		t.Error(err)
+	}
+	v.Bytes, v.Ref = hex.EncodeToString(data), kith.ManifestRef(bao.Hash(data)).String()
+	return v
+}
+
+// memory is a place for the outboard of a small tree.
+type memory []byte
+
+func (m memory) ReadAt(p []byte, off int64) (int, error)  { return copy(p, m[off:]), nil }
+func (m memory) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
+
+func treeOf(t *testing.T, v treeVector) treeVector {
+	var data []byte // group i is 16 KiB of the byte i
+	for g := range v.Groups {
+		data = append(data, bytes.Repeat([]byte{byte(g)}, bao.GroupSize)...)
+	}
+	size := int64(len(data))
+	outboard := make(memory, bao.OutboardSize(size))
+	sum, err := bao.Build(t.Context(), bytes.NewReader(data), size, outboard, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := bao.NewTree(sum, size, outboard).Proof(nil, bao.Range{First: 4, N: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return treeVector{v.Groups, hex.EncodeToString(sum[:]), hex.EncodeToString(outboard), hex.EncodeToString(proof)}
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func unbase64(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestLinks finds links in the documents that lead nowhere.
+func TestLinks(t *testing.T) {
+	files, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, _ := filepath.Glob("decisions/*.md")
+	link := regexp.MustCompile(`[^!]\[[^\]]*\]\(([^)#:]+)(#[^)]*)?\)`)
+	for _, file := range append(append(files, decisions...), "../README.md") {
+		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+}
+
+// TestDependencies compares the list with what the code imports, and package.json.
+func TestDependencies(t *testing.T) {
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(read(t, "dependencies.md"), -1)
+	used := map[string]bool{}
+	for _, r := range rows {
+		used[r[1]] = false
+	}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || len(d.Name()) > 2 && d.Name()[0] == '.') {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range f.Imports {
+			name := strings.Trim(i.Path.Value, `"`)
+			first, _, _ := strings.Cut(name, "/")
+			if !strings.Contains(first, ".") {
+				continue
+			}
+			if m := moduleOf(name, used); m != "" {
+				used[m] = true
+			} else {
+				t.Errorf("%s imports %s, which dependencies.md does not name", path, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pkg struct {
+		Dependencies, DevDependencies map[string]string
+	}
+	if err := json.Unmarshal([]byte(read(t, "../web/ui/package.json")), &pkg); err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range []map[string]string{pkg.Dependencies, pkg.DevDependencies} {
+		for name := range list {
+			if _, ok := used[name]; !ok {
+				t.Errorf("package.json has %s, which dependencies.md does not name", name)
+			}
+			used[name] = true
+		}
+	}
+	mod := read(t, "../go.mod")
+	for m, ok := range used {
+		if !ok && !strings.Contains(mod, "\t"+m+" v") {
+			t.Errorf("dependencies.md names %s, which neither go.mod nor package.json has", m)
+		}
+	}
+}
+
+// moduleOf returns the longest of the modules that an import path is in.
+func moduleOf(path string, modules map[string]bool) (best string) {
+	for m := range modules {
+		if (path == m || strings.HasPrefix(path, m+"/")) && len(m) > len(best) {
+			best = m
+		}
+	}
+	return best
+}
+
+// TestGlossary keeps the list short and sorted.
+func TestGlossary(t *testing.T) {
+	var words []string
+	for _, m := range regexp.MustCompile(`(?m)^\*\*(.+?)\*\*`).FindAllStringSubmatch(read(t, "glossary.md"), -1) {
+		words = append(words, m[1])
+	}
+	if len(words) == 0 || len(words) > 30 {
+		t.Errorf("%d words, at most 30", len(words))
+	}
+	if !slices.IsSortedFunc(words, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }) {
+		t.Errorf("not sorted: %q", words)
+	}
+}
