@@ -171,6 +171,12 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 		if !ok { // it was removed
 			return nil
 		}
+		if it.Name != s.Name && s.Name != "" || it.Size < 0 && s.Size >= 0 { // the link did not say
+			it.Name, it.Size, it.Files = s.Name, s.Size, s.Files
+			if err := f.save(ctx, it); err != nil {
+				return err
+			}
+		}
 		if !announced && s.Done > 0 {
 			announced = true
 			f.announce(ctx, it) // what is here already is served on

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith"
 	"kith/network"
@@ -196,11 +198,36 @@ func rendezvous(it item) []cid.Cid {
 
 // link returns how an item is handed on from here: with this node's current addresses.
 func (f *Files) link(it item) kith.Link {
-	l := kith.Link{Ref: it.Ref, Size: -1, Peers: f.env.Host.Addrs(), Key: it.Key, Network: f.network()}
+	l := kith.Link{Ref: it.Ref, Size: -1, Peers: inLinks(f.env.Host.Addrs()), Key: it.Key, Network: f.network()}
 	if it.Key == nil { // the link's open part says nothing of a private share
 		l.Name, l.Size = it.Name, it.Size
 	}
 	return l
+}
+
+// maxLinkAddrs bounds the addresses in a link.
+const maxLinkAddrs = 8
+
+// inLinks picks from a node's addresses, the most useful first, those that stand in its links: plain QUIC and TCP, which every node
+// speaks, and loopback only if there is nothing else. A node that has no other kind of address hands on what it has.
+func inLinks(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	var plain, loop []multiaddr.Multiaddr
+	for _, a := range addrs {
+		last := len(a) - 2 // before /p2p/ID
+		switch {
+		case last < 1 || a[last].Code() != multiaddr.P_TCP && a[last].Code() != multiaddr.P_QUIC_V1:
+		case manet.IsIPLoopback(a):
+			loop = append(loop, a)
+		default:
+			plain = append(plain, a)
+		}
+	}
+	for _, set := range [][]multiaddr.Multiaddr{plain, loop, addrs} {
+		if len(set) > 0 {
+			return set[:min(len(set), maxLinkAddrs)]
+		}
+	}
+	return nil
 }
 
 // network returns the name of this node's network as a link has it: nothing for the default.
