@@ -19,6 +19,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/internal/media"
 )
 
 // Limits of the content origin.
@@ -196,26 +197,10 @@ func (s *sized) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// mediaTypes are those that a browser only shows or plays. All others, pages, vector images and documents among them, are saved.
-var mediaTypes = map[string]string{
-	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp", ".avif": "image/avif",
-	".bmp": "image/bmp", ".ico": "image/x-icon",
-	".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm", ".mkv": "video/x-matroska",
-	".ogv": "video/ogg", ".avi": "video/x-msvideo", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".ts": "video/mp2t",
-	".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg",
-	".flac": "audio/flac", ".wav": "audio/wav",
-	".txt": "text/plain; charset=utf-8", ".md": "text/plain; charset=utf-8", ".log": "text/plain; charset=utf-8", ".srt": "text/plain; charset=utf-8",
-}
-
-// MediaType returns the MIME type that the content origin serves a name with.
-func MediaType(name string) string {
-	media, _ := mediaOf(name)
-	return media
-}
-
-func mediaOf(name string) (media, disposition string) {
-	if m, ok := mediaTypes[strings.ToLower(path.Ext(name))]; ok {
-		return m, "inline"
+// mediaOf returns how a name is served: what a browser only shows or plays is shown, all else is saved.
+func mediaOf(name string) (mediaType, disposition string) {
+	if t, ok := media.Shown(name); ok {
+		return t, "inline"
 	}
 	return "application/octet-stream", "attachment"
 }

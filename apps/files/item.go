@@ -3,8 +3,6 @@ package files
 import (
 	"context"
 	"fmt"
-	"mime"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -236,24 +234,6 @@ func (f *Files) network() string {
 		return name
 	}
 	return ""
-}
-
-// media returns the MIME type of a file by its name.
-func media(name string) string {
-	if t := mime.TypeByExtension(strings.ToLower(filepath.Ext(name))); t != "" {
-		return t
-	}
-	if t, ok := mediaTypes[strings.ToLower(filepath.Ext(name))]; ok {
-		return t
-	}
-	return "application/octet-stream"
-}
-
-// mediaTypes are those that a browser plays and many systems' tables lack.
-var mediaTypes = map[string]string{
-	".mkv": "video/x-matroska", ".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg",
-	".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".wav": "audio/wav",
-	".txt": "text/plain; charset=utf-8", ".md": "text/plain; charset=utf-8", ".avif": "image/avif",
 }
 
 // saveUploads adds what was sent since the start to each item's count.

@@ -14,6 +14,7 @@ import (
 	"kith/app"
 	"kith/blob/seal"
 	"kith/internal/human"
+	"kith/internal/media"
 	"kith/internal/plain"
 	"kith/internal/qr"
 	"kith/transfer"
@@ -109,7 +110,7 @@ func (f *Files) view(it item, ups map[kith.Ref]transfer.Upload) Item {
 		v.Name = it.Ref.Short()
 	}
 	if !v.Folder {
-		v.Media = media(v.Name)
+		v.Media = media.Type(v.Name)
 	}
 	return v
 }
@@ -166,7 +167,7 @@ func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
 			out.More++
 			continue
 		}
-		t := TreeEntry{Index: i, Path: e.Path, Size: e.Size, Media: media(e.Path)}
+		t := TreeEntry{Index: i, Path: e.Path, Size: e.Size, Media: media.Type(e.Path)}
 		if out.State == stateDone || out.State == stateReady {
 			t.Done = e.Size
 		} else {

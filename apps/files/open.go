@@ -12,6 +12,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/internal/media"
 )
 
 func openOp(run func(context.Context, OpenIn) (OpenOut, error)) app.Op {
@@ -39,7 +40,7 @@ func (f *Files) open(ctx context.Context, in OpenIn) (OpenOut, error) {
 	if err != nil {
 		return OpenOut{}, err
 	}
-	return OpenOut{URL: url, Media: media(name)}, nil
+	return OpenOut{URL: url, Media: media.Type(name)}, nil
 }
 
 // content returns how one file of an item is read: from the disk when it is complete, else as it comes.
