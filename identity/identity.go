@@ -188,19 +188,14 @@ func (i *Identity) note(format string, args ...any) {
 	i.notes = append(i.notes, fmt.Sprintf(format, args...))
 }
 
-// noteClock tells of a clock that cannot be right. It locks nobody out: a certificate holds whatever the clock says.
+// noteClock tells of a clock that is behind the certificate. It locks nobody out: a certificate holds whatever the clock says.
 func (i *Identity) noteClock(now time.Time) {
 	issued := i.state.cert.Issued
 	if issued.Sub(now) > 24*time.Hour {
 		i.note("the clock of this computer says %s, yet this device was certified on %s; one of the two is off: check the clock",
 			now.Format(time.DateOnly), issued.Format(time.DateOnly))
-	} else if now.Before(earliest) {
-		i.note("the clock of this computer says %s, which is before this program was written: check the clock", now.Format(time.DateOnly))
 	}
 }
-
-// earliest is when the first version of the program was written.
-var earliest = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // certify makes the certificate of this device for the person whose master key is given.
 func (i *Identity) certify(master ed25519.PrivateKey) (Certificate, error) {

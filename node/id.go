@@ -158,7 +158,7 @@ func (o IDOut) WriteText(w io.Writer, _ int) error {
 		label = ""
 	}
 	if o.Name == "" {
-		fmt.Fprintf(&b, "\nYour contacts see no name yet: kith id profile --name NAME\n")
+		fmt.Fprintf(&b, "\nYou have no name yet: kith id profile --name NAME\n")
 	}
 	_, err := w.Write(b.Bytes())
 	return err

@@ -52,7 +52,7 @@ type ProfileIn struct {
 // PhraseIn asks to see the recovery phrase.
 type PhraseIn struct {
 	Unlock     bool   `json:"unlock,omitempty" doc:"the master key is kept here: ask for its passphrase"`
-	Passphrase string `json:"passphrase,omitempty" secret:"true" with:"unlock" doc:"that passphrase"`
+	Passphrase string `json:"passphrase,omitempty" secret:"true" with:"unlock" doc:"passphrase of the recovery phrase"`
 }
 
 // PhraseOut is the recovery phrase.
@@ -65,7 +65,7 @@ type PhraseOut struct {
 type ConfirmIn struct {
 	Words      []string `json:"words" arg:"0" doc:"the words that were asked for, in their order"`
 	Keep       bool     `json:"keep,omitempty" doc:"keep the master key on this disk, under a passphrase"`
-	Passphrase string   `json:"passphrase,omitempty" secret:"new" with:"keep" doc:"that passphrase, at least 8 bytes"`
+	Passphrase string   `json:"passphrase,omitempty" secret:"new" with:"keep" doc:"passphrase for the recovery phrase, at least 8 bytes"`
 }
 
 // RestoreIn restores a person from their recovery phrase.
