@@ -110,6 +110,9 @@ func (n *Network) meet(p peer.ID) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.known[p] == nil && len(n.known) >= 4*maxKnown { // until remember has sorted out who is kept
+		return
+	}
 	n.known[p] = &known{ID: p, Addrs: addrs, Seen: time.Now().Unix(), dirty: true}
 }
 
@@ -142,7 +145,7 @@ func (n *Network) remember() {
 			if row, err := cbor.Marshal(k); err == nil {
 				batch.Put(ctx, key, row)
 			}
-			k.dirty = false
+			n.known[k.ID].dirty = false
 		}
 	}
 	n.mu.Unlock()
@@ -151,13 +154,13 @@ func (n *Network) remember() {
 	}
 }
 
-// byAge returns the peers, the last seen first.
-func byAge(all map[peer.ID]*known) []*known {
-	out := make([]*known, 0, len(all))
+// byAge returns copies of the peers, the last seen first.
+func byAge(all map[peer.ID]*known) []known {
+	out := make([]known, 0, len(all))
 	for _, k := range all {
-		out = append(out, k)
+		out = append(out, *k)
 	}
-	slices.SortFunc(out, func(a, b *known) int { return cmp.Or(cmp.Compare(b.Seen, a.Seen), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(out, func(a, b known) int { return cmp.Or(cmp.Compare(b.Seen, a.Seen), cmp.Compare(a.ID, b.ID)) })
 	return out
 }
 
