@@ -28,9 +28,9 @@ type session struct {
 	root kith.Ref
 	addr [][]byte // where the peer can be reached, as it says
 
-	tells chan any    // *tell, or *reply: what is to be written
-	queue chan wanted // what is to be answered
-	blobs map[kith.Ref]*blob.Blob
+	tells chan any          // *tell, or *reply: what is to be written
+	queue chan wanted       // what is to be answered
+	refs  map[kith.Ref]bool // the files of the folder, if it is open to us and not too large
 
 	mu         sync.Mutex
 	canceled   map[uint64]bool
@@ -48,8 +48,14 @@ type reply struct {
 	want []item
 }
 
-// openBlobs is how many files of a folder a session keeps open.
-const openBlobs = 16
+const (
+	builders  = 2       // answers of one session that are made at once
+	openBlobs = 8       // files of a folder that each of them keeps open
+	knownRefs = 100_000 // files of a folder that are remembered for a session; beyond, the store is asked about each
+)
+
+// A shelf is the blobs that one builder has open.
+type shelf map[kith.Ref]*blob.Blob
 
 // Serve answers what a peer asks over one stream, until it has no more to ask.
 func (m *Manager) Serve(ctx context.Context, s network.Stream) error {
@@ -66,7 +72,7 @@ func (m *Manager) Serve(ctx context.Context, s network.Stream) error {
 	defer stop()
 	x := &session{
 		m: m, s: s, peer: s.Peer(), tells: make(chan any, 1), queue: make(chan wanted, MaxOutstanding), addr: first.Hello.Addrs,
-		blobs: map[kith.Ref]*blob.Blob{}, canceled: map[uint64]bool{}, waiting: map[uint64]bool{}, follow: map[int]bool{}, spreadNews: make(chan struct{}, 1),
+		canceled: map[uint64]bool{}, waiting: map[uint64]bool{}, follow: map[int]bool{}, spreadNews: make(chan struct{}, 1),
 	}
 	w := x.welcome(ctx, first.Hello)
 	if w.Status == statusOK {
@@ -121,8 +127,9 @@ func (x *session) run(ctx context.Context, stop func(), br *bufio.Reader) error 
 	defer stop()
 	unblock := context.AfterFunc(ctx, func() { x.s.SetDeadline(time.Unix(1, 0)) })
 	defer unblock()
-	errs := make(chan error, 3)
-	for _, work := range []func(context.Context) error{x.answer, x.write} {
+	x.refs = x.m.filesOf(ctx, x.root)
+	errs := make(chan error, builders+1)
+	for _, work := range []func(context.Context) error{x.answer, x.answer, x.write} {
 		wg.Go(func() {
 			if err := work(ctx); err != nil {
 				errs <- err
@@ -190,20 +197,17 @@ func (x *session) tell(ctx context.Context, t any) bool {
 	}
 }
 
-// answer makes the answers, in the order of the requests.
+// answer makes answers.
 func (x *session) answer(ctx context.Context) error {
-	defer func() {
-		for _, b := range x.blobs {
-			b.Close()
-		}
-	}()
+	open := shelf{}
+	defer open.clear(0)
 	for {
 		select {
 		case w := <-x.queue:
 			if err := x.m.slots.Acquire(ctx, x.peer); err != nil {
 				return nil
 			}
-			r := x.reply(ctx, w)
+			r := x.reply(ctx, open, w)
 			if !x.tell(ctx, r) {
 				x.m.slots.Release(x.peer, 0)
 				r.free()
@@ -216,7 +220,7 @@ func (x *session) answer(ctx context.Context) error {
 }
 
 // reply makes the answer to one request.
-func (x *session) reply(ctx context.Context, w wanted) *reply {
+func (x *session) reply(ctx context.Context, open shelf, w wanted) *reply {
 	x.mu.Lock()
 	dropped := x.canceled[w.ID]
 	delete(x.canceled, w.ID)
@@ -233,7 +237,7 @@ func (x *session) reply(ctx context.Context, w wanted) *reply {
 		case denied != nil:
 			a.Parts[i].Status = kith.Denied
 		default:
-			a.Parts[i], r.data = x.part(ctx, it, r.data)
+			a.Parts[i], r.data = x.part(ctx, open, it, r.data)
 			r.n += a.Parts[i].Data
 		}
 	}
@@ -241,7 +245,7 @@ func (x *session) reply(ctx context.Context, w wanted) *reply {
 }
 
 // part appends the proof and the data of one item to buf.
-func (x *session) part(ctx context.Context, it item, buf []byte) (part, []byte) {
+func (x *session) part(ctx context.Context, open shelf, it item, buf []byte) (part, []byte) {
 	at := len(buf)
 	no := func(err error) (part, []byte) {
 		k := kith.KindOf(err)
@@ -250,7 +254,7 @@ func (x *session) part(ctx context.Context, it item, buf []byte) (part, []byte) 
 		}
 		return part{Status: k}, buf[:at]
 	}
-	b, err := x.blob(ctx, it.Sum)
+	b, err := x.blob(ctx, open, it.Sum)
 	if err != nil {
 		return no(err)
 	}
@@ -276,15 +280,15 @@ func (x *session) part(ctx context.Context, it item, buf []byte) (part, []byte) 
 }
 
 // blob returns the blob of the root that a digest names, opened.
-func (x *session) blob(ctx context.Context, sum []byte) (*blob.Blob, error) {
+func (x *session) blob(ctx context.Context, open shelf, sum []byte) (*blob.Blob, error) {
 	ref := x.root
 	if len(sum) > 0 {
 		ref = kith.RawRef([32]byte(sum))
 	}
-	if b := x.blobs[ref]; b != nil {
+	if b := open[ref]; b != nil {
 		return b, nil
 	}
-	if ref != x.root {
+	if ref != x.root && !x.refs[ref] {
 		if in, err := x.m.o.Blobs.Contains(ctx, x.root, ref); err != nil || !in {
 			return nil, cmp.Or(err, error(kith.NotFound))
 		}
@@ -293,15 +297,38 @@ func (x *session) blob(ctx context.Context, sum []byte) (*blob.Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	for old, o := range x.blobs {
-		if len(x.blobs) < openBlobs {
-			break
-		}
-		o.Close()
-		delete(x.blobs, old)
-	}
-	x.blobs[ref] = b
+	open.clear(openBlobs - 1)
+	open[ref] = b
 	return b, nil
+}
+
+// clear closes blobs until at most n are open.
+func (s shelf) clear(n int) {
+	for ref, b := range s {
+		if len(s) <= n {
+			return
+		}
+		b.Close()
+		delete(s, ref)
+	}
+}
+
+// filesOf returns the files of a folder, or nil if it is none, is not here, is private or is too large.
+func (m *Manager) filesOf(ctx context.Context, root kith.Ref) map[kith.Ref]bool {
+	if root.Codec != kith.Manifest {
+		return nil
+	}
+	man, err := m.o.Blobs.Manifest(ctx, root, nil)
+	if err != nil || len(man.Entries) > knownRefs {
+		return nil
+	}
+	refs := make(map[kith.Ref]bool, len(man.Entries))
+	for _, e := range man.Entries {
+		if e.File() {
+			refs[e.Ref] = true
+		}
+	}
+	return refs
 }
 
 // write writes what is to be written, and a sign of life when there is nothing.
