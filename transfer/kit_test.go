@@ -26,7 +26,10 @@ import (
 	"kith/network"
 )
 
-type peerInfo = peer.AddrInfo
+type (
+	peerInfo = peer.AddrInfo
+	peerID   = peer.ID
+)
 
 // A hub joins nodes of one test by streams in memory.
 type hub struct {
