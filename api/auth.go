@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"kith"
+	"kith/internal/atomicfile"
 )
 
 // Lifetimes and limits of what lets a caller in.
@@ -47,7 +47,7 @@ func newAuth(dir, cookie string) (*auth, error) {
 	token := make([]byte, 32)
 	rand.Read(token)
 	text := hex.EncodeToString(token)
-	if err := writeSecret(filepath.Join(dir, tokenFile), []byte(text+"\n")); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, tokenFile), []byte(text+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("api: write token: %w", err)
 	}
 	return &auth{
@@ -183,24 +183,4 @@ func sameOrigin(r *http.Request) bool {
 		return o == "" || o == "http://"+r.Host
 	}
 	return false
-}
-
-// writeSecret writes a file that only its owner can read, all of it or nothing.
-func writeSecret(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // makes it 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }

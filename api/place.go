@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kith"
+	"kith/internal/atomicfile"
 )
 
 // Files of the data directory by which a program finds the running node.
@@ -28,7 +29,7 @@ type place struct {
 func announce(dir, addr string) error {
 	data, err := json.Marshal(place{addr, os.Getpid()})
 	if err == nil {
-		err = writeSecret(filepath.Join(dir, placeFile), append(data, '\n'))
+		err = atomicfile.Write(filepath.Join(dir, placeFile), append(data, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("api: write %s: %w", placeFile, err)

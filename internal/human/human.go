@@ -38,7 +38,7 @@ func bytes(f float64) string {
 
 // Rate returns bytes a second, such as "11.2 MiB/s".
 func Rate(f float64) string {
-	if math.IsNaN(f) || f < 0 {
+	if math.IsNaN(f) || math.IsInf(f, 0) || f < 0 {
 		return "?"
 	}
 	return bytes(f) + "/s"

@@ -12,17 +12,21 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// Text returns s on one line with every control character, escape, line break, direction mark and broken byte shown as U+FFFD.
+// Text returns s on one line, with every control character, escape, line break, direction mark and broken byte shown as U+FFFD, and with
+// no more than maxMarks marks on one letter.
 func Text(s string) string { return clean(s, false) }
 
 // Lines is Text, but keeps line feeds and tabs.
 func Lines(s string) string { return clean(s, true) }
 
 func clean(s string, lines bool) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return unsafe(r, lines) }) {
-		return s
-	}
+	marks := 0
 	return strings.Map(func(r rune) rune {
+		if !unicode.Is(unicode.M, r) {
+			marks = 0
+		} else if marks++; marks > maxMarks {
+			return -1
+		}
 		if unsafe(r, lines) {
 			return utf8.RuneError
 		}
