@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -30,7 +34,7 @@ type Config struct {
 	Down    int64    // download limit, bytes a second; 0: none
 	Quota   int64    // bytes that Kith may keep itself; 0: no limit
 
-	sections map[string]any // of applications
+	text []byte // the file, from which applications decode their sections
 }
 
 // file is Config as it stands in the file: sizes as people write them.
@@ -39,10 +43,20 @@ type file struct {
 	Network string         `toml:"network"`
 	Listen  []string       `toml:"listen"`
 	Files   string         `toml:"files"`
-	Up      string         `toml:"up"`
-	Down    string         `toml:"down"`
-	Quota   string         `toml:"quota"`
+	Up      size           `toml:"up"`
+	Down    size           `toml:"down"`
+	Quota   size           `toml:"quota"`
 	Apps    map[string]any `toml:"apps"`
+}
+
+// size is a number of bytes, or of bytes a second, written as "500K" or "2MiB/s".
+type size int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *size) UnmarshalText(text []byte) error {
+	n, err := human.ParseRate(string(text))
+	*s = size(n)
+	return err
 }
 
 // Load reads the settings in a data directory. No file is no error. Its error is Invalid, and names the key and the line.
@@ -71,65 +85,63 @@ func Parse(data []byte) (Config, error) {
 	if err := strict(data, &f); err != nil {
 		return Config{}, err
 	}
-	c := Config{API: f.API, Network: f.Network, Listen: f.Listen, Files: f.Files, sections: f.Apps}
-	for _, s := range []struct {
-		key, text string
-		parse     func(string) (int64, error)
-		to        *int64
-	}{{"up", f.Up, human.ParseRate, &c.Up}, {"down", f.Down, human.ParseRate, &c.Down}, {"quota", f.Quota, human.ParseBytes, &c.Quota}} {
-		if s.text == "" {
-			continue
-		}
-		n, err := s.parse(s.text)
-		if err != nil {
-			return Config{}, fmt.Errorf("%s: %w", s.key, err)
-		}
-		*s.to = n
-	}
-	return c, nil
+	return Config{
+		API: f.API, Network: f.Network, Listen: f.Listen, Files: f.Files,
+		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), text: data,
+	}, nil
 }
 
-// Section decodes the section [apps.NAME] into a struct; a section that is not there leaves it as it is.
+// Section decodes the section [apps.NAME] into a struct; a section that is not there leaves it as it is. Its error is Invalid, and names
+// the key and the line.
 func (c Config) Section(name string, into any) error {
-	section, ok := c.sections[name]
-	if !ok {
-		return nil
+	// The whole file is decoded into a struct that has this section and room for all else, so that lines are those of the file.
+	section := reflect.TypeOf(into).Elem()
+	apps := reflect.StructOf([]reflect.StructField{{Name: "Section", Type: section, Tag: reflect.StructTag(fmt.Sprintf("toml:%q", name))}})
+	whole := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Apps", Type: apps, Tag: `toml:"apps"`}})).Elem()
+	whole.Field(0).Field(0).Set(reflect.ValueOf(into).Elem())
+	if err := strict(c.text, whole.Addr().Interface(), "apps", name); err != nil {
+		return fmt.Errorf("config: %w", err)
 	}
-	data, err := toml.Marshal(section)
-	if err == nil {
-		err = strict(data, into)
+	reflect.ValueOf(into).Elem().Set(whole.Field(0).Field(0))
+	return nil
+}
+
+// Check refuses sections of applications that there are not.
+func (c Config) Check(apps []string) error {
+	var f file
+	if err := strict(c.text, &f); err != nil {
+		return fmt.Errorf("config: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("config: apps.%s: %w", name, err)
+	for _, name := range slices.Sorted(maps.Keys(f.Apps)) {
+		if !slices.Contains(apps, name) {
+			return kith.Hint(fmt.Errorf("config: there is no application %q: %w", name, kith.Invalid),
+				"sections may be: apps.%s", strings.Join(slices.Sorted(slices.Values(apps)), ", apps."))
+		}
 	}
 	return nil
 }
 
-// strict decodes data; a key that into does not have is an error that names it and its line.
-func strict(data []byte, into any) error {
-	d := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
-	err := d.Decode(into)
+// strict decodes data; a key below the table under that into does not have is an error that names it and its line.
+func strict(data []byte, into any, under ...string) error {
+	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into)
 	var unknown *toml.StrictMissingError
 	var wrong *toml.DecodeError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
-		line, _ := unknown.Errors[0].Position()
-		return fmt.Errorf("line %d: there is no setting %q: %w", line, keyOf(unknown.Errors[0].Key()), kith.Invalid)
+	case errors.As(err, &unknown):
+		for _, e := range unknown.Errors {
+			key := e.Key()
+			if len(key) < len(under) || !slices.Equal([]string(key[:len(under)]), under) {
+				continue
+			}
+			line, _ := e.Position()
+			return fmt.Errorf("line %d: there is no setting %q: %w", line, strings.Join(key, "."), kith.Invalid)
+		}
+		return nil
 	case errors.As(err, &wrong):
 		line, _ := wrong.Position()
-		return fmt.Errorf("line %d: %s: %w", line, wrong.Error(), kith.Invalid)
+		return fmt.Errorf("line %d: %s: %w", line, strings.TrimSuffix(strings.TrimPrefix(wrong.Error(), "toml: "), ": "+kith.Invalid.Error()), kith.Invalid)
 	}
 	return fmt.Errorf("%w: %w", err, kith.Invalid)
-}
-
-func keyOf(k toml.Key) (s string) {
-	for i, part := range k {
-		if i > 0 {
-			s += "."
-		}
-		s += part
-	}
-	return s
 }

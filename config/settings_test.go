@@ -22,8 +22,21 @@ func TestParse(t *testing.T) {
 	if err := c.Section("files", &s); err != nil || s.Slots != 3 {
 		t.Errorf("section %+v, %v", s, err)
 	}
-	if err := c.Section("files", &struct{}{}); !errors.Is(err, kith.Invalid) {
+	if err := c.Section("files", &struct{}{}); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), `line 6: there is no setting "apps.files.slots"`) {
 		t.Errorf("a section with an unknown key: %v", err)
+	}
+	s.Slots = 9
+	if err := c.Section("vault", &s); err != nil || s.Slots != 9 {
+		t.Errorf("a section that is not there: %+v, %v", s, err)
+	}
+	if err := (Config{}).Section("files", &s); err != nil || s.Slots != 9 {
+		t.Errorf("no file: %+v, %v", s, err)
+	}
+	if err := c.Check([]string{"vault", "files"}); err != nil {
+		t.Error(err)
+	}
+	if err := c.Check([]string{"vault"}); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), `"files"`) || kith.HintOf(err) != "sections may be: apps.vault" {
+		t.Errorf("a section of no application: %v", err)
 	}
 }
 
@@ -32,7 +45,9 @@ func TestParseNamesTheLine(t *testing.T) {
 		"api = ''\nnetwrok = 'x'\n": "line 2",
 		"api = 7":                   "line 1",
 		"api = ":                    "line 1",
-		"up = 'fast'":               "up",
+		"\nup = 'fast'":             `line 2: "fast" is not a size`,
+		"quota = -1":                "line 1",
+		"[apps]\nfiles = 1\n[appz]": "line 3",
 	} {
 		if _, err := Parse([]byte(in)); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", in, err)
@@ -45,5 +60,23 @@ func TestParseNamesTheLine(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add("network = 'home'\nup = '500K'\n[apps.files]\nx = 1\n")
-	f.Fuzz(func(t *testing.T, s string) { Parse([]byte(s)) })
+	f.Add("up = '1K'\n[apps]\nfiles = 3\n[[apps.x]]\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := Parse([]byte(s))
+		if err != nil {
+			if !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.TooLarge) {
+				t.Errorf("%q: %v", s, err)
+			}
+			return
+		}
+		if c.Up < 0 || c.Down < 0 || c.Quota < 0 {
+			t.Errorf("%q: %+v", s, c)
+		}
+		var into struct {
+			X map[string]any `toml:"x"`
+		}
+		if err := c.Section("files", &into); err != nil && !errors.Is(err, kith.Invalid) {
+			t.Errorf("%q: section: %v", s, err)
+		}
+	})
 }
