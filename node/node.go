@@ -81,6 +81,13 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 // open makes the floors below the applications, the lowest first.
 func (n *Node) open(ctx context.Context) (err error) {
 	dir := n.o.Dir
+	var names []string
+	for _, a := range n.o.Apps {
+		names = append(names, a.Name)
+	}
+	if err := n.o.Config.Check(names); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return kith.Hint(fmt.Errorf("node: %w: %w", err, kith.Denied), "choose another data directory with --dir")
 	}
