@@ -59,9 +59,18 @@ type Identity struct {
 func Open(dir string) (*Identity, error) {
 	i, err := open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("identity: open %s: %w", dir, err)
+		return nil, failed(dir, err)
 	}
 	return i, nil
+}
+
+// failed returns err, of opening dir, with its kind.
+func failed(dir string, err error) error {
+	err = fmt.Errorf("identity: open %s: %w", dir, err)
+	if errors.Is(err, fs.ErrPermission) && kith.HintOf(err) == "" {
+		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Denied), "start kith as the user who owns %s, or choose another data directory with --dir", dir)
+	}
+	return err
 }
 
 func open(dir string) (*Identity, error) {

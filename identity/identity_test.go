@@ -307,6 +307,16 @@ func TestLostFiles(t *testing.T) {
 	}
 }
 
+func TestFilesOfAnotherUser(t *testing.T) {
+	err := failed("/x", &fs.PathError{Op: "open", Path: "/x/device.key", Err: fs.ErrPermission})
+	if !errors.Is(err, kith.Denied) || !strings.Contains(kith.HintOf(err), "the user who owns /x") {
+		t.Errorf("%v, hint %q", err, kith.HintOf(err))
+	}
+	if err := failed("/x", kith.Hint(kith.Corrupt, "mend it")); !errors.Is(err, kith.Corrupt) || kith.HintOf(err) != "mend it" {
+		t.Errorf("%v, hint %q", err, kith.HintOf(err))
+	}
+}
+
 func TestPermissionsAreMended(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("not tested: Windows has no permission bits")
