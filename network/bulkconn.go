@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	ic "github.com/libp2p/go-libp2p/core/crypto"
@@ -29,18 +30,29 @@ type bulkConn struct {
 	from   netip.Addr                    // counted in b.perIP; the zero Addr is not
 	count  *traffic
 	once   sync.Once
+
+	reading sync.Mutex   // held by whoever reads
+	writing atomic.Int32 // calls of Write that have not returned
+	closed  atomic.Bool
 }
 
 func (c *bulkConn) Peer() peer.ID { return c.peer }
 func (c *bulkConn) Bulk() bool    { return true }
 
 func (c *bulkConn) Read(p []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
 	n, err := c.Conn.Read(p)
 	c.count.down.Add(int64(n))
 	return n, err
 }
 
 func (c *bulkConn) Write(p []byte) (int, error) {
+	c.writing.Add(1)
+	defer c.writing.Add(-1)
 	n, err := c.Conn.Write(p)
 	c.count.up.Add(int64(n))
 	return n, err
@@ -53,14 +65,20 @@ func (c *bulkConn) Reset() error {
 }
 
 // Close ends both directions. What was written still arrives: a TCP connection that is closed with unread bytes in it is reset, and the other side
-// might lose what it has not read yet, so for a little while what comes is taken and dropped.
+// might lose what it has not read yet, so for a little while what comes is taken and dropped. A Read that is waiting ends at once; with a Write that is, there
+// is no orderly end, and Close is Reset.
 func (c *bulkConn) Close() error {
-	err := c.Conn.CloseWrite()
-	if err != nil {
-		c.abort()
-		return nil // it is broken already; to the closer that is no news
+	if c.closed.Swap(true) {
+		return nil
 	}
+	if c.writing.Load() > 0 || c.Conn.CloseWrite() != nil {
+		c.abort() // to the closer it is no news that it was broken
+		return nil
+	}
+	c.raw.SetReadDeadline(time.Unix(1, 0)) // who reads stops
 	drained := c.b.n.run(func() {
+		c.reading.Lock()
+		defer c.reading.Unlock()
 		c.raw.SetReadDeadline(time.Now().Add(bulkDrain))
 		io.CopyN(io.Discard, c.raw, maxDrain)
 		c.release()

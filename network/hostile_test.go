@@ -297,6 +297,43 @@ func TestBlock(t *testing.T) {
 	until(t, "b is let in again", func() bool { return b.Connect(soon(t), info(a)) == nil && len(a.Peers()) == 1 })
 }
 
+// Whoever closes a stream, of either kind, need not wait for its own reads and writes, nor they for long.
+func TestCloseUnblocks(t *testing.T) {
+	a, b := newNode(t), newNode(t)
+	a.Handle("/wait/1", func(ctx context.Context, _ Stream) error { <-ctx.Done(); return nil })
+	if err := b.Connect(soon(t), info(a)); err != nil {
+		t.Fatal(err)
+	}
+	for name, open := range map[string]func(context.Context, peer.ID, protocol.ID) (Stream, error){"ordinary": b.Open, "bulk": b.OpenBulk} {
+		for what, stuck := range map[string]func(Stream){
+			"read":  func(s Stream) { s.Read(make([]byte, 1)) },
+			"write": func(s Stream) { pour(s, 1<<30) },
+		} {
+			s, err := open(soon(t), a.ID(), "/wait/1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Write([]byte{0})
+			began, ended := make(chan struct{}), make(chan struct{})
+			go func() {
+				close(began)
+				stuck(s)
+				close(ended)
+			}()
+			<-began
+			if c, ok := s.(*bulkConn); ok && what == "write" {
+				until(t, "it writes", func() bool { return c.writing.Load() > 0 })
+			}
+			closed := time.Now()
+			s.Close()
+			<-ended
+			if d := time.Since(closed); d > bulkDrain-time.Second {
+				t.Errorf("%s: a %s ended %v after Close", name, what, d)
+			}
+		}
+	}
+}
+
 // Defect 7: whatever way streams and connections end, every count is back where it was.
 func TestNothingLeaks(t *testing.T) {
 	a := newNode(t)
