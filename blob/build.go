@@ -23,14 +23,16 @@ type built struct {
 // kept returns the bytes that keeping the tree takes.
 func (b *built) kept() int64 { return bao.OutboardSize(b.size) }
 
-// keep gives a tree that is in a file its place. One in memory goes to the database.
-func (b *built) keep(s *Store) error {
+// keep gives a tree that is in a file its place, unless the transaction fails. One in memory goes to the database.
+func (b *built) keep(in *inserter) error {
 	if b.file == "" {
 		return nil
 	}
-	err := os.Rename(b.file, s.outboard(b.sum))
+	file := in.s.outboard(b.sum)
+	err := os.Rename(b.file, file)
 	if err == nil {
 		b.file = ""
+		in.undo = append(in.undo, file)
 	}
 	return err
 }
@@ -69,9 +71,9 @@ func (s *Store) build(ctx context.Context, r io.ReaderAt, size int64, progress f
 		b.tree = make([]byte, n)
 		out = bao.Memory(b.tree)
 	} else {
-		f, err := os.CreateTemp(filepath.Join(s.dir, "outboard"), "new-*")
-		if err != nil {
-			return b, err
+		f, errFile := os.CreateTemp(filepath.Join(s.dir, "outboard"), "new-*")
+		if errFile != nil {
+			return b, errFile
 		}
 		b.file = f.Name()
 		defer func() {

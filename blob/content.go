@@ -410,7 +410,7 @@ func (c *content) mend(ctx context.Context, v *view) (right bool, err error) {
 	tree := built.tree
 	err = c.s.within(ctx, func(in *inserter) error {
 		_, err := in.exec("UPDATE blob SET tree = ? WHERE id = ?", tree, c.id)
-		return join(err, built.keep(c.s))
+		return join(err, built.keep(in))
 	})
 	if err != nil {
 		return false, err

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	importBatch = 4096 // files per transaction
+	importBatch = 1000 // files per transaction
 	readTries   = 3    // how often a file is read that changes meanwhile
 )
 
@@ -34,6 +34,9 @@ const (
 // all the time; over quota). If ctx ends, nothing stays behind.
 func (s *Store) Import(ctx context.Context, path string, o ImportOptions) (Tree, error) {
 	t, err := s.importPath(ctx, path, o)
+	if ctx.Err() != nil && err != nil {
+		err = ctx.Err() // whatever it came out as
+	}
 	if err != nil {
 		return Tree{}, fmt.Errorf("blob: import %s: %w", path, diskError(err))
 	}
@@ -100,6 +103,21 @@ type importer struct {
 
 	tree, folder int64
 	known        map[string]known
+
+	mu          sync.Mutex
+	done, shown int64 // bytes read, and as told: that never falls, even if a file is read again
+}
+
+// progress tells that n more bytes were read.
+func (im *importer) progress(file string, n int64) {
+	if im.o.Progress == nil {
+		return
+	}
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.done += n
+	im.shown = max(im.shown, min(im.done, im.total))
+	im.o.Progress(file, im.shown, im.total)
 }
 
 // A found is an entry of the manifest in the making. For files, name is how the entry is really spelled on disk.
@@ -321,6 +339,7 @@ var errChanging = kith.Hint(fmt.Errorf("it changes while it is read: %w", kith.U
 func (im *importer) read(ctx context.Context, i int) (r result) {
 	f := im.found[i]
 	if k, ok := im.known[f.name]; ok && k.stamp == stampOf(f.info) {
+		im.progress(f.name, f.info.Size())
 		return result{i: i, known: &k, stamp: k.stamp}
 	}
 	for range readTries {
@@ -356,7 +375,19 @@ func (im *importer) readOnce(ctx context.Context, f found) (r result) {
 		r.header = packHeader(h)
 		src, size = seal.NewReaderAt(h, file, size), seal.SealedSize(h, size)
 	}
-	r.built, err = im.s.build(ctx, src, size, nil)
+	var told int64
+	r.built, err = im.s.build(ctx, src, size, func(n int64) {
+		n = min(n, before.Size())
+		im.progress(f.name, n-told)
+		told = n
+	})
+	defer func() {
+		if r.err != nil {
+			im.progress(f.name, -told) // it is read again, or not at all
+		} else {
+			im.progress(f.name, before.Size()-told)
+		}
+	}()
 	if err != nil {
 		if ctx.Err() == nil && (errors.Is(err, kith.Gone) || errors.Is(err, errShort)) {
 			err = errChanging
@@ -377,7 +408,6 @@ func (im *importer) readOnce(ctx context.Context, f found) (r result) {
 
 // collect keeps the results, some thousand in each transaction.
 func (im *importer) collect(ctx context.Context, results <-chan result) error {
-	var done int64
 	for more := true; more; {
 		err := im.s.within(ctx, func(in *inserter) error {
 			for range importBatch {
@@ -387,10 +417,6 @@ func (im *importer) collect(ctx context.Context, results <-chan result) error {
 				}
 				if err := im.keep(in, r); err != nil {
 					return err
-				}
-				f := im.found[r.i]
-				if done += f.info.Size(); im.o.Progress != nil {
-					im.o.Progress(f.name, done, im.total)
 				}
 			}
 			return nil
@@ -431,7 +457,7 @@ func (im *importer) keep(in *inserter, r result) error {
 		return err
 	}
 	if fresh {
-		if err := r.built.keep(im.s); err != nil {
+		if err := r.built.keep(in); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func (s *Store) put(ctx context.Context, data []byte, tree int64) error {
 			return err
 		}
 		if fresh {
-			if err := b.keep(s); err != nil {
+			if err := b.keep(in); err != nil {
 				return err
 			}
 		}

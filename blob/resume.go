@@ -356,7 +356,7 @@ func (s *Store) adopt(ctx context.Context, r request, at place) error {
 				return err
 			}
 		}
-		if err := b.keep(s); err != nil {
+		if err := b.keep(in); err != nil {
 			return err
 		}
 		r.folder = at.folder

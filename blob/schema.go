@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"kith"
@@ -119,7 +120,8 @@ type inserter struct {
 	tx       *sql.Tx
 	stmts    map[string]*sql.Stmt
 	now      int64
-	reserved int64 // bytes of the quota, given back if the transaction fails
+	reserved int64    // bytes of the quota, given back if the transaction fails
+	undo     []string // files to be removed if it fails
 }
 
 func (s *Store) inserter(ctx context.Context) (*inserter, error) {
@@ -146,12 +148,17 @@ func (in *inserter) exec(query string, args ...any) (sql.Result, error) {
 // end commits if err is nil, and rolls back otherwise.
 func (in *inserter) end(err error) error {
 	if err != nil {
-		err = join(err, in.tx.Rollback())
+		if rollback := in.tx.Rollback(); !errors.Is(rollback, sql.ErrTxDone) { // done: its context has ended
+			err = join(err, rollback)
+		}
 	} else {
 		err = in.tx.Commit()
 	}
 	if err != nil {
 		in.s.kept.Add(-in.reserved)
+		for _, file := range in.undo {
+			os.Remove(file)
+		}
 	}
 	return err
 }

@@ -475,7 +475,7 @@ func (t *TreeDownload) record(ctx context.Context, puts []put) error {
 				return err
 			}
 			if fresh {
-				if err := p.built.keep(t.s); err != nil {
+				if err := p.built.keep(in); err != nil {
 					return err
 				}
 			}
