@@ -44,9 +44,7 @@ func (a *asker) secret(ctx context.Context, f app.Field) (string, error) {
 	if what == "" {
 		what = f.Name
 	}
-	r, n := utf8.DecodeRuneInString(what)
-	what = string(unicode.ToUpper(r)) + what[n:]
-	text, err := a.line(ctx, what+": ")
+	text, err := a.line(ctx, sentence(what)+": ")
 	if err == nil && text == "" && !(f.Optional && f.With == "") {
 		err = fmt.Errorf("%s: nothing was given: %w", f.Name, kith.Invalid)
 	}
@@ -58,6 +56,12 @@ func (a *asker) secret(ctx context.Context, f app.Field) (string, error) {
 		err = fmt.Errorf("%s: the two are not alike: %w", f.Name, kith.Invalid)
 	}
 	return text, err
+}
+
+// sentence returns text with a capital letter.
+func sentence(text string) string {
+	r, n := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(r)) + text[n:]
 }
 
 func (a *asker) line(ctx context.Context, prompt string) (string, error) {

@@ -113,8 +113,11 @@ func Complain(w io.Writer, err error) {
 	}
 }
 
-// appsGroup is where help lists applications that have a command of their own.
-const appsGroup = "apps"
+// Groups of commands in the help: those of the program itself, and applications that have a command of their own.
+const (
+	programGroup = "program"
+	appsGroup    = "apps"
+)
 
 const long = `Kith shares files straight from person to person.
 
@@ -132,6 +135,9 @@ func newRoot(p Program) (*cobra.Command, error) {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.SetVersionTemplate("kith {{.Version}}\n")
+	// A command that only has subcommands is not shown as if it did something alone.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}",
+		`{{if and .Runnable (ne (index .Annotations "`+onlyGroup+`") "yes")}}`, 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if !errors.Is(err, kith.Invalid) {
 			err = fmt.Errorf("%w: %w", err, kith.Invalid)
@@ -144,6 +150,9 @@ func newRoot(p Program) (*cobra.Command, error) {
 	if err := root.MarkPersistentFlagDirname("dir"); err != nil {
 		return nil, err
 	}
+	if len(p.Commands) > 0 {
+		root.AddGroup(&cobra.Group{ID: programGroup, Title: "Start and look:"})
+	}
 	for _, a := range p.Apps {
 		if err := addApp(root, a); err != nil {
 			return nil, err
@@ -151,6 +160,9 @@ func newRoot(p Program) (*cobra.Command, error) {
 	}
 	for _, c := range append(slices.Clone(p.Commands), manCommand()) {
 		plainArgs(c)
+		if len(p.Commands) > 0 && c.GroupID == "" {
+			c.GroupID = programGroup
+		}
 		root.AddCommand(c)
 	}
 	for _, c := range root.Commands() {

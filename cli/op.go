@@ -20,7 +20,7 @@ func addApp(root *cobra.Command, a app.App) error {
 	case !slices.ContainsFunc(a.Ops, func(op app.Op) bool { return !op.Hidden }):
 		return nil
 	case a.Root:
-		root.AddGroup(&cobra.Group{ID: group, Title: a.Help + ":"})
+		root.AddGroup(&cobra.Group{ID: group, Title: sentence(a.Help) + ":"})
 	default:
 		top, group = child(root, a.Name), ""
 		top.Short = a.Help
@@ -47,8 +47,11 @@ func addApp(root *cobra.Command, a app.App) error {
 	return nil
 }
 
-// annotation marks a command that is an operation; its value says which.
-const annotation = "op"
+// Annotations mark a command that is an operation, by its name, and one that does nothing itself.
+const (
+	annotation = "op"
+	onlyGroup  = "group"
+)
 
 // child returns the subcommand of that name, a new one that only shows its help if there is none.
 func child(parent *cobra.Command, name string) *cobra.Command {
@@ -64,7 +67,7 @@ func child(parent *cobra.Command, name string) *cobra.Command {
 
 // newGroup returns a command that has subcommands and does nothing itself.
 func newGroup(name string) *cobra.Command {
-	c := &cobra.Command{Use: name, SuggestionsMinimumDistance: 2, DisableFlagsInUseLine: true}
+	c := &cobra.Command{Use: name, SuggestionsMinimumDistance: 2, DisableFlagsInUseLine: true, Annotations: map[string]string{onlyGroup: "yes"}}
 	c.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
