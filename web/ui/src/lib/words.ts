@@ -87,9 +87,13 @@ export function sourceTone(s: Source): Tone {
 
 export type Look = 'video' | 'audio' | 'image' | 'page' | 'other'
 
-/** How a browser can show a medium: in place, as a page of its own, or not at all. */
+/**
+ * How a medium is looked at: in place, on a page of its own, or saved. It follows what the node's content origin does: documents that
+ * could run something (HTML, SVG, PDF) are only ever saved.
+ */
 export function look(media = ''): Look {
   const type = media.split('/')[0]
+  if (media.startsWith('image/svg')) return 'other'
   if (type === 'video' || type === 'audio' || type === 'image') return type
-  return type === 'text' || media === 'application/pdf' ? 'page' : 'other'
+  return media.startsWith('text/plain') ? 'page' : 'other'
 }

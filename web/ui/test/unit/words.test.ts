@@ -31,7 +31,7 @@ test('every state is in exactly one class, and has a badge', () => {
 
 test('what a browser can show', () => {
   assert.equal(look('video/webm'), 'video')
-  assert.equal(look('application/pdf'), 'page')
-  assert.equal(look('text/html'), 'page')
+  assert.equal(look('text/plain; charset=utf-8'), 'page')
+  for (const media of ['application/pdf', 'text/html', 'image/svg+xml']) assert.equal(look(media), 'other', media)
   assert.equal(look(undefined), 'other')
 })
