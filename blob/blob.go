@@ -73,7 +73,7 @@ func (s *Store) start(ctx context.Context) (err error) {
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return err
 	}
-	for _, dir := range []string{"", "outboard", "parts", "keep"} {
+	for _, dir := range []string{"", "outboard", "keep"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o700); err != nil {
 			return err
 		}

@@ -1,0 +1,99 @@
+package blob
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+
+	"kith"
+)
+
+// walk finds what is in the folder.
+func (im *importer) walk(ctx context.Context) error {
+	taken := newNames()
+	full := map[string]bool{} // folders that something is in
+	err := filepath.WalkDir(im.dir, func(file string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if file == im.dir {
+			return err
+		}
+		rel, errRel := filepath.Rel(im.dir, file)
+		if errRel != nil {
+			return errRel
+		}
+		rel = filepath.ToSlash(rel)
+		if err != nil { // a folder that cannot be read
+			im.skip(rel, diskError(err).Error())
+			return fs.SkipDir
+		}
+		f, why := im.look(rel, file, d)
+		if why == "" && !d.IsDir() {
+			if err := taken.add(f.entry.Path); err != nil {
+				why = err.Error()
+			}
+		}
+		switch {
+		case why != "":
+			im.skip(rel, why)
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case len(im.found) >= MaxEntries:
+			return fmt.Errorf("more than %d files: %w", MaxEntries, kith.TooLarge)
+		case f.entry.Size > MaxSize-im.total:
+			return fmt.Errorf("more than %d bytes: %w", int64(MaxSize), kith.TooLarge)
+		}
+		full[path.Dir(rel)] = true
+		im.found = append(im.found, f)
+		im.total += f.entry.Size
+		return nil
+	})
+	for i, f := range im.found { // a folder is an entry only if it is empty
+		im.found[i].drop = f.entry.Mode.IsDir() && (full[f.name] || taken.add(f.entry.Path) != nil)
+	}
+	return err
+}
+
+// look makes an entry of what the walk found, or says why it is left out.
+func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) {
+	f.name = rel
+	f.entry.Path = norm.NFC.String(rel)
+	switch {
+	case strings.HasSuffix(rel, PartSuffix):
+		return f, "it is a download that is not complete"
+	case !d.IsDir() && !d.Type().IsRegular() && d.Type() != fs.ModeSymlink:
+		return f, "it is " + describe(d.Type())
+	}
+	if err := checkPath(f.entry.Path); err != nil {
+		return f, err.Error()
+	}
+	info, err := d.Info()
+	if err != nil {
+		return f, diskError(err).Error()
+	}
+	f.info = info
+	f.entry.Mode = info.Mode() & (fs.ModePerm | fs.ModeDir | fs.ModeSymlink)
+	switch {
+	case info.Mode().IsRegular():
+		f.entry.Size = info.Size()
+	case f.entry.Mode.Type() == fs.ModeSymlink:
+		target, err := os.Readlink(file)
+		if err != nil {
+			return f, diskError(err).Error()
+		}
+		f.entry.Link, f.entry.Mode = filepath.ToSlash(target), fs.ModeSymlink|0o777
+		if err := checkLink(f.entry.Path, f.entry.Link); err != nil {
+			return f, err.Error()
+		}
+	}
+	return f, ""
+}
