@@ -109,7 +109,7 @@ func shortPeer(addrs []multiaddr.Multiaddr) (key []byte, out [][]byte) {
 
 // shortAddr returns the address and transport of a, if a is exactly /ip*/tcp or /ip*/udp/quic-v1.
 func shortAddr(a multiaddr.Multiaddr) (ap netip.AddrPort, bit byte, ok bool) {
-	if a == nil || len(a) < 2 {
+	if len(a) < 2 {
 		return ap, 0, false
 	}
 	ip, err := netip.ParseAddr(a[0].Value())
