@@ -83,7 +83,7 @@ type Sample struct {
 var page embed.FS
 
 // Open makes the neighbours and starts their life, which goes on until Close. ctx bounds only the start.
-func Open(ctx context.Context, o Options) (l *Lab, err error) {
+func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 	o.Nodes = cmp.Or(o.Nodes, DefaultNodes)
 	if o.Nodes < 2 || o.Nodes > MaxNodes {
 		return nil, fmt.Errorf("lab: %d neighbours, not 2 to %d: %w", o.Nodes, MaxNodes, kith.Invalid)
@@ -91,11 +91,10 @@ func Open(ctx context.Context, o Options) (l *Lab, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	l = &Lab{o: o, dir: o.Dir, started: time.Now(), quiet: time.Now(), done: make(chan struct{}), cancel: func() {}}
+	l := &Lab{o: o, dir: o.Dir, started: time.Now(), quiet: time.Now(), done: make(chan struct{}), cancel: func() {}}
 	defer func() {
 		if err != nil {
 			l.Close()
-			l = nil
 		}
 	}()
 	if err := l.settle(); err != nil {
