@@ -219,7 +219,7 @@ func (n *node) get(root kith.Ref, from ...*node) *Download {
 	return d
 }
 
-const waitTime = 5 * time.Second
+const waitTime = time.Minute
 
 // wait waits for d, and fails the test if it does not end well.
 func wait(t testing.TB, d *Download) {

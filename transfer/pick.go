@@ -12,7 +12,7 @@ func (e *engine) Next(id sourceID, now time.Duration) (request, bool) {
 	if s == nil || s.slow || s.live >= s.window || e.missing == 0 {
 		return request{}, false
 	}
-	p, ok := e.pick(s)
+	p, ok := e.pick(s, now)
 	if ok {
 		return e.ask(s, p, e.extend(s, p, now), now), true
 	}
@@ -45,7 +45,7 @@ func (e *engine) ask(s *engineSource, p, n int, now time.Duration) request {
 
 // pick chooses the open piece that s is asked for next: what a reader waits for, what comes next in sequence, what follows the last request as long as it is
 // no commoner, or the rarest.
-func (e *engine) pick(s *engineSource) (int, bool) {
+func (e *engine) pick(s *engineSource, now time.Duration) (int, bool) {
 	if e.open == 0 {
 		return 0, false
 	}
@@ -61,7 +61,18 @@ func (e *engine) pick(s *engineSource) (int, bool) {
 		}
 		return e.firstOpen(s, e.low, e.pieces)
 	}
-	return e.rarest(s)
+	p, ok := e.rarest(s)
+	if !ok {
+		return 0, false
+	}
+	for block := int(s.requestGroups(now) >> e.shift); block > 1 && p%block > 0 && e.fits(s, p-1, p); p-- {
+	} // so that no gaps are left before it
+	return p, true
+}
+
+// fits reports whether piece p may be asked of s together with piece with.
+func (e *engine) fits(s *engineSource, p, with int) bool {
+	return e.isOpen(p) && e.hasPiece(s, p) && e.rarity(p) <= e.rarity(with)
 }
 
 func (e *engine) isOpen(p int) bool { return !e.done[p] && e.asked[p] == 0 }
@@ -114,7 +125,7 @@ func (e *engine) extend(s *engineSource, p int, now time.Duration) int {
 	want := int(s.requestGroups(now) >> e.shift)
 	end := min(e.pieces, (p|(maxRequest>>e.shift-1))+1)
 	n := 1
-	for n < want && p+n < end && e.isOpen(p+n) && e.hasPiece(s, p+n) && e.rarity(p+n) <= e.rarity(p) {
+	for n < want && p+n < end && e.fits(s, p+n, p) {
 		n++
 	}
 	return n

@@ -1,0 +1,308 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/seal"
+)
+
+func TestManySources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(7, 24<<20)
+		leech := h.node()
+		var seeds []*node
+		var root kith.Ref
+		for range 3 {
+			n := h.node()
+			n.m.SetLimits(4<<20, 0)
+			root = n.share(data)
+			seeds = append(seeds, n)
+		}
+		d := leech.get(root, seeds...)
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+		for _, n := range seeds {
+			if got := sourceOf(d, n.id).Bytes; got < 2<<20 {
+				t.Errorf("of one of three came %d bytes", got)
+			}
+		}
+	})
+}
+
+// TestServesWhatItHas fetches from somebody who is still fetching, and hears of him from the seed alone.
+func TestServesWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(8, 8<<20)
+		seed, a, b := h.node(), h.node(), h.node()
+		seed.m.SetLimits(512<<10, 0)
+		root := seed.share(data)
+		da := a.get(root, seed)
+		time.Sleep(4 * time.Second)
+		db := b.get(root, seed)
+		time.Sleep(8 * time.Second)
+		if got := sourceOf(db, a.id); got.Bytes == 0 {
+			t.Errorf("nothing came from who is still fetching: %+v", db.Status().Sources)
+		}
+		for _, d := range []*Download{da, db} {
+			wait(t, d)
+			mustHold(t, d.Status().Path, data)
+		}
+		if up := seed.m.Uploads()[root]; up.Bytes > 14<<20 {
+			t.Errorf("the seed sent %d bytes of %d to two", up.Bytes, len(data))
+		}
+	})
+}
+
+// TestLimits receives 8 MiB at 1 MiB a second, by a clock that only the limit moves.
+func TestLimits(t *testing.T) {
+	for _, up := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHub(t)
+			seed, leech := h.node(), h.node()
+			if up {
+				seed.m.SetLimits(1<<20, 0)
+			} else {
+				leech.m.SetLimits(0, 1<<20)
+			}
+			start := time.Now()
+			d := leech.get(seed.share(noise(9, 8<<20)), seed)
+			wait(t, d)
+			if took := time.Since(start); took < 7*time.Second || took > 10*time.Second {
+				t.Errorf("up %v: 8 MiB at 1 MiB a second took %v", up, took)
+			}
+		})
+	}
+}
+
+// TestSourcesGoAndReturn loses its only source in the middle, says so, and goes on when it is back.
+func TestSourcesGoAndReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(10, 8<<20)
+		seed, leech := h.node(), h.node()
+		seed.m.SetLimits(1<<20, 0)
+		d := leech.get(seed.share(data), seed)
+		time.Sleep(3 * time.Second)
+		seed.leave()
+		time.Sleep(time.Minute)
+		s := d.Status()
+		if s.State != Finding || s.Reason == "" || s.Done == 0 || s.Done == s.Size {
+			t.Errorf("without a source: %+v", s)
+		}
+		seed.back()
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+	})
+}
+
+// TestKilled fetches on where a Manager that ended without warning left off.
+func TestKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(11, 8<<20)
+		seed, leech := h.node(), h.node()
+		seed.m.SetLimits(1<<20, 0)
+		root := seed.share(data)
+		job := Job{Root: root, Size: -1, Path: filepath.Join(t.TempDir(), "got"), Peers: []peerInfo{seed.info()}}
+		d, err := leech.m.Start(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		before := d.Status().Done
+		leech.m.Close()
+		leech.store.Close()
+		leech.start()
+		d, err = leech.m.Start(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+		if again := sourceOf(d, seed.id).Bytes; before < 2<<20 || again > int64(len(data))-before+2<<20 {
+			t.Errorf("%d bytes were here, and %d of %d came after", before, again, len(data))
+		}
+	})
+}
+
+func TestPauseResumeCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(12, 8<<20)
+		seed, leech := h.node(), h.node()
+		seed.m.SetLimits(1<<20, 0)
+		root := seed.share(data)
+		d := leech.get(root, seed)
+		time.Sleep(2 * time.Second)
+		d.Pause()
+		synctest.Wait()
+		paused := d.Status()
+		time.Sleep(time.Minute)
+		if s := d.Status(); s.State != Paused || s.Done != paused.Done || s.Done == 0 {
+			t.Errorf("paused: %+v, then %+v", paused, s)
+		}
+		d.Resume()
+		time.Sleep(2 * time.Second)
+		if s := d.Status(); s.State != Fetching || s.Done <= paused.Done {
+			t.Errorf("resumed: %+v", s)
+		}
+		d.Cancel()
+		if err := d.Wait(t.Context()); !errors.Is(err, kith.Gone) {
+			t.Errorf("cancelled: %v", err)
+		}
+		if leech.m.Download(root) != nil {
+			t.Error("it is still known")
+		}
+	})
+}
+
+// TestReader reads the end of a file, then its beginning, long before all of it can be here.
+func TestReader(t *testing.T) {
+	for _, private := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHub(t)
+			seed, leech := h.node(), h.node()
+			dir := folder(t, 3)
+			path := filepath.Join(dir, "large.mkv")
+			want := noise(5<<20+1, 5<<20+1)
+			o, job := blob.ImportOptions{}, Job{Size: -1, Dir: t.TempDir(), Peers: []peerInfo{seed.info()}}
+			if private {
+				key := seal.NewKey()
+				o.Key, job.Key = &key, &key
+			}
+			job.Root = seed.sharePath(path, o)
+			seed.m.SetLimits(256<<10, 0)
+			d, err := leech.m.Start(job)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, size, err := d.Reader(t.Context(), 0)
+			if err != nil || size != int64(len(want)) {
+				t.Fatalf("size %d, %v", size, err)
+			}
+			defer r.Close()
+			for _, off := range []int64{size - 100_000, 0, 2 << 20} {
+				if _, err := r.Seek(off, io.SeekStart); err != nil {
+					t.Fatal(err)
+				}
+				got := make([]byte, 90_000)
+				if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want[off:off+90_000]) {
+					t.Fatalf("at %d: %v, or wrong bytes", off, err)
+				}
+			}
+			if s := d.Status(); s.Done > s.Size*3/4 {
+				t.Errorf("private %v: %d of %d bytes had to come first", private, s.Done, s.Size)
+			}
+			seed.m.SetLimits(0, 0)
+			wait(t, d)
+			if _, err := r.Seek(-5, io.SeekEnd); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want[len(want)-5:]) {
+				t.Errorf("after the end: %x, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestDenied is told so.
+func TestDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		seed, leech := h.node(), h.node()
+		seed.deny[leech.id] = true
+		d := leech.get(seed.share(noise(13, 100)), seed)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := d.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+		if s := d.Status(); s.State != Finding || sourceOf(d, seed.id).Why == "" {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// TestSlots sends equally to two peers of which one asks through three streams.
+func TestSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newSlots()
+		l.free = 2
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		sent := map[peerID]int{}
+		for _, p := range []peerID{"greedy", "greedy", "greedy", "modest", "modest"} {
+			go func() {
+				for l.Acquire(ctx, p) == nil {
+					time.Sleep(time.Millisecond)
+					mu.Lock()
+					sent[p]++
+					mu.Unlock()
+					l.Release(p, 1000)
+				}
+			}()
+		}
+		time.Sleep(time.Second)
+		cancel()
+		time.Sleep(time.Second)
+		if g, m := sent["greedy"], sent["modest"]; g+m < 1900 || max(g, m)-min(g, m) > 100 {
+			t.Errorf("who asks through three streams got %d, the other %d", g, m)
+		}
+		if l.free != 2 {
+			t.Errorf("%d slots are free in the end", l.free)
+		}
+	})
+}
+
+func FuzzAsk(f *testing.F) {
+	f.Add([]byte("\x05\xa1\x02\xa2\x01\x01"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		a, err := readAsk(bytes.NewReader(in))
+		if err == nil && a.Request != nil {
+			var n int64
+			for _, it := range a.Request.Items {
+				n += it.N
+			}
+			if n > maxRequest || n < 1 {
+				t.Errorf("a request of %d groups was taken", n)
+			}
+		}
+	})
+}
+
+func FuzzTell(f *testing.F) {
+	f.Add([]byte("\x06\xa1\x03\xa1\x03\x80"))
+	f.Add([]byte("\x09\xa1\x03\xa2\x01\x00\x03\x82\x05\x05"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		m, err := readTell(bytes.NewReader(in))
+		if err != nil {
+			return
+		}
+		if m.Have != nil {
+			list, err := m.Have.ranges(1000)
+			for _, r := range list {
+				if err == nil && (r.First < 0 || r.N < 1 || r.First+r.N > 1000) {
+					t.Errorf("a range of %v", r)
+				}
+			}
+		}
+		for _, o := range m.Others {
+			o.peer()
+		}
+		if m.Welcome != nil && len(plainName(m.Welcome.Name)) > MaxHintName {
+			t.Error("the name is too long")
+		}
+	})
+}
