@@ -19,7 +19,6 @@ func (x *session) tellHaves(ctx context.Context, row int) {
 		all, here, news := x.m.haves(ctx, x.root, row)
 		if all {
 			x.tell(ctx, &tell{Have: &haveMap{Row: row, All: true}})
-			x.tellSpreads(ctx, row)
 			return
 		}
 		if here.Len() > 0 {
@@ -63,28 +62,24 @@ func (x *session) spreads(r bao.Range) {
 	defer x.mu.Unlock()
 	if x.follow[rowRoot] && len(x.spread) < MaxSpans {
 		x.spread = append(x.spread, r)
-		select {
-		case x.spreadNews <- struct{}{}:
-		default:
-		}
+		x.hasNews()
 	}
 }
 
-// tellSpreads sends what others were sent, until ctx ends.
-func (x *session) tellSpreads(ctx context.Context, row int) {
-	for row == rowRoot {
-		select {
-		case <-x.spreadNews:
-		case <-ctx.Done():
-			return
-		}
-		x.mu.Lock()
-		list := x.spread
-		x.spread = nil
-		x.mu.Unlock()
-		for _, r := range list {
-			x.tell(ctx, &tell{Have: &haveMap{Row: row, Spread: true, Spans: []uint64{uint64(r.First), uint64(r.N)}}})
-		}
+// comes notes that somebody else has begun to fetch the root.
+func (x *session) comes(o other) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.others && len(x.came) < MaxTold {
+		x.came = append(x.came, o)
+		x.hasNews()
+	}
+}
+
+func (x *session) hasNews() {
+	select {
+	case x.news <- struct{}{}:
+	default:
 	}
 }
 

@@ -177,6 +177,11 @@ func (m *Manager) enter(x *session) error {
 	if m.sessions[x.root] == nil {
 		m.sessions[x.root] = map[*session]bool{}
 	}
+	for o := range m.sessions[x.root] {
+		if o.peer != x.peer {
+			o.comes(other{ID: []byte(x.peer), Addrs: x.addr})
+		}
+	}
 	m.sessions[x.root][x] = true
 	return nil
 }

@@ -59,6 +59,9 @@ func TestServesWhatItHas(t *testing.T) {
 			wait(t, d)
 			mustHold(t, d.Status().Path, data)
 		}
+		if got := sourceOf(da, b.id); got.Peer == "" {
+			t.Error("the first was not told of the second")
+		}
 		if up := seed.m.Uploads()[root]; up.Bytes > 14<<20 {
 			t.Errorf("the seed sent %d bytes of %d to two", up.Bytes, len(data))
 		}

@@ -32,12 +32,14 @@ type session struct {
 	queue chan wanted       // what is to be answered
 	refs  map[kith.Ref]bool // the files of the folder, if it is open to us and not too large
 
-	mu         sync.Mutex
-	canceled   map[uint64]bool
-	waiting    map[uint64]bool
-	follow     map[int]bool  // rows whose have-maps it wants
-	spread     []bao.Range   // of the root, sent to others and not told of yet
-	spreadNews chan struct{} // cap 1
+	mu       sync.Mutex
+	canceled map[uint64]bool
+	waiting  map[uint64]bool
+	follow   map[int]bool  // rows whose have-maps it wants
+	others   bool          // it wants to hear of other sources
+	spread   []bao.Range   // of the root, sent to others and not told of yet
+	came     []other       // sources that came since
+	news     chan struct{} // cap 1: spread or came has grown
 }
 
 // A reply is an answer with what follows it.
@@ -72,7 +74,7 @@ func (m *Manager) Serve(ctx context.Context, s network.Stream) error {
 	defer stop()
 	x := &session{
 		m: m, s: s, peer: s.Peer(), tells: make(chan any, 1), queue: make(chan wanted, MaxOutstanding), addr: first.Hello.Addrs,
-		canceled: map[uint64]bool{}, waiting: map[uint64]bool{}, follow: map[int]bool{}, spreadNews: make(chan struct{}, 1),
+		canceled: map[uint64]bool{}, waiting: map[uint64]bool{}, follow: map[int]bool{}, news: make(chan struct{}, 1),
 	}
 	w := x.welcome(ctx, first.Hello)
 	if w.Status == statusOK {
@@ -181,7 +183,8 @@ func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a ask) error {
 			x.follow[row] = true
 			wg.Go(func() { x.tellHaves(ctx, row) })
 		}
-	case a.Others:
+	case a.Others && !x.others:
+		x.others = true
 		wg.Go(func() { x.tell(ctx, &tell{Others: x.m.others(x)}) })
 	}
 	return nil
@@ -345,6 +348,8 @@ func (x *session) write(ctx context.Context) error {
 			case *tell:
 				err = x.put(t)
 			}
+		case <-x.news:
+			err = x.putNews()
 		case <-alive.C:
 			err = x.put(&tell{})
 		case <-ctx.Done():
@@ -354,6 +359,23 @@ func (x *session) write(ctx context.Context) error {
 			return fmt.Errorf("transfer: answer %s: %w", x.peer, err)
 		}
 	}
+}
+
+// putNews writes what has come up about others who fetch the same.
+func (x *session) putNews() error {
+	x.mu.Lock()
+	spread, came := x.spread, x.came
+	x.spread, x.came = nil, nil
+	x.mu.Unlock()
+	for _, r := range spread {
+		if err := x.put(&tell{Have: &haveMap{Row: rowRoot, Spread: true, Spans: []uint64{uint64(r.First), uint64(r.N)}}}); err != nil {
+			return err
+		}
+	}
+	if len(came) == 0 {
+		return nil
+	}
+	return x.put(&tell{Others: came})
 }
 
 func (x *session) put(t *tell) error {
