@@ -1,5 +1,6 @@
 // The one way to the node: every operation that the page uses, typed.
 
+import { plainly } from './lib/format'
 import { Parser } from './lib/sse'
 import type { components, paths } from './schema'
 import type { Shared, Visibility } from './types'
@@ -28,7 +29,7 @@ export function problemOf(err: unknown): Problem {
 type Details = Partial<components['schemas']['Problem']>
 
 function fromDetails(d: Details, status: number): Problem {
-  return new Problem(d.status ?? status, d.detail || d.title || `error ${status}`, d.hint, d.kind)
+  return new Problem(d.status ?? status, plainly(d.detail || d.title || `error ${status}`, d.kind), d.hint, d.kind)
 }
 
 async function refused(res: Response): Promise<Problem> {

@@ -62,3 +62,9 @@ export function ago(then: string, now = Date.now()): string {
 
 /** Text with a capital first letter: the node's reasons begin small, as errors do. */
 export const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
+
+/** What the node says of an error, without what is for programmers: the package in front and the kind behind. */
+export const plainly = (detail: string, kind = ''): string => {
+  const text = detail.replace(/^[a-z]+: (?=\S)/, '')
+  return kind && text.endsWith(`: ${kind}`) ? text.slice(0, -kind.length - 2) : text
+}

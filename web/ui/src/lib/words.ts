@@ -1,7 +1,7 @@
 // What the page says of an item: one sentence for each state, the same everywhere.
 
 import type { Item, Source, Visibility } from '../types'
-import { bytes, count, duration, fraction, percent, rate, sentence } from './format'
+import { bytes, count, duration, fraction, percent, plainly, rate, sentence } from './format'
 
 export const incoming = (i: Item): boolean => ['finding', 'fetching', 'waiting', 'paused', 'checking'].includes(i.state)
 
@@ -34,7 +34,7 @@ export function activity(i: Item, withPart = true): string {
   const left = i.eta >= 0 ? `${duration(i.eta)} left` : ''
   switch (i.state) {
     case 'finding':
-      return sentence(i.reason || 'Looking for somebody who has it')
+      return sentence(plainly(i.reason ?? '') || 'Looking for somebody who has it')
     case 'fetching':
       return join(part, rate(i.rate) || i.reason || 'Starting', left, i.sources > 0 ? count(i.sources, 'source') : '')
     case 'waiting':
@@ -44,9 +44,9 @@ export function activity(i: Item, withPart = true): string {
     case 'checking':
       return join('Checking what is on disk', part)
     case 'failed':
-      return sentence(i.reason || 'It did not work')
+      return sentence(plainly(i.reason ?? '') || 'It did not work')
     case 'gone':
-      return sentence(i.reason || 'It is not where it was')
+      return sentence(plainly(i.reason ?? '') || 'It is not where it was')
     case 'ready':
     case 'done':
       return i.up_rate >= 1 ? `Sending ${rate(i.up_rate)}` : join(i.kind === 'share' ? 'Shared' : 'Here', i.up > 0 ? `${bytes(i.up)} sent` : '')

@@ -15,6 +15,10 @@ const require = createRequire(import.meta.url)
 
 export const scratch = mkdtempSync(join(tmpdir(), 'kith-page-'))
 
+/** The home folder of the person who runs the nodes. */
+export const home = join(scratch, 'home')
+mkdirSync(home)
+
 /** The program under test: KITH_BIN, or built here. */
 function program(): string {
   const given = process.env['KITH_BIN']
@@ -38,7 +42,7 @@ export class Node {
 
   async start(...flags: string[]) {
     const quiet = ['--no-open', '--no-mdns', '--no-upnp', '--api', '127.0.0.1:0', '--listen', '/ip4/127.0.0.1/tcp/0', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1']
-    const child = spawn(kith, ['up', '--dir', this.dir, ...quiet, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(kith, ['up', '--dir', this.dir, ...quiet, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: home } })
     this.#process = child
     let said = ''
     child.stderr.on('data', (text: Buffer) => (said += text.toString()))

@@ -6,8 +6,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import type { Item } from '../../src/types.ts'
-import { cleanUp, complaints, enter, eventually, film, launch, look, Node, paste, scratch, visitor } from './kit.ts'
+import type { Item, Shared } from '../../src/types.ts'
+import { cleanUp, complaints, enter, eventually, film, home, launch, look, Node, paste, scratch, visitor } from './kit.ts'
 
 const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex')
 const items = async (node: Node) => (await node.json<{ items: Item[] | null }>('ls')).items ?? []
@@ -99,7 +99,7 @@ describe('the page', { concurrency: 1 }, () => {
   })
 
   test('a folder, picked by keyboard alone, is shared where it is', async () => {
-    const folder = join(scratch, 'Holiday')
+    const folder = join(home, 'Holiday')
     mkdirSync(join(folder, 'deep'), { recursive: true })
     writeFileSync(join(folder, 'a note.txt'), 'hello')
     writeFileSync(join(folder, 'deep', 'the long table.bin'), randomBytes(40_000))
@@ -110,18 +110,32 @@ describe('the page', { concurrency: 1 }, () => {
     await a.keyboard.type('share from')
     await a.keyboard.press('Enter')
     const dialog = a.getByRole('dialog')
-    await dialog.getByText('Tick what to share').waitFor()
-    const here = () => dialog.locator('.path').innerText()
-    const first = await here()
-    assert.ok(existsSync(first))
+    await dialog.getByText('Holiday').waitFor()
+    const where = () => dialog.locator('.path').innerText()
+    assert.equal(await where(), home)
+    await eventually('the list has the focus', () => dialog.locator('.name:focus').count().then((n) => n === 1))
     await a.keyboard.press('ArrowLeft')
-    await eventually('the folder above', async () => (await here()) !== first)
+    await eventually('the folder above', async () => (await where()) === scratch)
+    await dialog.getByText('home', { exact: true }).waitFor()
+    await eventually('the list has the focus again', () => dialog.locator('.name:focus').count().then((n) => n === 1))
+    while ((await dialog.locator('.name:focus').innerText()).trim() !== 'home') await a.keyboard.press('ArrowDown')
+    await a.keyboard.press('Enter')
+    await eventually('the folder again', async () => (await where()) === home)
+    await eventually('the list has the focus', () => dialog.locator('.name:focus').count().then((n) => n === 1))
+    await a.keyboard.press('Space')
+    await dialog.getByRole('button', { name: 'Share 1 thing' }).waitFor()
     assert.deepEqual(await look(a, 'share-browse'), [])
-    await a.keyboard.press('Escape')
+    for (let i = 0; i < 9 && !(await dialog.getByRole('button', { name: 'Share 1 thing' }).evaluate((b) => b === document.activeElement)); i++) await a.keyboard.press('Tab')
+    await a.keyboard.press('Enter')
+    await dialog.getByRole('button', { name: 'Make the link' }).waitFor()
+    await a.keyboard.press('Enter')
+    await dialog.getByText('It is shared').waitFor()
+    const holiday = await dialog.getByLabel('Link', { exact: true }).inputValue()
+    await dialog.getByRole('button', { name: 'Done' }).waitFor()
+    await a.keyboard.press('Enter')
     await dialog.waitFor({ state: 'hidden' })
+    assert.equal((await items(ada)).find((i) => i.name === 'Holiday')?.path, folder, 'nothing was copied')
 
-    const shared = await ada.json<{ link: string } | { link: string }[]>('share', folder)
-    const one = Array.isArray(shared) ? shared[0] : shared
     await a.getByRole('link', { name: 'Holiday' }).click()
     await a.getByRole('heading', { name: 'Holiday' }).waitFor()
     await a.getByText('a note.txt').waitFor()
@@ -131,7 +145,7 @@ describe('the page', { concurrency: 1 }, () => {
     await g.goto(new URL('#/', g.url()).href)
     await g.keyboard.press('Control+k')
     await g.getByRole('combobox').waitFor()
-    await paste(g, one?.link ?? '')
+    await paste(g, holiday)
     await g.keyboard.press('Enter')
     await g.getByRole('heading', { name: 'Holiday' }).waitFor()
     await g.locator('.tag', { hasText: 'Complete' }).waitFor()
@@ -167,7 +181,7 @@ describe('the page', { concurrency: 1 }, () => {
     assert.ok(bytes.length > 1_000_000, `the film has ${bytes.length} bytes`)
     const path = join(scratch, 'boats.webm')
     writeFileSync(path, bytes)
-    const out = await ada.json<{ link: string } | { link: string }[]>('share', path)
+    const out = await ada.json<Shared | Shared[]>('share', path)
     await grace.text('limit', '--down', '150K')
     await g.goto(new URL('#/', g.url()).href)
     await g.getByLabel('Paste a link').fill((Array.isArray(out) ? out[0] : out)?.link ?? '')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ago, bytes, count, duration, fraction, milliseconds, percent, rate, sentence, shortID } from '../../src/lib/format.ts'
+import { ago, bytes, count, duration, fraction, milliseconds, percent, plainly, rate, sentence, shortID } from '../../src/lib/format.ts'
 
 test('sizes have three digits that count, and change unit before they have four', () => {
   const cases: [number, string][] = [
@@ -49,4 +49,10 @@ test('ago', () => {
   assert.equal(ago('2026-11-20T12:00:00Z', now), '2 days ago')
   assert.equal(ago('0001-01-01T00:00:00Z', now), '')
   assert.equal(ago('rubbish', now), '')
+})
+
+test('errors without what is for programmers', () => {
+  assert.equal(plainly('node: connect "x": not an address: invalid', 'invalid'), 'connect "x": not an address')
+  assert.equal(plainly('the disk is full', 'unavailable'), 'the disk is full')
+  assert.equal(plainly('invalid', 'invalid'), 'invalid')
 })
