@@ -11,28 +11,28 @@ import (
 )
 
 func TestBar(t *testing.T) {
-	const MiB = 1 << 20
+	const MB = 1e6
 	var out bytes.Buffer
 	clock := time.Unix(0, 0)
 	b := &bar{w: &out, width: func() int { return 120 }, now: func() time.Time { return clock }}
 	step := func(after time.Duration, done int64) string {
 		out.Reset()
 		clock = clock.Add(after)
-		b.draw(app.Progress{Label: "film.mkv", Done: done * MiB, Total: 100 * MiB, Note: "3 sources"})
+		b.draw(app.Progress{Label: "film.mkv", Done: done * MB, Total: 100 * MB, Note: "3 sources"})
 		return out.String()
 	}
-	if got, want := step(0, 0), "\rfilm.mkv  ▕"+strings.Repeat("░", 24)+"▏  0 %  0 B of 100 MiB  3 sources\x1b[K"; got != want {
+	if got, want := step(0, 0), "\rfilm.mkv  ▕"+strings.Repeat("░", 24)+"▏  0 %  0 B of 100 MB  3 sources\x1b[K"; got != want {
 		t.Errorf("first:\n got %q\nwant %q", got, want)
 	}
 	if got := step(50*time.Millisecond, 1); got != "" {
 		t.Errorf("drawn again after 50 ms: %q", got)
 	}
-	if got, want := step(950*time.Millisecond, 25), "\rfilm.mkv  ▕██████░░░░░░░░░░░░░░░░░░▏ 25 %  25.0 MiB of 100 MiB  25.0 MiB/s  3 s left  3 sources\x1b[K"; got != want {
+	if got, want := step(950*time.Millisecond, 25), "\rfilm.mkv  ▕██████░░░░░░░░░░░░░░░░░░▏ 25 %  25.0 MB of 100 MB  25.0 MB/s  3 s left  3 sources\x1b[K"; got != want {
 		t.Errorf("after a second:\n got %q\nwant %q", got, want)
 	}
 	// The rate is that of the last seconds, not of all time.
 	step(10*time.Second, 25)
-	if got := step(time.Second, 26); !strings.Contains(got, "  93.1 KiB/s  ") {
+	if got := step(time.Second, 26); !strings.Contains(got, "  90.9 kB/s  ") {
 		t.Errorf("after a pause: %q", got)
 	}
 	out.Reset()

@@ -13,7 +13,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Network != "home" || c.Up != 500<<10 || c.Quota != 2<<30 || len(c.Listen) != 1 {
+	if c.Network != "home" || c.Up != 500e3 || c.Quota != 2<<30 || len(c.Listen) != 1 {
 		t.Errorf("%+v", c)
 	}
 	var s struct {

@@ -365,7 +365,11 @@ func (o GetOut) Progress() app.Progress {
 // WriteText implements app.Texter.
 func (o GetOut) WriteText(w io.Writer, _ int) error {
 	if o.State != stateDone {
-		_, err := fmt.Fprintf(w, "%s: %s; see how it goes with: kith ls\n", plain.Text(o.Name), o.State)
+		name := plain.Text(o.Name)
+		if name == "" {
+			name = o.Ref.Short()
+		}
+		_, err := fmt.Fprintf(w, "%s: %s; see how it goes with: kith ls\n", name, o.State)
 		return err
 	}
 	from := ""

@@ -28,7 +28,7 @@ func main() {
 // described returns all applications as the faces need them: none of them is started.
 func described() []app.App {
 	list, _ := apps.New()
-	return append([]app.App{node.Describe(ops(nil, nil)...)}, list...)
+	return append(list, node.Describe(ops(nil, nil)...))
 }
 
 // PageOut is an address of the page.

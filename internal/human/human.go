@@ -11,9 +11,10 @@ import (
 	"kith"
 )
 
-var units = []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+// units are decimal, as on disks, on most systems and on the page.
+var units = []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
 
-// Bytes returns a size with three digits and its unit, such as "1.50 GiB"; a negative size is "?".
+// Bytes returns a size with three digits and its unit, such as "1.50 GB"; a negative size is "?".
 func Bytes(n int64) string {
 	if n < 0 {
 		return "?"
@@ -24,7 +25,7 @@ func Bytes(n int64) string {
 func bytes(f float64) string {
 	unit := 0
 	for f >= 999.5 && unit < len(units)-1 {
-		f /= 1024
+		f /= 1000
 		unit++
 	}
 	switch {
@@ -36,7 +37,7 @@ func bytes(f float64) string {
 	return fmt.Sprintf("%.2f %s", f, units[unit])
 }
 
-// Rate returns bytes a second, such as "11.2 MiB/s".
+// Rate returns bytes a second, such as "11.2 MB/s".
 func Rate(f float64) string {
 	if math.IsNaN(f) || math.IsInf(f, 0) || f < 0 {
 		return "?"
@@ -84,10 +85,10 @@ func Seconds(s float64) string {
 // factors are those of dd(1) and curl(1): K is 1024, kB is 1000, KiB is 1024.
 var factors = map[string]float64{
 	"": 1, "b": 1,
-	"k": 1 << 10, "kib": 1 << 10, "kb": 1e3,
-	"m": 1 << 20, "mib": 1 << 20, "mb": 1e6,
-	"g": 1 << 30, "gib": 1 << 30, "gb": 1e9,
-	"t": 1 << 40, "tib": 1 << 40, "tb": 1e12,
+	"k": 1e3, "kib": 1 << 10, "kb": 1e3,
+	"m": 1e6, "mib": 1 << 20, "mb": 1e6,
+	"g": 1e9, "gib": 1 << 30, "gb": 1e9,
+	"t": 1e12, "tib": 1 << 40, "tb": 1e12,
 }
 
 // ParseBytes reads a size such as "500K", "2MiB", "1.5 GB" or "0". Its error is Invalid.

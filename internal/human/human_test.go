@@ -11,14 +11,14 @@ import (
 
 func TestBytes(t *testing.T) {
 	for n, want := range map[int64]string{
-		-1: "?", 0: "0 B", 1: "1 B", 999: "999 B", 1000: "0.98 KiB", 1024: "1.00 KiB", 1536: "1.50 KiB", 10 << 10: "10.0 KiB",
-		999 << 10: "999 KiB", 1000 << 10: "0.98 MiB", 1 << 30: "1.00 GiB", 1<<30 - 1: "1.00 GiB", math.MaxInt64: "8.00 EiB",
+		-1: "?", 0: "0 B", 1: "1 B", 999: "999 B", 1000: "1.00 kB", 1024: "1.02 kB", 1500: "1.50 kB", 10000: "10.0 kB",
+		999_000: "999 kB", 999_999: "1.00 MB", 1 << 30: "1.07 GB", 1e9 - 1: "1.00 GB", math.MaxInt64: "9.22 EB",
 	} {
 		if got := Bytes(n); got != want {
 			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
 		}
 	}
-	for f, want := range map[float64]string{0: "0 B/s", 1.5e6: "1.43 MiB/s", -1: "?", math.NaN(): "?", math.Inf(1): "?"} {
+	for f, want := range map[float64]string{0: "0 B/s", 1.5e6: "1.50 MB/s", -1: "?", math.NaN(): "?", math.Inf(1): "?"} {
 		if got := Rate(f); got != want {
 			t.Errorf("Rate(%v) = %q, want %q", f, got, want)
 		}
@@ -43,7 +43,7 @@ func TestDuration(t *testing.T) {
 
 func TestParseBytes(t *testing.T) {
 	for s, want := range map[string]int64{
-		"0": 0, "500": 500, "500K": 500 << 10, "500k": 500 << 10, "500kB": 500e3, "2MiB": 2 << 20, " 1.5 GB ": 15e8, "1T": 1 << 40, "7 B": 7,
+		"0": 0, "500": 500, "500K": 500e3, "500k": 500e3, "500kB": 500e3, "2MiB": 2 << 20, " 1.5 GB ": 15e8, "1T": 1e12, "7 B": 7,
 	} {
 		if got, err := ParseBytes(s); got != want || err != nil {
 			t.Errorf("ParseBytes(%q) = %d, %v; want %d", s, got, err, want)
@@ -54,8 +54,8 @@ func TestParseBytes(t *testing.T) {
 			t.Errorf("ParseBytes(%q) = %d, %v; want %v with a hint", s, got, err, kith.Invalid)
 		}
 	}
-	for _, s := range []string{"500K", "500K/s", " 500 K/s", "500KiBps"} {
-		if got, err := ParseRate(s); got != 500<<10 || err != nil {
+	for _, s := range []string{"500K", "500K/s", " 500 K/s", "500kBps"} {
+		if got, err := ParseRate(s); got != 500e3 || err != nil {
 			t.Errorf("ParseRate(%q) = %d, %v", s, got, err)
 		}
 	}
