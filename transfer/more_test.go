@@ -260,6 +260,10 @@ func TestSlots(t *testing.T) {
 		time.Sleep(time.Second)
 		cancel()
 		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if g, m := sent["greedy"], sent["modest"]; g+m < 1900 || max(g, m)-min(g, m) > 100 {
 			t.Errorf("who asks through three streams got %d, the other %d", g, m)
 		}

@@ -102,6 +102,9 @@ func (s *stage) take(ctx context.Context, st stretch, proof, data []byte) error 
 		}
 	}
 	if err := f.WriteGroups(st.First, data); err != nil {
+		if s.whole(st.file) {
+			return nil // another source was first with the last of it
+		}
 		at := st.First
 		if w := (*blob.WrongGroup)(nil); errors.As(err, &w) {
 			at = w.Group
@@ -109,6 +112,13 @@ func (s *stage) take(ctx context.Context, st stretch, proof, data []byte) error 
 		return wrongAt(err, s.row.first[st.file]+at, "data")
 	}
 	return nil
+}
+
+// whole reports whether all of file i is here.
+func (s *stage) whole(i int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left[i] == 0
 }
 
 // A wrong says that a source sent what is not what its name says.
