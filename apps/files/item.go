@@ -61,6 +61,9 @@ type item struct {
 	dl *transfer.Download // while it is being fetched
 }
 
+// manifest reports whether the item's root is a manifest: a folder's, or a private share's, whose Ref does not say so.
+func (it item) manifest() bool { return it.Ref.Codec == kith.Manifest || it.Key != nil }
+
 // load reads all items.
 func (f *Files) load(ctx context.Context) error {
 	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added FROM items`)

@@ -100,7 +100,7 @@ func sleep(ctx context.Context, woken <-chan struct{}, d time.Duration) bool {
 // view returns an item as others see it.
 func (f *Files) view(it item, ups map[kith.Ref]transfer.Upload) Item {
 	l, got := f.link(it), f.got(it)
-	v := Item{Ref: it.Ref, Name: got.Name, Size: got.Size, Files: it.Files, Folder: it.Ref.Codec == kith.Manifest && !(it.Key != nil && it.Files == 1), Kind: it.Kind, State: got.State, Reason: got.Reason,
+	v := Item{Ref: it.Ref, Name: got.Name, Size: got.Size, Files: it.Files, Folder: it.manifest() && !(it.Key != nil && it.Files == 1), Kind: it.Kind, State: got.State, Reason: got.Reason,
 		For: it.For, Private: it.Key != nil, Path: got.Path, Link: l.String(), Short: l.Short(), Done: got.Done, Rate: got.Rate, ETA: got.ETA,
 		Sources: got.Sources, Added: it.Added, Up: it.Up + ups[it.Ref].Bytes, UpRate: ups[it.Ref].Rate}
 	if it.State == stateReady || it.State == stateGone {
@@ -141,7 +141,7 @@ func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
 		}
 	}
 	out.Pieces = base64.StdEncoding.EncodeToString(have)
-	if it.Ref.Codec == kith.Manifest {
+	if it.manifest() {
 		f.tree(ctx, it, &out)
 	}
 	return out, nil

@@ -48,7 +48,7 @@ func (f *Files) content(ctx context.Context, it item, index int) (name string, s
 	complete := it.State == stateReady || it.State == stateDone
 	at := it.Path
 	name, size = it.Name, it.Size
-	if it.Ref.Codec == kith.Manifest {
+	if it.manifest() {
 		m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
 		if err != nil {
 			return "", 0, nil, err
