@@ -172,7 +172,9 @@ describe('the page', { concurrency: 1 }, () => {
     await g.getByRole('button', { name: 'Open', exact: true }).click()
     await g.getByRole('heading', { name: 'Letters' }).waitFor()
     await g.locator('.tag', { hasText: 'Complete' }).waitFor()
+    await g.getByRole('button', { name: 'Open two.txt' }).waitFor()
     const got = (await items(grace)).find((i) => i.name === 'Letters')
+    assert.equal(got?.folder, true)
     assert.equal(readFileSync(join(got?.path ?? '', 'two.txt'), 'utf8'), 'second letter')
   })
 
