@@ -25,7 +25,7 @@ const join = (...parts: string[]): string => sentence(parts.filter(Boolean).join
 /** Size and what it is. */
 export function extent(i: Item): string {
   const size = i.size < 0 ? 'size not known yet' : bytes(i.size)
-  return i.folder ? join(count(i.files, 'file'), size) : size
+  return i.folder && i.files > 0 ? join(count(i.files, 'file'), size) : size
 }
 
 /** What is happening to it, in one line; without its percentage where that stands beside it already. */
