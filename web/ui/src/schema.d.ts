@@ -489,16 +489,16 @@ export interface components {
         };
         BrowseOut: {
             dir: string;
-            entries: components["schemas"]["BrowseEntry"][] | null;
+            entries: components["schemas"]["BrowseEntry"][];
             parent?: string;
         };
         ConfirmIn: {
             /** @description keep the master key on this disk, under a passphrase */
             keep?: boolean;
-            /** @description that passphrase, at least 8 bytes */
+            /** @description passphrase for the recovery phrase, at least 8 bytes */
             passphrase?: string;
             /** @description the words that were asked for, in their order */
-            words: string[] | null;
+            words: string[];
         };
         ConnectIn: {
             /** @description multiaddr that ends in /p2p/ID */
@@ -512,7 +512,7 @@ export interface components {
             /** @description one of them is connected now */
             online: boolean;
             /** @description ids of their devices */
-            peers: string[] | null;
+            peers: string[];
         };
         ContactIn: {
             /** @description what you call them */
@@ -526,7 +526,6 @@ export interface components {
             /** @description what is wrong with it */
             wrong: string;
         };
-        FilesNone: Record<string, never>;
         GetIn: {
             /** @description do not wait: it goes on in the node */
             detach?: boolean;
@@ -577,7 +576,7 @@ export interface components {
         };
         IDOut: {
             /** @description where this device can be reached now */
-            addrs: string[] | null;
+            addrs: string[];
             /** @description name of this device */
             device: string;
             /**
@@ -680,7 +679,7 @@ export interface components {
             for: string;
         };
         LsOut: {
-            items: components["schemas"]["Item"][] | null;
+            items: components["schemas"]["Item"][];
             /**
              * Format: double
              * @description bytes a second coming in, all together
@@ -696,6 +695,7 @@ export interface components {
             /** @description what you call them */
             name: string;
         };
+        NodeNone: Record<string, never>;
         None: Record<string, never>;
         OpenIn: {
             /**
@@ -716,7 +716,7 @@ export interface components {
             url: string;
         };
         Peer: {
-            addrs: string[] | null;
+            addrs: string[];
             /** @description what program it says it is */
             agent?: string;
             /** @description false: through a relay */
@@ -747,25 +747,25 @@ export interface components {
             why: string;
         };
         PeopleOut: {
-            people: components["schemas"]["Contact"][] | null;
+            people: components["schemas"]["Contact"][];
         };
         PhraseIn: {
-            /** @description that passphrase */
+            /** @description passphrase of the recovery phrase */
             passphrase?: string;
             /** @description the master key is kept here: ask for its passphrase */
             unlock?: boolean;
         };
         PhraseOut: {
             /** @description numbers (from 1) of the words that kith id confirm asks for */
-            ask: number[] | null;
+            ask: number[];
             /** @description 24 words (BIP-39); whoever has them is this person */
-            phrase: string[] | null;
+            phrase: string[];
         };
         Problem: {
             /** @description what went wrong this time */
             detail: string;
             /** @description which members of the input are wrong */
-            fields?: components["schemas"]["FieldProblem"][] | null;
+            fields?: components["schemas"]["FieldProblem"][];
             /** @description what to do about it */
             hint?: string;
             /** @description kind of error, as the exit codes of the command line tell them apart */
@@ -792,7 +792,7 @@ export interface components {
         };
         RestoreIn: {
             /** @description the words of the recovery phrase */
-            phrase?: string[] | null;
+            phrase?: string[];
             /** @description give up the person whom this device acts for now */
             replace?: boolean;
         };
@@ -818,7 +818,7 @@ export interface components {
              */
             for: "link" | "contacts" | "public";
             /** @description files and folders to share */
-            paths: string[] | null;
+            paths: string[];
             /** @description encrypt it; the key is in the link, behind the # */
             private?: boolean;
         };
@@ -831,7 +831,7 @@ export interface components {
             /** @description what is being read now */
             file?: string;
             /** @description in the last event: a result for each path */
-            shared?: components["schemas"]["Shared"][] | null;
+            shared?: components["schemas"]["Shared"][];
             /**
              * Format: int64
              * @description bytes to read
@@ -883,7 +883,7 @@ export interface components {
             /** @enum {string} */
             for: "link" | "contacts" | "public";
             /** @description who it comes from, and what is known of them */
-            from: components["schemas"]["Source"][] | null;
+            from: components["schemas"]["Source"][];
             /**
              * @description share: it was here; download: it was fetched, and is served on
              * @enum {string}
@@ -928,7 +928,7 @@ export interface components {
             /** @enum {string} */
             state: "ready" | "gone" | "finding" | "fetching" | "waiting" | "paused" | "checking" | "done" | "failed";
             /** @description files of a folder, at most 2,000 */
-            tree?: components["schemas"]["TreeEntry"][] | null;
+            tree?: components["schemas"]["TreeEntry"][];
             /**
              * Format: int64
              * @description bytes sent to others since it was added
@@ -969,7 +969,7 @@ export interface components {
             api: string;
             dir: string;
             /** @description everything that listens */
-            listening: components["schemas"]["Listener"][] | null;
+            listening: components["schemas"]["Listener"][];
             /**
              * Format: int64
              * @description bytes of memory in use
@@ -977,7 +977,7 @@ export interface components {
             memory: number;
             network: string;
             /** @description what a person should know: a port that was taken, a clock that is off, a database that was set aside */
-            notes?: string[] | null;
+            notes?: string[];
             /** @description kad-dht, its mode and the size of its routing table */
             overlay: string;
             peer_id: string;
@@ -1656,7 +1656,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["None"];
+                "application/json": components["schemas"]["NodeNone"];
             };
         };
         responses: {
@@ -1695,7 +1695,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Peer"][] | null;
+                    "application/json": components["schemas"]["Peer"][];
                 };
             };
             /** @description Error */
@@ -1842,7 +1842,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["None"];
+                "application/json": components["schemas"]["NodeNone"];
             };
         };
         responses: {
