@@ -48,7 +48,7 @@ const (
 	maxFileLines = 600
 	maxFuncLines = 80
 	maxMethods   = 8
-	maxPkgLines  = 4500 // transfer, the largest: one engine and the protocol around it
+	maxPkgLines  = 4500
 )
 
 func TestArchitecture(t *testing.T) {

@@ -18,7 +18,7 @@ type Codec uint64
 // The codecs in use.
 const (
 	Raw      Codec = cid.Raw     // bytes
-	Manifest Codec = cid.DagCBOR // a folder: a blob.Manifest in deterministic CBOR
+	Manifest Codec = cid.DagCBOR // a folder: a folder.Manifest in deterministic CBOR
 )
 
 // A Ref names content by its BLAKE3-256 digest. It is comparable, and its text form is a CID (version 1,

@@ -30,9 +30,6 @@ const (
 	MaxSize = 1 << 44 // bytes of one blob, 16 TiB: a have-map is held in memory
 )
 
-// PartSuffix ends the name of a file or folder that is still being downloaded.
-const PartSuffix = ".kith-part"
-
 // Options says where a Store is and how much it may keep.
 type Options struct {
 	Dir   string // its folder; it is made if missing

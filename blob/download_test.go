@@ -11,6 +11,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 	"kith/blob/seal"
 )
 
@@ -166,7 +167,7 @@ func TestNameIsTaken(t *testing.T) {
 	data := random(100_000, 1)
 	write(t, src, data)
 	write(t, filepath.Join(dir, "film.mkv"), []byte("another film"))
-	write(t, filepath.Join(dir, "film.mkv"+PartSuffix), []byte("somebody else's"))
+	write(t, filepath.Join(dir, "film.mkv"+folder.PartSuffix), []byte("somebody else's"))
 	tree := share(t, a, src, nil)
 	blob := get(t, a, b, tree.Root, tree.Size, filepath.Join(dir, "film.mkv"))
 	if want := filepath.Join(dir, "film (1).mkv"); blob.Path() != want {
@@ -175,7 +176,7 @@ func TestNameIsTaken(t *testing.T) {
 	if got, _ := os.ReadFile(filepath.Join(dir, "film.mkv")); string(got) != "another film" {
 		t.Error("the other film was replaced")
 	}
-	if got, _ := os.ReadFile(filepath.Join(dir, "film.mkv"+PartSuffix)); string(got) != "somebody else's" {
+	if got, _ := os.ReadFile(filepath.Join(dir, "film.mkv"+folder.PartSuffix)); string(got) != "somebody else's" {
 		t.Error("somebody else's part was replaced")
 	}
 	folder := share(t, a, sample(t), nil)

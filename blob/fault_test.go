@@ -15,6 +15,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 	"kith/blob/seal"
 )
 
@@ -135,7 +136,7 @@ func TestKilledDownload(t *testing.T) {
 				t.Errorf("%d groups are still there, want at least %d", have, c.least)
 			}
 			// what it says it has is right, without a look at the hashes
-			part := out + PartSuffix
+			part := out + folder.PartSuffix
 			if b.Complete() {
 				part = out
 			}
@@ -300,7 +301,7 @@ func TestDamagedPart(t *testing.T) {
 				t.Fatal(err)
 			}
 			// as after kill -9: nothing that Close does
-			if err := damage(out+PartSuffix, to.outboard(tree.Root.Sum)); err != nil {
+			if err := damage(out+folder.PartSuffix, to.outboard(tree.Root.Sum)); err != nil {
 				t.Fatal(err)
 			}
 			again := openBare(t, dir)

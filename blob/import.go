@@ -16,6 +16,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 	"kith/blob/seal"
 )
 
@@ -59,7 +60,7 @@ func (s *Store) importPath(ctx context.Context, path string, o ImportOptions) (T
 		err = im.walk(ctx)
 	case info.Mode().IsRegular():
 		im.dir = filepath.Dir(path)
-		im.found = []found{{entry: Entry{Path: name, Mode: info.Mode().Perm(), Size: info.Size()}, name: filepath.Base(path), info: info}}
+		im.found = []found{{entry: folder.Entry{Path: name, Mode: info.Mode().Perm(), Size: info.Size()}, name: filepath.Base(path), info: info}}
 		im.total = info.Size()
 	default:
 		return Tree{}, kith.Hint(fmt.Errorf("it is %s: %w", describe(info.Mode()), kith.Invalid), "share a file or a folder")
@@ -118,7 +119,7 @@ func (im *importer) progress(file string, n int64) {
 
 // A found is an entry of the manifest in the making. For files, name is how the entry is really spelled on disk.
 type found struct {
-	entry Entry
+	entry folder.Entry
 	name  string
 	info  fs.FileInfo
 	drop  bool
@@ -381,7 +382,7 @@ func (im *importer) keep(in *inserter, r result) error {
 
 // finish makes the manifest, if there is to be one, and gives the tree its name.
 func (im *importer) finish(ctx context.Context) (Tree, error) {
-	m := &Manifest{Sealed: im.o.Key != nil}
+	m := &folder.Manifest{Sealed: im.o.Key != nil}
 	for _, f := range im.found {
 		if !f.drop {
 			m.Entries = append(m.Entries, f.entry)
@@ -393,7 +394,7 @@ func (im *importer) finish(ctx context.Context) (Tree, error) {
 		t.Root = m.Entries[0].Ref
 		return im.s.settleTree(ctx, im.tree, t)
 	}
-	switch name := CleanName(im.name); {
+	switch name := folder.CleanName(im.name); {
 	case im.whole && m.Sealed:
 		m.Name = name
 	case !im.whole:

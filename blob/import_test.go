@@ -15,6 +15,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 )
 
 // What cannot be shared is refused when it was asked for, and left out and named when it is inside a folder.
@@ -49,7 +50,7 @@ func TestImportOfWhatIsNoFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"a:b", "new\nline", "trailing.", "GOOD", "half.mkv" + PartSuffix, "bad:dir/x"} {
+	for _, name := range []string{"a:b", "new\nline", "trailing.", "GOOD", "half.mkv" + folder.PartSuffix, "bad:dir/x"} {
 		write(t, filepath.Join(dir, name), []byte("x"))
 	}
 	tree := share(t, s, dir, nil)

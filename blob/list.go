@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 	"kith/blob/seal"
 )
 
@@ -97,7 +98,7 @@ func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // Manifest reads the manifest that root names; key opens that of a private share. Errors: NotFound (also if it is not complete), Corrupt, Denied (wrong key).
-func (s *Store) Manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*Manifest, error) {
+func (s *Store) Manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*folder.Manifest, error) {
 	m, err := s.manifest(ctx, root, key)
 	if err != nil {
 		return nil, fmt.Errorf("blob: manifest %s: %w", root.Short(), err)
@@ -105,7 +106,7 @@ func (s *Store) Manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*Ma
 	return m, nil
 }
 
-func (s *Store) manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*Manifest, error) {
+func (s *Store) manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*folder.Manifest, error) {
 	b, err := s.Blob(ctx, root)
 	if err != nil {
 		return nil, err
@@ -114,7 +115,7 @@ func (s *Store) manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*Ma
 	switch {
 	case !b.Complete():
 		return nil, fmt.Errorf("it is not complete: %w", kith.NotFound)
-	case b.Size() > MaxManifestSize+MaxManifestSize/1024:
+	case b.Size() > folder.MaxEncoded+folder.MaxEncoded/1024:
 		return nil, fmt.Errorf("%d bytes: %w", b.Size(), kith.TooLarge)
 	}
 	if key == nil {
@@ -122,7 +123,7 @@ func (s *Store) manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*Ma
 		if _, err := b.ReadAt(data, 0); err != nil && err != io.EOF {
 			return nil, err
 		}
-		return DecodeManifest(data)
+		return folder.Decode(data)
 	}
 	opened, err := openSealed(*key, b, b.Size())
 	if err != nil {
@@ -132,7 +133,7 @@ func (s *Store) manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*Ma
 	if _, err := opened.ReadAt(data, 0); err != nil && err != io.EOF {
 		return nil, err
 	}
-	m, err := DecodeManifest(data)
+	m, err := folder.Decode(data)
 	if err == nil {
 		m.Sealed = true
 	}

@@ -12,6 +12,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 )
 
 // open opens the files of a part that was begun before, and finds out what of it is true.
@@ -173,7 +174,7 @@ func (s *Store) same(ctx context.Context, path string, sum bao.Sum, size int64) 
 func pathIn(beside, base string) string { return path.Join(path.Dir(beside), base) }
 
 // Create begins or resumes the download of ref, of size bytes, which will be at path (absolute), or within the store if path is "".
-// Its directory is made. While it comes the bytes are in path+PartSuffix. If path is taken when it is finished, it gets a free name beside it,
+// Its directory is made. While it comes the bytes are in path+folder.PartSuffix. If path is taken when it is finished, it gets a free name beside it,
 // unless what is there has the very content. If ref is already being downloaded, that download is returned, wherever it
 // goes. If ref is already here, it is copied from there. Errors: Invalid, TooLarge, Unavailable (no room; over quota), Denied.
 func (s *Store) Create(ctx context.Context, ref kith.Ref, size int64, path string) (*Blob, error) {
@@ -258,14 +259,14 @@ func (s *Store) begin(ctx context.Context, r request) error {
 }
 
 func (s *Store) beginFile(ctx context.Context, r request, kept int64) error {
-	name := r.dest + PartSuffix
+	name := r.dest + folder.PartSuffix
 	mode := fs.FileMode(0o666)
 	if r.mode != 0 {
 		mode = r.mode | 0o600
 	}
 	f, err := os.OpenFile(spot{0, r.dir, name}.path(), os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	for n := 1; errors.Is(err, fs.ErrExist); n++ { // not ours: it is in no row
-		name = fmt.Sprintf("%s.%d%s", r.dest, n, PartSuffix)
+		name = fmt.Sprintf("%s.%d%s", r.dest, n, folder.PartSuffix)
 		f, err = os.OpenFile(spot{0, r.dir, name}.path(), os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	}
 	if err != nil {
@@ -385,7 +386,7 @@ func (s *Store) copyTo(ctx context.Context, b *Blob, path string) error {
 
 // writeOut writes src durably to the file that r asks for, or to a free name beside it, and notes that c is there too: sealed with header, unless that is nil.
 func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *content, header []byte) error {
-	f, err := os.CreateTemp(r.dir, ".*"+PartSuffix)
+	f, err := os.CreateTemp(r.dir, ".*"+folder.PartSuffix)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 	"kith/blob/seal"
 )
 
@@ -24,12 +25,12 @@ const MaxPut = 4 * bao.GroupSize
 type TreeDownload struct {
 	s    *Store
 	root kith.Ref
-	m    *Manifest
+	m    *folder.Manifest
 	key  *seal.Key
 	path string // where it will be
 
 	id, folder int64
-	dir        *os.Root // path+PartSuffix, or what was free
+	dir        *os.Root // path+folder.PartSuffix, or what was free
 	extra      bool     // the tree is complete elsewhere; this is another copy
 
 	mu      sync.Mutex
@@ -47,7 +48,7 @@ type put struct {
 }
 
 // BeginTree begins or resumes the download of the folder root, whose manifest is here already (Put, or Create and Finish; of a private share, its
-// ciphertext). It will be at path (absolute), and is built beside it under a name that ends in PartSuffix. For a private tree, key opens it: blobs come as
+// ciphertext). It will be at path (absolute), and is built beside it under a name that ends in folder.PartSuffix. For a private tree, key opens it: blobs come as
 // ciphertext and are decrypted into place. A private share of one file becomes that file. Errors as Create and Manifest.
 func (s *Store) BeginTree(ctx context.Context, root kith.Ref, path string, key *seal.Key) (*TreeDownload, error) {
 	t, err := s.beginTree(ctx, root, path, key)
@@ -112,10 +113,10 @@ func (t *TreeDownload) makeDir(ctx context.Context) error {
 	if err := roomFor(filepath.Dir(t.path), size); err != nil {
 		return err
 	}
-	dir := t.path + PartSuffix
+	dir := t.path + folder.PartSuffix
 	err := os.Mkdir(dir, 0o777)
 	for n := 1; errors.Is(err, fs.ErrExist); n++ {
-		dir = fmt.Sprintf("%s.%d%s", t.path, n, PartSuffix)
+		dir = fmt.Sprintf("%s.%d%s", t.path, n, folder.PartSuffix)
 		err = os.Mkdir(dir, 0o777)
 	}
 	if err != nil {
@@ -227,7 +228,7 @@ func (t *TreeDownload) find(ctx context.Context) error {
 }
 
 // Manifest returns what it consists of. The index of a file is its place in Entries.
-func (t *TreeDownload) Manifest() *Manifest { return t.m }
+func (t *TreeDownload) Manifest() *folder.Manifest { return t.m }
 
 // Path returns where it will be; after Finish, where it is.
 func (t *TreeDownload) Path() string {

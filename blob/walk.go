@@ -12,11 +12,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"kith"
+	"kith/blob/folder"
 )
 
 // walk finds what is in the folder.
 func (im *importer) walk(ctx context.Context) error {
-	taken := newNames()
+	taken := folder.NewNames()
 	full := map[string]bool{} // folders that something is in
 	err := filepath.WalkDir(im.dir, func(file string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
@@ -36,7 +37,7 @@ func (im *importer) walk(ctx context.Context) error {
 		}
 		f, why := im.look(rel, file, d)
 		if why == "" && !d.IsDir() {
-			if err := taken.add(f.entry.Path); err != nil {
+			if err := taken.Add(f.entry.Path); err != nil {
 				why = err.Error()
 			}
 		}
@@ -47,8 +48,8 @@ func (im *importer) walk(ctx context.Context) error {
 				return fs.SkipDir
 			}
 			return nil
-		case len(im.found) >= MaxEntries:
-			return fmt.Errorf("more than %d files: %w", MaxEntries, kith.TooLarge)
+		case len(im.found) >= folder.MaxEntries:
+			return fmt.Errorf("more than %d files: %w", folder.MaxEntries, kith.TooLarge)
 		case f.entry.Size > MaxSize-im.total:
 			return fmt.Errorf("more than %d bytes: %w", int64(MaxSize), kith.TooLarge)
 		}
@@ -58,7 +59,7 @@ func (im *importer) walk(ctx context.Context) error {
 		return nil
 	})
 	for i, f := range im.found { // a folder is an entry only if it is empty
-		im.found[i].drop = f.entry.Mode.IsDir() && (full[f.name] || taken.add(f.entry.Path) != nil)
+		im.found[i].drop = f.entry.Mode.IsDir() && (full[f.name] || taken.Add(f.entry.Path) != nil)
 	}
 	return err
 }
@@ -68,12 +69,12 @@ func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) 
 	f.name = rel
 	f.entry.Path = norm.NFC.String(rel)
 	switch {
-	case strings.HasSuffix(rel, PartSuffix):
+	case strings.HasSuffix(rel, folder.PartSuffix):
 		return f, "it is a download that is not complete"
 	case !d.IsDir() && !d.Type().IsRegular() && d.Type() != fs.ModeSymlink:
 		return f, "it is " + describe(d.Type())
 	}
-	if err := checkPath(f.entry.Path); err != nil {
+	if err := folder.CheckPath(f.entry.Path); err != nil {
 		return f, err.Error()
 	}
 	info, err := d.Info()
@@ -91,7 +92,7 @@ func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) 
 			return f, diskError(err).Error()
 		}
 		f.entry.Link, f.entry.Mode = filepath.ToSlash(target), fs.ModeSymlink|0o777
-		if err := checkLink(f.entry.Path, f.entry.Link); err != nil {
+		if err := folder.CheckLink(f.entry.Path, f.entry.Link); err != nil {
 			return f, err.Error()
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"kith"
-	"kith/blob"
+	"kith/blob/folder"
 	"kith/blob/bao"
 	"kith/blob/seal"
 	"kith/identity"
@@ -195,9 +195,9 @@ func linkOf(t *testing.T, v linkVector) linkVector {
 }
 
 func manifestOf(t *testing.T, v manifestVector) manifestVector {
-	m := &blob.Manifest{}
+	m := &folder.Manifest{}
 	for _, e := range v.Entries {
-		x := blob.Entry{Path: e.Path, Mode: fs.FileMode(e.Mode), Link: e.Link}
+		x := folder.Entry{Path: e.Path, Mode: fs.FileMode(e.Mode), Link: e.Link}
 		switch {
 		case e.Dir:
 			x.Mode |= fs.ModeDir
@@ -212,7 +212,7 @@ func manifestOf(t *testing.T, v manifestVector) manifestVector {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := blob.DecodeManifest(data); err != nil {
+	if _, err := folder.Decode(data); err != nil {
 		t.Error(err)
 	}
 	v.Bytes, v.Ref = hex.EncodeToString(data), kith.ManifestRef(bao.Hash(data)).String()

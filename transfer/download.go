@@ -14,6 +14,7 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/blob/bao"
+	"kith/blob/folder"
 )
 
 // Times of a download.
@@ -224,8 +225,8 @@ func (d *Download) fetchManifest(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case size > blob.MaxManifestSize:
-		return fmt.Errorf("transfer: a manifest of %d bytes, at most %d: %w", size, blob.MaxManifestSize, kith.TooLarge)
+	case size > folder.MaxEncoded:
+		return fmt.Errorf("transfer: a manifest of %d bytes, at most %d: %w", size, folder.MaxEncoded, kith.TooLarge)
 	}
 	_, err = d.fetchRoot(ctx, size, "")
 	return err
@@ -271,7 +272,7 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 }
 
 // resume notes in st what is here of a folder, and puts empty files, which nobody need be asked for.
-func (d *Download) resume(ctx context.Context, st *stage, man *blob.Manifest) error {
+func (d *Download) resume(ctx context.Context, st *stage, man *folder.Manifest) error {
 	list, err := st.tree.Missing(ctx)
 	if err != nil {
 		return err
@@ -322,7 +323,7 @@ func (d *Download) place(name string) string {
 		if name == "" {
 			name = d.root.String()
 		}
-		d.path = filepath.Join(d.job.Dir, blob.CleanName(name))
+		d.path = filepath.Join(d.job.Dir, folder.CleanName(name))
 	}
 	return d.path
 }

@@ -177,7 +177,7 @@ func TestReader(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHub(t)
 			seed, leech := h.node(), h.node()
-			dir := folder(t, 3)
+			dir := photos(t, 3)
 			path := filepath.Join(dir, "large.mkv")
 			want := noise(5<<20+1, 5<<20+1)
 			o, job := blob.ImportOptions{}, Job{Size: -1, Dir: t.TempDir(), Peers: []peerInfo{seed.info()}}

@@ -4,8 +4,8 @@ import (
 	"sort"
 
 	"kith"
-	"kith/blob"
 	"kith/blob/bao"
+	"kith/blob/folder"
 )
 
 // A row is groups of one or many blobs, one behind the other, so that the engine sees one line of numbers. An empty file has no group in it.
@@ -30,7 +30,7 @@ func rootRow(root kith.Ref, size int64) *row {
 }
 
 // filesRow is the row of all files of a folder that are not empty.
-func filesRow(m *blob.Manifest) *row {
+func filesRow(m *folder.Manifest) *row {
 	r := &row{}
 	for i, e := range m.Entries {
 		if size := m.BlobSize(i); e.File() && size > 0 {

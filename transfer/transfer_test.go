@@ -29,8 +29,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// folder makes a folder with many kinds of files in it.
-func folder(t testing.TB, small int) string {
+// photos makes a folder with many kinds of files in it.
+func photos(t testing.TB, small int) string {
 	dir := filepath.Join(t.TempDir(), "photos")
 	for i := range small {
 		sub := filepath.Join(dir, fmt.Sprintf("d%02d", i%7))
@@ -58,7 +58,7 @@ func folder(t testing.TB, small int) string {
 func TestFolder(t *testing.T) {
 	h := newHub(t)
 	seed, leech := h.node(), h.node()
-	dir := folder(t, 200)
+	dir := photos(t, 200)
 	d := leech.get(seed.sharePath(dir, blob.ImportOptions{}), seed)
 	wait(t, d)
 	s := d.Status()
@@ -73,7 +73,7 @@ func TestFolder(t *testing.T) {
 func TestPrivate(t *testing.T) {
 	h := newHub(t)
 	seed, leech := h.node(), h.node()
-	dir := folder(t, 20)
+	dir := photos(t, 20)
 	for _, path := range []string{dir, filepath.Join(dir, "large.mkv"), filepath.Join(dir, "small")} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			key := seal.NewKey()

@@ -1,4 +1,4 @@
-package blob
+package folder
 
 import (
 	"fmt"
@@ -12,6 +12,9 @@ import (
 	"kith"
 )
 
+// PartSuffix ends the name of a file or folder that is still being downloaded. No entry may have it.
+const PartSuffix = ".kith-part"
+
 // reserved are the names of Windows devices (with any extension), as Microsoft's "Naming Files, Paths, and Namespaces" lists them.
 var reserved = map[string]bool{
 	"con": true, "prn": true, "aux": true, "nul": true, "conin$": true, "conout$": true,
@@ -20,8 +23,8 @@ var reserved = map[string]bool{
 	"com¹": true, "com²": true, "com³": true, "lpt¹": true, "lpt²": true, "lpt³": true,
 }
 
-// checkPath refuses a path that is not relative, slash-separated, and possible on every system.
-func checkPath(path string) error {
+// CheckPath refuses a path that is not relative, slash-separated, and possible on every system.
+func CheckPath(path string) error {
 	if len(path) > MaxPath {
 		return fmt.Errorf("path of %d bytes, at most %d: %w", len(path), MaxPath, kith.TooLarge)
 	}
@@ -94,9 +97,9 @@ func CleanName(name string) string {
 	return name
 }
 
-// names finds paths that would be one and the same on a system that ignores case or the form of accents, and files that would have to be
+// Names finds paths that would be one and the same on a system that ignores case or the form of accents, and files that would have to be
 // folders too.
-type names struct {
+type Names struct {
 	fold  cases.Caser
 	taken map[string]kindOfName
 	under map[string]string // folder as spelled, by folded name: it may be spelled one way only
@@ -109,11 +112,12 @@ const (
 	isLeaf   kindOfName = true
 )
 
-func newNames() *names {
-	return &names{fold: cases.Fold(), taken: map[string]kindOfName{}, under: map[string]string{}}
+// NewNames returns Names that are all free.
+func NewNames() *Names {
+	return &Names{fold: cases.Fold(), taken: map[string]kindOfName{}, under: map[string]string{}}
 }
 
-func (n *names) key(path string) string {
+func (n *Names) key(path string) string {
 	for i := range len(path) {
 		if path[i] >= utf8.RuneSelf {
 			return norm.NFC.String(n.fold.String(norm.NFD.String(path)))
@@ -122,8 +126,8 @@ func (n *names) key(path string) string {
 	return strings.ToLower(path)
 }
 
-// add takes a path. Paths come in any order.
-func (n *names) add(path string) error {
+// Add takes a path. Paths come in any order.
+func (n *Names) Add(path string) error {
 	key := n.key(path)
 	if _, ok := n.taken[key]; ok {
 		return fmt.Errorf("on some systems another entry has the same name: %w", kith.Corrupt)

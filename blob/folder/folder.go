@@ -1,4 +1,9 @@
-package blob
+// Package folder says what a folder consists of: the manifest that its Ref names, in deterministic CBOR (dag-cbor), and the names that
+// are good on every system.
+//
+// It touches no disk. Its one idea: a manifest from a stranger is checked whole when it is decoded, so that nobody who has one need ask
+// again whether a path is safe.
+package folder
 
 import (
 	"bytes"
@@ -16,11 +21,12 @@ import (
 
 // Limits of a manifest, whoever made it. What is over is refused as TooLarge.
 const (
-	MaxEntries      = 1_000_000
-	MaxManifestSize = 128 << 20 // bytes of its encoding
-	MaxPath         = 4096      // bytes of a path
-	MaxName         = 255       // bytes of one name in it
-	MaxDepth        = 128       // names in it
+	MaxEntries = 1_000_000
+	MaxEncoded = 128 << 20 // bytes of its encoding
+	MaxSize    = 1 << 44   // bytes of its files in all, 16 TiB
+	MaxPath    = 4096      // bytes of a path
+	MaxName    = 255       // bytes of one name in it
+	MaxDepth   = 128       // names in it
 )
 
 // A Manifest is what a folder consists of: its files, links and empty folders, sorted by the bytes of their paths.
@@ -138,18 +144,18 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// Encode returns the manifest as deterministic dag-cbor. Entries that are not sorted yet are sorted. Errors as DecodeManifest.
+// Encode returns the manifest as deterministic dag-cbor. Entries that are not sorted yet are sorted. Errors as Decode.
 func (m *Manifest) Encode() ([]byte, error) {
 	slices.SortFunc(m.Entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
 	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("blob: encode manifest: %w", err)
+		return nil, fmt.Errorf("folder: encode manifest: %w", err)
 	}
 	data, err := m.encode()
 	if err != nil {
-		return nil, fmt.Errorf("blob: encode manifest: %w", err)
+		return nil, fmt.Errorf("folder: encode manifest: %w", err)
 	}
-	if len(data) > MaxManifestSize {
-		return nil, fmt.Errorf("blob: encode manifest: %d bytes: %w", len(data), kith.TooLarge)
+	if len(data) > MaxEncoded {
+		return nil, fmt.Errorf("folder: encode manifest: %d bytes: %w", len(data), kith.TooLarge)
 	}
 	return data, nil
 }
@@ -166,19 +172,19 @@ func (m *Manifest) encode() ([]byte, error) {
 	return encodeMode.Marshal(w)
 }
 
-// DecodeManifest reads what Encode wrote, and nothing else: anything that could escape the folder, clash in it on some system, or be
+// Decode reads what Encode wrote, and nothing else: anything that could escape the folder, clash in it on some system, or be
 // written in two ways is refused. Errors: Corrupt, TooLarge.
-func DecodeManifest(data []byte) (*Manifest, error) {
-	m, err := decodeManifest(data)
+func Decode(data []byte) (*Manifest, error) {
+	m, err := decode(data)
 	if err != nil {
-		return nil, fmt.Errorf("blob: decode manifest: %w", err)
+		return nil, fmt.Errorf("folder: decode manifest: %w", err)
 	}
 	return m, nil
 }
 
-func decodeManifest(data []byte) (*Manifest, error) {
-	if len(data) > MaxManifestSize {
-		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(data), MaxManifestSize, kith.TooLarge)
+func decode(data []byte) (*Manifest, error) {
+	if len(data) > MaxEncoded {
+		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(data), MaxEncoded, kith.TooLarge)
 	}
 	var w manifestWire
 	if err := decodeMode.Unmarshal(data, &w); err != nil {
@@ -224,7 +230,7 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("name %q: %w", m.Name, err)
 		}
 	}
-	names := newNames()
+	names := NewNames()
 	var total int64
 	for i, e := range m.Entries {
 		if i > 0 && e.Path <= m.Entries[i-1].Path {
@@ -233,7 +239,7 @@ func (m *Manifest) check() error {
 		if err := e.check(); err != nil {
 			return fmt.Errorf("%q: %w", e.Path, err)
 		}
-		if err := names.add(e.Path); err != nil {
+		if err := names.Add(e.Path); err != nil {
 			return fmt.Errorf("%q: %w", e.Path, err)
 		}
 		if e.Size > MaxSize-total {
@@ -245,7 +251,7 @@ func (m *Manifest) check() error {
 }
 
 func (e Entry) check() error {
-	if err := checkPath(e.Path); err != nil {
+	if err := CheckPath(e.Path); err != nil {
 		return err
 	}
 	if e.Size < 0 {
@@ -264,14 +270,14 @@ func (e Entry) check() error {
 		return fmt.Errorf("it is %v: %w", e.Mode, kith.Corrupt)
 	}
 	if e.Link != "" {
-		return checkLink(e.Path, e.Link)
+		return CheckLink(e.Path, e.Link)
 	}
 	return nil
 }
 
-// checkLink refuses a link that leaves the tree, by itself or by way of another link: it may go up only at its beginning, where
+// CheckLink refuses a link that leaves the tree, by itself or by way of another link: it may go up only at its beginning, where
 // its place is known, and no further than to the top.
-func checkLink(at, target string) error {
+func CheckLink(at, target string) error {
 	if len(target) > MaxPath {
 		return fmt.Errorf("link of %d bytes: %w", len(target), kith.TooLarge)
 	}

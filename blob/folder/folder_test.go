@@ -1,4 +1,4 @@
-package blob
+package folder
 
 import (
 	"bytes"
@@ -59,7 +59,7 @@ func TestManifestVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := DecodeManifest(old)
+	m, err := Decode(old)
 	if err != nil || !reflect.DeepEqual(m, example()) {
 		t.Errorf("decoded %+v, %v", m, err)
 	}
@@ -138,7 +138,7 @@ func TestManifestRefuses(t *testing.T) {
 		// and from somebody who does not check
 		m := &Manifest{Entries: entries}
 		if data, err = m.encode(); err == nil {
-			if _, err := DecodeManifest(data); err == nil {
+			if _, err := Decode(data); err == nil {
 				t.Errorf("%s: decoded", name)
 			}
 		}
@@ -178,11 +178,11 @@ func TestManifestRefusesOtherEncodings(t *testing.T) {
 		if bytes.Equal(data, good) {
 			t.Fatalf("%s: the test changes nothing", name)
 		}
-		if _, err := DecodeManifest(data); !errors.Is(err, kith.Corrupt) && !errors.Is(err, kith.TooLarge) {
+		if _, err := Decode(data); !errors.Is(err, kith.Corrupt) && !errors.Is(err, kith.TooLarge) {
 			t.Errorf("%s: %v, want Corrupt or TooLarge", name, err)
 		}
 	}
-	if _, err := DecodeManifest(make([]byte, MaxManifestSize+1)); !errors.Is(err, kith.TooLarge) {
+	if _, err := Decode(make([]byte, MaxEncoded+1)); !errors.Is(err, kith.TooLarge) {
 		t.Errorf("too many bytes: %v", err)
 	}
 }
@@ -207,14 +207,14 @@ func TestManifestOfAMillion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DecodeManifest(data); err == nil {
+	if _, err := Decode(data); err == nil {
 		t.Error("one entry too many was decoded")
 	}
 	m.Entries = m.Entries[:MaxEntries]
 	if data, err = m.Encode(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := DecodeManifest(data); err != nil || len(got.Entries) != MaxEntries {
+	if got, err := Decode(data); err != nil || len(got.Entries) != MaxEntries {
 		t.Errorf("a million: %v", err)
 	}
 }
@@ -231,7 +231,7 @@ func FuzzDecodeManifest(f *testing.F) {
 	}
 	f.Add(named)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := DecodeManifest(data)
+		m, err := Decode(data)
 		if err != nil {
 			if !errors.Is(err, kith.Corrupt) && !errors.Is(err, kith.TooLarge) && !errors.Is(err, kith.Invalid) {
 				t.Errorf("%v is of no kind", err)
