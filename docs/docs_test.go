@@ -20,8 +20,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"kith"
-	"kith/blob/folder"
 	"kith/blob/bao"
+	"kith/blob/folder"
 	"kith/blob/seal"
 	"kith/identity"
 	"kith/transfer"

@@ -85,6 +85,7 @@ func (f *Files) start(ctx context.Context, env app.Env) error {
 	if err := f.load(ctx); err != nil {
 		return err
 	}
+	f.dropUploads()
 	env.Go("files.revive", f.revive)
 	env.Go("files.changes", f.watchStore)
 	return nil

@@ -148,6 +148,21 @@ func TestFolderKeepsItsShape(t *testing.T) {
 	}
 }
 
+func TestWhatIsLeftOutIsSaid(t *testing.T) {
+	net := apptest.New(t, 1, build)
+	dir := filepath.Join(t.TempDir(), "mixed")
+	write(t, filepath.Join(dir, "good.txt"), 10)
+	write(t, filepath.Join(dir, "bad<name.txt"), 10)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}})
+	if s.Files != 1 || s.Skipped != 1 || len(s.LeftOut) != 1 || !strings.Contains(s.LeftOut[0].Path, "bad<name") || s.LeftOut[0].Why == "" {
+		t.Errorf("shared %+v", s)
+	}
+	var text strings.Builder
+	if err := (files.ShareOut{Shared: []files.Shared{s}}).WriteText(&text, 0); err != nil || !strings.Contains(text.String(), "left out: ") {
+		t.Errorf("it does not say what was left out: %v\n%s", err, &text)
+	}
+}
+
 func TestPrivateShareShowsNothingWithoutItsKey(t *testing.T) {
 	net := apptest.New(t, 3, build)
 	dir := filepath.Join(t.TempDir(), "letters")

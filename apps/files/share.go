@@ -142,7 +142,11 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 	}
 	f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
 	l := f.link(it)
-	return Shared{Link: l.String(), Short: l.Short(), Ref: it.Ref, Name: it.Name, Size: it.Size, Files: it.Files, Path: it.Path, For: it.For, Private: it.Key != nil}, nil
+	out := Shared{Link: l.String(), Short: l.Short(), Ref: it.Ref, Name: it.Name, Size: it.Size, Files: it.Files, Path: it.Path, For: it.For, Private: it.Key != nil, Skipped: tree.Skipped}
+	for _, s := range tree.SkipNotes {
+		out.LeftOut = append(out.LeftOut, LeftOut{s.Path, s.Why})
+	}
+	return out, nil
 }
 
 // Progress implements app.Progresser.
@@ -172,6 +176,12 @@ func (o ShareOut) WriteText(w io.Writer, width int) error {
 			what += ", encrypted"
 		}
 		fmt.Fprintf(w, "%s  (%s; for %s)\n\n", plain.Text(s.Name), what, audience(s.For))
+		for _, l := range s.LeftOut {
+			fmt.Fprintf(w, "left out: %s: %s\n", plain.Text(l.Path), plain.Text(l.Why))
+		}
+		if more := s.Skipped - len(s.LeftOut); more > 0 {
+			fmt.Fprintf(w, "left out: %d more\n", more)
+		}
 		fmt.Fprintf(w, "%s\n\nfetch it elsewhere with:\n  kith get '%s'\n", s.Link, s.Short)
 		if width > 0 {
 			if code, err := qr.Text(s.Short, width); err == nil {

@@ -27,6 +27,15 @@ type Shared struct {
 	For   string   `json:"for" enum:"link,contacts,public"`
 
 	Private bool `json:"private,omitempty"`
+
+	Skipped int       `json:"skipped,omitempty" doc:"things in the folder that were left out"`
+	LeftOut []LeftOut `json:"left_out,omitempty" doc:"the first hundred of them, and why"`
+}
+
+// LeftOut is something in a folder that is not shared with it.
+type LeftOut struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
 }
 
 // ShareOut tells how far the sharing is, and in the end its results.

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"kith"
 )
@@ -164,6 +165,19 @@ func (f *Files) uploadDrop(r *http.Request) (any, error) {
 		return nil, diskError("upload", err)
 	}
 	return struct{}{}, nil
+}
+
+// uploadLife is how long a batch that nobody finished is kept.
+const uploadLife = 24 * time.Hour
+
+// dropUploads removes batches that were begun and never finished.
+func (f *Files) dropUploads() {
+	dirs, _ := filepath.Glob(filepath.Join(f.env.Files, ".upload-*"))
+	for _, dir := range dirs {
+		if st, err := os.Stat(dir); err == nil && time.Since(st.ModTime()) > uploadLife {
+			os.RemoveAll(dir)
+		}
+	}
 }
 
 // maxNames bounds the search for a name that is free.
