@@ -661,6 +661,10 @@ export interface components {
              */
             nodes: number;
         };
+        LeftOut: {
+            path: string;
+            why: string;
+        };
         LimitIn: {
             /** @description download limit a second */
             down?: string;
@@ -846,6 +850,8 @@ export interface components {
             files: number;
             /** @enum {string} */
             for: "link" | "contacts" | "public";
+            /** @description the first hundred of them, and why */
+            left_out?: components["schemas"]["LeftOut"][];
             /** @description magnet link that works alone */
             link: string;
             name: string;
@@ -861,6 +867,11 @@ export interface components {
              * @description bytes of all its files
              */
             size: number;
+            /**
+             * Format: int64
+             * @description things in the folder that were left out
+             */
+            skipped?: number;
         };
         ShowOut: {
             /** Format: date-time */
