@@ -42,9 +42,9 @@ race: ## Go tests with the race detector
 
 .PHONY: page
 page: build ## the page: types, unit tests, the committed build is the built source, and a real browser on real nodes
-	cd web/ui && npm run check
-	cd web/ui && npm run build
-	@git diff --exit-code --stat -- web/dist web/ui/openapi.json web/ui/src || { echo "web/dist is not what web/ui builds: run make web and commit it"; exit 1; }
+	@bin/kith openapi | diff -q - web/ui/openapi.json || { echo "an operation changed: run make web and commit it"; exit 1; }
+	cd web/ui && npm run check && npm run build
+	@[ -z "$$(git status --porcelain -- web/dist)" ] || { echo "web/dist is not what web/ui builds: run make web and commit it"; exit 1; }
 	cd web/ui && KITH_BIN=$(CURDIR)/bin/kith npm test
 
 .PHONY: web
