@@ -256,13 +256,28 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			}
 			return
 		}
-		select {
-		case <-ctx.Done():
+		if f.nextLook(ctx, ref, tick.C); ctx.Err() != nil {
 			if ours && !f.stopping.Load() {
 				f.hold(ref, dl, "stopped; run the same kith get again to go on")
 			}
 			return
-		case <-tick.C:
+		}
+	}
+}
+
+// nextLook waits for a tick, or until the download of ref has ended, which is told at once.
+func (f *Files) nextLook(ctx context.Context, ref kith.Ref, tick <-chan time.Time) {
+	for {
+		rung := f.bell.wait()
+		if it, ok := f.byRef(ref); !ok || it.State == stateDone || it.State == stateFailed {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+			return
+		case <-rung:
 		}
 	}
 }
