@@ -40,6 +40,7 @@ type Options struct {
 // A Store keeps content in one folder and remembers content elsewhere. All methods may be called at once.
 type Store struct {
 	db    *sql.DB
+	hot   hot
 	dir   string
 	quota int64
 	log   *slog.Logger
@@ -78,6 +79,9 @@ func (s *Store) start(ctx context.Context) (err error) {
 	var note string
 	if s.db, note, err = db.Open(filepath.Join(s.dir, "blob.db"), s.log, migrations); err != nil {
 		return err
+	}
+	if err := s.hot.prepare(ctx, s.db); err != nil {
+		return join(err, s.db.Close())
 	}
 	if note != "" {
 		s.notes = append(s.notes, note+". Share again what was shared; files were not touched")

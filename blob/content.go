@@ -22,6 +22,19 @@ import (
 // maxIdle is how many complete blobs stay open when nobody has them, since they may be asked for again soon.
 const maxIdle = 64
 
+// hot holds the statements that opening one blob takes: a folder of small files is served by opening each, and to parse the statements would be
+// half of the work.
+type hot struct{ blob, places *sql.Stmt }
+
+func (h *hot) prepare(ctx context.Context, db *sql.DB) (err error) {
+	if h.blob, err = db.PrepareContext(ctx, "SELECT id, size, data, tree, EXISTS (SELECT 1 FROM part WHERE part.blob = blob.id) FROM blob WHERE sum = ?"); err != nil {
+		return err
+	}
+	h.places, err = db.PrepareContext(ctx, "SELECT folder, path, name, size, mtime, dev, ino, own, gone, header"+
+		" FROM place JOIN folder ON folder = folder.id WHERE blob = ? ORDER BY gone")
+	return err
+}
+
 // A content is what all Blobs of the same bytes share. It is loaded by whoever is first.
 type content struct {
 	s    *Store
@@ -151,7 +164,8 @@ func (c *content) stale() bool {
 func (c *content) load() error {
 	ctx := context.Background() // whoever is first loads for all
 	var data, tree []byte
-	err := c.s.db.QueryRowContext(ctx, "SELECT id, size, data, tree FROM blob WHERE sum = ?", c.sum[:]).Scan(&c.id, &c.size, &data, &tree)
+	var isPart bool
+	err := c.s.hot.blob.QueryRowContext(ctx, c.sum[:]).Scan(&c.id, &c.size, &data, &tree, &isPart)
 	if errors.Is(err, sql.ErrNoRows) {
 		return kith.NotFound
 	}
@@ -162,9 +176,10 @@ func (c *content) load() error {
 		c.inline(data)
 		return nil
 	}
-	isPart, err := c.loadPart(ctx, tree)
-	if isPart || err != nil {
-		return err
+	if isPart { // it may have become complete since
+		if isPart, err = c.loadPart(ctx, tree); isPart || err != nil {
+			return err
+		}
 	}
 	err = c.openPlace(ctx, tree)
 	if c.size == 0 && (errors.Is(err, kith.NotFound) || errors.Is(err, kith.Gone)) {
@@ -233,8 +248,7 @@ func (s *Store) outboard(sum bao.Sum) string {
 
 // places returns where a blob is, those that are there first.
 func (s *Store) places(ctx context.Context, id int64) ([]place, error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT folder, path, name, size, mtime, dev, ino, own, gone, header"+
-		" FROM place JOIN folder ON folder = folder.id WHERE blob = ? ORDER BY gone", id)
+	rows, err := s.hot.places.QueryContext(ctx, id)
 	if err != nil {
 		return nil, err
 	}
