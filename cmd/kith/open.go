@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
+	"kith"
 	"kith/api"
 	"kith/apps/files"
 	"kith/cli"
@@ -15,10 +19,11 @@ import (
 )
 
 func openCommand() *cobra.Command {
-	var show bool
+	var printed bool
 	cmd := &cobra.Command{
-		Use:     "open [ITEM]",
+		Use:     "open [ITEM|LINK]",
 		Short:   "open the page, or show an item in the browser, even while it comes",
+		Long:    "With a link to what is not here, the page opens with the link in its box: nothing is fetched until you say so.",
 		Example: "  kith open\n  kith open festival.mkv\n  kith open --print",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,11 +34,9 @@ func openCommand() *cobra.Command {
 			defer client.Close()
 			var out PageOut
 			if len(args) == 0 {
-				out, err = api.Do[node.None, PageOut](cmd.Context(), client, "node", "page", node.None{})
+				out, err = page(cmd.Context(), client)
 			} else {
-				var v files.OpenOut
-				v, err = api.Do[files.OpenIn, files.OpenOut](cmd.Context(), client, "files", "open", files.OpenIn{Ref: args[0]})
-				out.URL = v.URL
+				out, err = show(cmd.Context(), client, args[0])
 			}
 			if err != nil {
 				return err
@@ -41,29 +44,44 @@ func openCommand() *cobra.Command {
 			if cli.JSON(cmd) {
 				return cli.Print(cmd, out)
 			}
-			if show || !openBrowser(out.URL) {
+			if printed || !openBrowser(out.URL) {
 				fmt.Fprintln(cmd.OutOrStdout(), out.URL)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&show, "print", false, "print the address instead")
+	cmd.Flags().BoolVar(&printed, "print", false, "print the address instead")
 	return cmd
 }
 
-// openBrowser shows url in the person's browser, if there seems to be one, and reports whether it tried. Whoever has no screen has the
+func page(ctx context.Context, c *api.Client) (PageOut, error) {
+	return api.Do[node.None, PageOut](ctx, c, "node", "page", node.None{})
+}
+
+// show returns where an item can be seen, or, for a link to what is not here, the page with the link in its box.
+func show(ctx context.Context, c *api.Client, item string) (PageOut, error) {
+	v, err := api.Do[files.OpenIn, files.OpenOut](ctx, c, "files", "open", files.OpenIn{Ref: item})
+	if _, bad := kith.ParseLink(item); bad != nil || !errors.Is(err, kith.NotFound) {
+		return PageOut{v.URL}, err
+	}
+	out, err := page(ctx, c)
+	out.URL += "&link=" + url.QueryEscape(item)
+	return out, err
+}
+
+// openBrowser shows an address in the person's browser, if there seems to be one, and reports whether it tried. Whoever has no screen has the
 // printed address.
-func openBrowser(url string) bool {
+func openBrowser(addr string) bool {
 	var cmd *exec.Cmd
 	switch {
 	case runtime.GOOS == "darwin":
-		cmd = exec.Command("open", url)
+		cmd = exec.Command("open", addr)
 	case runtime.GOOS == "windows":
-		cmd = exec.Command("rundll32", "url.dll,FileProtocolHandler", url)
+		cmd = exec.Command("rundll32", "url.dll,FileProtocolHandler", addr)
 	case os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "":
 		return false
 	default:
-		cmd = exec.Command("xdg-open", url)
+		cmd = exec.Command("xdg-open", addr)
 	}
 	if err := cmd.Start(); err != nil {
 		return false

@@ -149,6 +149,9 @@ func TestTwoPeopleAsTheyWouldType(t *testing.T) {
 	if ref, err := kith.ParseRef(shared.Ref); err != nil || ref.IsZero() {
 		t.Errorf("ref %q: %v", shared.Ref, err)
 	}
+	if page, _, exit := b.run("open", "--print", shared.Link); exit != 0 || !strings.Contains(page, "#open=") || !strings.Contains(page, "&link=magnet%3A") {
+		t.Errorf("kith open LINK printed %s", page)
+	}
 	text, _, _ := a.run("share", path)
 	line := "kith get '" + shared.Short + "'"
 	if !strings.Contains(text, line) {

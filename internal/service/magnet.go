@@ -28,8 +28,8 @@ func (p place) desktopEntry(previous string) file {
 	text := `[Desktop Entry]
 Type=Application
 Name=Kith
-Comment=Fetch what a magnet link names
-Exec=` + desktopQuote(p.exe) + ` get --detach --dir ` + desktopQuote(p.dir) + ` %u
+Comment=Open a magnet link
+Exec=` + desktopQuote(p.exe) + ` open --dir ` + desktopQuote(p.dir) + ` %u
 MimeType=` + magnetType + `;
 NoDisplay=true
 Terminal=false
@@ -62,7 +62,7 @@ func (in installer) openMagnets(r *Report) error {
 		}
 	}
 	r.Magnet = true
-	r.note("a click on a magnet link now fetches what it names")
+	r.note("a click on a magnet link now opens your page with the link")
 	return nil
 }
 

@@ -7,6 +7,8 @@ import { here } from './route.svelte'
 class Fetching {
   busy = $state(false)
   problem = $state.raw<Problem>()
+  /** A link that another program handed over, for the box. */
+  offered = $state('')
 
   /** Begins, and goes to the item's page as soon as the node knows it. The download itself goes on in the node. */
   async start(text: string): Promise<boolean> {
