@@ -456,7 +456,6 @@ func (c *content) proof(dst []byte, r bao.Range) ([]byte, error) {
 		if err := c.another(v, err); err != nil {
 			return dst[:have], err
 		}
-		dst = dst[:have]
 	}
 }
 

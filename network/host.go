@@ -10,6 +10,7 @@ import (
 	libp2plib "github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -68,7 +69,7 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.ResourceManager(paced),
 		libp2plib.ConnectionManager(cm),
 		libp2plib.ConnectionGater(n.gater),
-		libp2plib.DialRanker(rankDials),
+		libp2plib.SwarmOpts(swarm.WithDialRanker(rankDials)),
 		libp2plib.WithDialTimeout(dialTimeout),
 		libp2plib.EnableRelay(), // client only: no relay of anybody's is known, and none is run
 		libp2plib.EnableHolePunching(),

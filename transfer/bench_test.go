@@ -26,7 +26,6 @@ import (
 // A tlsNode is a node whose streams are TLS connections over loopback TCP, as bulk streams of the network are.
 type tlsNode struct {
 	*node
-	seed *node
 	addr string
 }
 

@@ -102,14 +102,13 @@ func playScript(t *testing.T, file string) {
 
 // A model is what an engine's user knows, to check the engine against.
 type model struct {
-	e        *engine
-	now      time.Duration
-	has      map[sourceID][]bool
-	here     []bool
-	out      map[uint64]request
-	fetched  []int
-	lastID   sourceID
-	finished bool
+	e       *engine
+	now     time.Duration
+	has     map[sourceID][]bool
+	here    []bool
+	out     map[uint64]request
+	fetched []int
+	lastID  sourceID
 }
 
 // TestEngineModel lets sources come, lie, go and answer in any order, and checks after each step that nobody is asked for what he does not have or what is

@@ -127,7 +127,7 @@ func TestManifestRefuses(t *testing.T) {
 		"empty link":       {{Path: "a", Mode: fs.ModeSymlink}},
 		"device node":      {{Path: "a", Mode: fs.ModeDevice | 0o644}},
 	} {
-		data, err := (&Manifest{Entries: entries}).Encode()
+		_, err := (&Manifest{Entries: entries}).Encode()
 		if err == nil {
 			t.Errorf("%s: encoded", name)
 			continue
@@ -137,7 +137,7 @@ func TestManifestRefuses(t *testing.T) {
 		}
 		// and from somebody who does not check
 		m := &Manifest{Entries: entries}
-		if data, err = m.encode(); err == nil {
+		if data, err := m.encode(); err == nil {
 			if _, err := Decode(data); err == nil {
 				t.Errorf("%s: decoded", name)
 			}

@@ -10,7 +10,7 @@ func TestText(t *testing.T) {
 	for in, want := range map[string]string{
 		"film.mkv":              "film.mkv",
 		"Ünïcødé 名前 שלום مرحبا": "Ünïcødé 名前 שלום مرحبا", // letters of any direction are letters
-		"می‌خواهم":              "می‌خواهم",              // with the joiner that Persian needs
+		"می\u200cخواهم":         "می\u200cخواهم",         // with the joiner that Persian needs
 		"👩‍👩‍👧 🇩🇪":              "👩‍👩‍👧 🇩🇪",
 		"a\x1b[2Jb":             "a\ufffd[2Jb",            // clears the screen
 		"a\x1b]0;title\ab":      "a\ufffd]0;title\ufffdb", // sets the window's title
