@@ -102,7 +102,7 @@ func up(ctx context.Context, cmd *cobra.Command, f upFlags) error {
 	if err != nil {
 		return err
 	}
-	server, err = api.New(api.Options{Addr: c.API, Dir: dir, Apps: n.Apps(), Page: web.FS(), Log: log, Version: buildVersion()})
+	server, err = api.New(api.Options{Addr: c.API, Dir: dir, Apps: n.Apps(), Page: web.FS(), Log: log, Version: buildVersion(), Metrics: n.Metrics()})
 	if err == nil {
 		err = n.Start(ctx, server, server.Addr())
 	}
