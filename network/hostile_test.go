@@ -248,7 +248,8 @@ func TestBulkPeerProven(t *testing.T) {
 	if _, err := a.bulk.dial(soon(t), b.ID(), to.(*net.TCPAddr).AddrPort(), "/echo/1"); err == nil {
 		t.Fatal("c was taken for b")
 	}
-	if after := systemStat(a); after != before {
+	// Streams and memory come and go with identify, which still talks to b.
+	if after := systemStat(a); after.NumConnsOutbound != before.NumConnsOutbound || after.NumFD != before.NumFD {
 		t.Errorf("%+v is counted after, %+v before", after, before)
 	}
 }
