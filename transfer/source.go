@@ -82,13 +82,16 @@ func (d *Download) talk(ctx context.Context, src *source, id sourceID) error {
 func (c *conn) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*helloTime)
 	defer cancel()
+	c.d.mu.Lock()
+	info := c.src.info
+	c.d.mu.Unlock()
 	net := c.d.m.o.Net
-	if len(c.src.info.Addrs) > 0 {
-		if err := net.Connect(ctx, c.src.info); err != nil {
+	if len(info.Addrs) > 0 {
+		if err := net.Connect(ctx, info); err != nil {
 			return err
 		}
 	}
-	s, err := net.OpenBulk(ctx, c.src.info.ID, Protocol)
+	s, err := net.OpenBulk(ctx, info.ID, Protocol)
 	if err != nil {
 		return err
 	}
