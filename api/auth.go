@@ -74,19 +74,27 @@ func (a *auth) newCode() string {
 	return code
 }
 
-// begin spends a code, and returns the session that it buys.
-func (a *auth) begin(code string) (session string, err error) {
+// pageHeader carries a session's proof. Cookies ignore ports: whatever else serves on this host, another user's program perhaps, is sent the
+// session's cookie by a browser that visits it. The proof is in the page's own storage, which is bound to the port, and the cookie is worth
+// nothing without it.
+const pageHeader = "Kith-Page"
+
+// pass is what a session is known by: the cookie's value and the proof.
+func pass(session, proof string) string { return session + ":" + proof }
+
+// begin spends a code, and returns the session that it buys, and its proof.
+func (a *auth) begin(code string) (session, proof string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := sha256.Sum256([]byte(code))
 	ends, ok := a.codes[key]
 	delete(a.codes, key)
 	if !ok || a.now().After(ends) {
-		return "", kith.Hint(a.refuse("this address was used already, or is older than a minute"), openHint)
+		return "", "", kith.Hint(a.refuse("this address was used already, or is older than a minute"), openHint)
 	}
-	session = secret()
-	put(a.sessions, session, a.now().Add(sessionLife), maxSessions)
-	return session, nil
+	session, proof = secret(), secret()
+	put(a.sessions, pass(session, proof), a.now().Add(sessionLife), maxSessions)
+	return session, proof, nil
 }
 
 // end ends the session of a request.
@@ -94,7 +102,7 @@ func (a *auth) end(r *http.Request) {
 	if c, err := r.Cookie(a.cookie); err == nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		delete(a.sessions, sha256.Sum256([]byte(c.Value)))
+		delete(a.sessions, sha256.Sum256([]byte(pass(c.Value, r.Header.Get(pageHeader)))))
 	}
 }
 
@@ -128,13 +136,13 @@ func (a *auth) check(w http.ResponseWriter, r *http.Request) error {
 	if !sameOrigin(r) {
 		return fmt.Errorf("api: a session is good on its own page only: %w", kith.Denied)
 	}
-	return a.renew(w, c.Value)
+	return a.renew(w, c.Value, r.Header.Get(pageHeader))
 }
 
-func (a *auth) renew(w http.ResponseWriter, session string) error {
+func (a *auth) renew(w http.ResponseWriter, session, proof string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key, now := sha256.Sum256([]byte(session)), a.now()
+	key, now := sha256.Sum256([]byte(pass(session, proof))), a.now()
 	ends, ok := a.sessions[key]
 	if !ok || now.After(ends) {
 		delete(a.sessions, key)

@@ -106,7 +106,7 @@ func TestContentOrigin(t *testing.T) {
 	host, path := f.mint(t.Context(), c)
 	d, _, _ := text("b.txt", "text of b")
 	otherHost, otherPath := f.mint(t.Context(), d)
-	auth := []string{"Cookie", session.Name + "=" + session.Value, "Authorization", "Bearer " + f.token}
+	auth := []string{"Cookie", session.Name + "=" + session.Value, pageHeader, session.proof, "Authorization", "Bearer " + f.token}
 	for _, p := range []string{"/", "/api/openapi.json", "/api/fake/say-it?text=a", "/api/session", "/metrics", "/assets/app-1234.js"} {
 		if a := f.read("GET", host, p, auth...); a.status != 404 || strings.Contains(a.body, "shell") {
 			t.Errorf("%s on a content host: %d %s", p, a.status, a.body)

@@ -117,7 +117,7 @@ func (s *Server) protect(h http.Header) {
 	h.Set("Permissions-Policy", "geolocation=(), microphone=(), payment=(), usb=()")
 }
 
-// beginSession spends the code of an address that kith open made.
+// beginSession spends the code of an address that kith open made, and answers with the proof that goes with the cookie.
 func (s *Server) beginSession(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Code string `json:"code"`
@@ -126,13 +126,14 @@ func (s *Server) beginSession(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, err)
 		return
 	}
-	session, err := s.auth.begin(in.Code)
+	session, proof, err := s.auth.begin(in.Code)
 	if err != nil {
 		writeProblem(w, err)
 		return
 	}
 	s.auth.setCookie(w, session)
-	w.WriteHeader(http.StatusNoContent)
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]string{"proof": proof})
 }
 
 func (s *Server) endSession(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -187,8 +188,14 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// session opens the page as a browser does, and returns the cookie.
-func (f *fixture) session() *http.Cookie {
+// A page is what a browser keeps of a session: the cookie, which it sends to every port of the host, and the proof, which only the page has.
+type page struct {
+	*http.Cookie
+	proof string
+}
+
+// session opens the page as a browser does.
+func (f *fixture) session() page {
 	f.t.Helper()
 	url := f.OpenURL()
 	_, code, ok := strings.Cut(url, "/#open=")
@@ -197,10 +204,11 @@ func (f *fixture) session() *http.Cookie {
 	}
 	a := f.open(code)
 	cookies := (&http.Response{Header: a.header}).Cookies()
-	if a.status != http.StatusNoContent || len(cookies) != 1 {
-		f.t.Fatalf("open: %d %v", a.status, a.header)
+	var begun struct{ Proof string }
+	if err := json.Unmarshal([]byte(a.body), &begun); a.status != http.StatusOK || len(cookies) != 1 || err != nil || len(begun.Proof) < 43 {
+		f.t.Fatalf("open: %d %v %s", a.status, a.header, a.body)
 	}
-	return cookies[0]
+	return page{cookies[0], begun.Proof}
 }
 
 func (f *fixture) open(code string) answered {
@@ -210,9 +218,9 @@ func (f *fixture) open(code string) answered {
 }
 
 // browse sends as a page of an origin would, cookie and all.
-func (f *fixture) browse(c *http.Cookie, method, path, body string, more ...string) answered {
+func (f *fixture) browse(c page, method, path, body string, more ...string) answered {
 	f.t.Helper()
-	h := map[string]string{"Cookie": c.Name + "=" + c.Value, "Content-Type": "application/json"}
+	h := map[string]string{"Cookie": c.Name + "=" + c.Value, "Content-Type": "application/json", pageHeader: c.proof}
 	for i := 0; i+1 < len(more); i += 2 {
 		h[more[i]] = more[i+1]
 	}
@@ -256,13 +264,25 @@ func TestSession(t *testing.T) {
 	f.browse(c, "GET", "/api/session", "", same...).problem(t, 401)
 }
 
+// Whoever else serves on this host is sent the cookie, and can do nothing with it.
+func TestStolenCookie(t *testing.T) {
+	f := serve(t)
+	c := f.session()
+	for _, proof := range []string{"", "guess", c.Value, f.session().proof} {
+		f.browse(page{c.Cookie, proof}, "GET", "/api/session", "", "Sec-Fetch-Site", "same-origin").problem(t, 401)
+	}
+	if a := f.browse(c, "GET", "/api/session", "", "Sec-Fetch-Site", "same-origin"); a.status != 204 {
+		t.Errorf("with its proof: %d", a.status)
+	}
+}
+
 // Nobody can choose a session's value for somebody else.
 func TestSessionFixation(t *testing.T) {
 	f := serve(t)
 	_, code, _ := strings.Cut(f.OpenURL(), "/#open=")
-	chosen := &http.Cookie{Name: f.auth.cookie, Value: secret()}
+	chosen := page{&http.Cookie{Name: f.auth.cookie, Value: secret()}, secret()}
 	a := f.browse(chosen, "POST", "/api/session", `{"code":"`+code+`"}`, "Sec-Fetch-Site", "same-origin")
-	if a.status != 204 || strings.Contains(a.header.Get("Set-Cookie"), chosen.Value) {
+	if a.status != 200 || strings.Contains(a.header.Get("Set-Cookie"), chosen.Value) || strings.Contains(a.body, chosen.proof) {
 		t.Errorf("%d %v", a.status, a.header)
 	}
 	f.browse(chosen, "GET", "/api/session", "", "Sec-Fetch-Site", "same-origin").problem(t, 401)
@@ -272,7 +292,7 @@ func TestSessionFixation(t *testing.T) {
 func TestCodeOnce(t *testing.T) {
 	f := serve(t)
 	_, code, _ := strings.Cut(f.OpenURL(), "/#open=")
-	if a := f.open(code); a.status != 204 {
+	if a := f.open(code); a.status != 200 {
 		t.Fatalf("first use: %d %s", a.status, a.body)
 	}
 	f.open(code).problem(t, 401)
@@ -289,11 +309,11 @@ func TestCodeOnce(t *testing.T) {
 	if len(f.auth.codes) > maxCodes {
 		t.Errorf("%d codes, at most %d", len(f.auth.codes), maxCodes)
 	}
-	if a := f.open(code); a.status != 204 {
+	if a := f.open(code); a.status != 200 {
 		t.Errorf("the newest code: %d", a.status)
 	}
 	for range 3 * maxSessions {
-		_, err := f.auth.begin(f.auth.newCode())
+		_, _, err := f.auth.begin(f.auth.newCode())
 		if err != nil {
 			t.Fatal(err)
 		}

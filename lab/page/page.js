@@ -206,7 +206,7 @@ async function look(sample) {
   const neighbour = holders.find((i) => i !== state.samples[sample].owner) ?? state.samples[sample].owner;
   const answer = await fetch('/api/lab/open', {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
+    headers: { 'Content-Type': 'application/json', ...proof() },
     body: JSON.stringify({ neighbour, sample }),
   });
   if (!answer.ok) return note((await answer.json()).detail ?? 'It cannot be opened.');
@@ -270,22 +270,43 @@ function note(text) {
   $('note').textContent = text;
 }
 
+// The proof of the session that is bound to this page's port; the cookie alone is worth nothing.
+const proof = () => ({ 'Kith-Page': sessionStorage.getItem('kith-page') ?? '' });
+
+// watch hands each state of the lab to see, until the lab ends.
+async function watch(see) {
+  const answer = await fetch('/api/lab/watch', { headers: proof() });
+  if (!answer.ok) return;
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ''; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += value;
+    for (let end; (end = text.indexOf('\n\n')) >= 0; text = text.slice(end + 2)) {
+      const data = text.slice(0, end).split('\n').filter((line) => line.startsWith('data:'));
+      if (data.length) see(JSON.parse(data.map((line) => line.slice(5)).join('\n')));
+    }
+  }
+}
+
 async function begin() {
   const code = new URLSearchParams(location.hash.slice(1)).get('open');
   history.replaceState(null, '', location.pathname);
   if (code) {
-    await fetch('/api/session', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ code }) });
+    const answer = await fetch('/api/session', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ code }) });
+    if (answer.ok) sessionStorage.setItem('kith-page', (await answer.json()).proof);
   }
-  const events = new EventSource('/api/lab/watch');
-  events.onmessage = (e) => {
+  const seen = (now) => {
     note('');
-    state = JSON.parse(e.data);
+    state = now;
     draw();
   };
-  events.onerror = () => {
-    for (const w of wires.values()) w.rates = [0, 0];
-    note(state ? 'The neighbours have moved out: the lab has ended.' : 'This address is used up. Open the lab again: its command prints a new one.');
-  };
+  watch(seen)
+    .catch(() => undefined)
+    .then(() => {
+      for (const w of wires.values()) w.rates = [0, 0];
+      note(state ? 'The neighbours have moved out: the lab has ended.' : 'This address is used up. Open the lab again: its command prints a new one.');
+    });
   if (!still.matches) requestAnimationFrame((now) => flow(now, now));
 }
 

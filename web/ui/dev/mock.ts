@@ -111,7 +111,7 @@ export function mock(): Plugin {
     switch (op) {
       case 'mock/empty': items = []; people = []; peers.length = 0; return json({})
       case 'mock/locked': locked = true; return json({})
-      case 'session': return json({})
+      case 'session': return json({ proof: 'mock' })
       case 'openapi.json': return json({ paths: { '/api/node/lab-start': {} } })
       case 'node/status':
         if (locked) return problem(401, 'denied', 'no session')

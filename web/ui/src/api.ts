@@ -52,12 +52,16 @@ function url(path: string, query: object = {}): string {
   return q.size > 0 ? `${path}?${q}` : path
 }
 
+// The session's cookie is sent to every port of this host; this proof, in storage bound to our port, is what makes it worth something.
+const proofKey = 'kith-page'
+const proof = (): Record<string, string> => ({ 'Kith-Page': localStorage.getItem(proofKey) ?? '' })
+
 function init(body: unknown, signal?: AbortSignal): RequestInit {
-  const init: RequestInit = { credentials: 'same-origin', cache: 'no-store' }
+  const init: RequestInit = { credentials: 'same-origin', cache: 'no-store', headers: proof() }
   if (signal) init.signal = signal
   if (body !== undefined) {
     init.method = 'POST'
-    init.headers = { 'Content-Type': 'application/json' }
+    init.headers = { 'Content-Type': 'application/json', ...proof() }
     init.body = JSON.stringify(body)
   }
   return init
@@ -99,7 +103,10 @@ const listen = <P extends With<'get'>>(path: P, signal: AbortSignal) => stream<A
 const run = <P extends With<'post'>>(path: P, body: Body<paths[P]['post']>, signal?: AbortSignal) => stream<Answer<paths[P]['post']>>(path, init(body, signal))
 
 /** Exchanges the one-time code of the page's address for a session. */
-export const openSession = (code: string) => answer<void>('/api/session', init({ code }))
+export async function openSession(code: string): Promise<void> {
+  const begun = await answer<{ proof: string }>('/api/session', init({ code }))
+  localStorage.setItem(proofKey, begun.proof)
+}
 
 const uploads = '/api/files/-/upload'
 
@@ -164,6 +171,7 @@ function upload(batch: string, path: string, file: File, progress: (sent: number
     }
     xhr.open('PUT', url(uploads, { batch, path }))
     xhr.setRequestHeader('Content-Type', 'application/octet-stream')
+    for (const [name, value] of Object.entries(proof())) xhr.setRequestHeader(name, value)
     xhr.send(file)
   })
 }
