@@ -2,9 +2,15 @@ package blob
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"iter"
+	"os"
+	"path/filepath"
 
 	"kith"
+	"kith/blob/bao"
 )
 
 // A Change says that a shared file of a tree was changed or removed by its owner, or is there again.
@@ -102,4 +108,120 @@ func (s *Store) setGone(ctx context.Context, id int64, p *place, gone bool) erro
 		}
 	}
 	return nil
+}
+
+// Look checks that the files of a complete tree are still at path, where Import or a download left them. A file that looks as it did when it
+// was verified is taken for the same; one that looks different is read. Errors: NotFound, Gone (it names the first file that is missing or
+// another one now; State says whether the bytes are anywhere else).
+func (s *Store) Look(ctx context.Context, root kith.Ref, path string) error {
+	if err := s.look(ctx, root, path); err != nil {
+		return fmt.Errorf("blob: look at %s: %w", root.Short(), err)
+	}
+	return nil
+}
+
+func (s *Store) look(ctx context.Context, root kith.Ref, path string) error {
+	t, err := s.treeRow(ctx, root)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err != nil {
+		err = s.lookAt(ctx, t, path, func(p laid) error { return s.setGone(ctx, p.id, &p.place, true) })
+		return errors.Join(fmt.Errorf("%s: %w", path, kith.Gone), err)
+	}
+	var gone error
+	known := t.Folder || t.Private
+	err = s.lookAt(ctx, t, path, func(p laid) error {
+		known = true
+		there, err := s.lies(ctx, &p)
+		if err != nil {
+			return err
+		}
+		if !there && gone == nil {
+			gone = fmt.Errorf("%s was changed or removed: %w", p.path(), kith.Gone)
+		}
+		return s.setGone(ctx, p.id, &p.place, !there)
+	})
+	if !known { // the very file was there before it was asked for
+		_, same, serr := s.same(ctx, path, root.Sum, t.Size)
+		if err = errors.Join(err, serr); !same {
+			gone = fmt.Errorf("%s was changed: %w", path, kith.Gone)
+		}
+	}
+	return errors.Join(err, gone)
+}
+
+// laid is a place of the blob id.
+type laid struct {
+	place
+	id, bytes int64
+	sum       bao.Sum
+}
+
+// lookAt calls do with each place at path of a blob of the tree.
+func (s *Store) lookAt(ctx context.Context, t treeRow, path string, do func(laid) error) error {
+	dir, name := path, ""
+	if !t.Folder {
+		dir, name = filepath.Dir(path), filepath.Base(path)
+	}
+	rows, err := s.db.QueryContext(ctx, "SELECT place.folder, folder.path, place.name, place.size, mtime, dev, ino, own, gone, header, blob.id, blob.size, sum"+
+		" FROM place JOIN folder ON folder.id = place.folder JOIN blob ON blob.id = place.blob JOIN member ON member.blob = blob.id AND member.tree = ?"+
+		" WHERE folder.path = ? AND (? = '' OR place.name = ?)", t.id, dir, name, name)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var all []laid
+	for rows.Next() {
+		var p laid
+		var sum []byte
+		if err := rows.Scan(&p.folder, &p.dir, &p.name, &p.size, &p.mtime, &p.dev, &p.ino, &p.own, &p.gone, &p.header, &p.id, &p.bytes, &sum); err != nil {
+			return err
+		}
+		p.sum = bao.Sum(sum)
+		all = append(all, p)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, p := range all {
+		if err := do(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lies reports whether a place has its blob, and takes over how the file looks now if it has.
+func (s *Store) lies(ctx context.Context, p *laid) (bool, error) {
+	info, err := os.Lstat(p.path())
+	if err != nil || !info.Mode().IsRegular() {
+		return false, nil
+	}
+	now := stampOf(info)
+	if now == p.stamp {
+		return true, nil
+	}
+	as := p.place
+	as.gone = false
+	v, err := as.open()
+	if errors.Is(err, kith.Gone) || errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer v.close()
+	b, err := s.build(ctx, v.src, p.bytes, nil)
+	if err != nil {
+		return false, err
+	}
+	defer b.drop()
+	if b.sum != p.sum {
+		return false, nil
+	}
+	p.stamp = now
+	_, err = s.db.ExecContext(ctx, "UPDATE place SET size = ?, mtime = ?, dev = ?, ino = ? WHERE folder = ? AND name = ? AND blob = ?",
+		now.size, now.mtime, now.dev, now.ino, p.folder, p.name, p.id)
+	return true, err
 }

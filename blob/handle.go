@@ -14,6 +14,7 @@ import (
 type Blob struct {
 	c      *content
 	ref    kith.Ref
+	at     string // the copy of it that Create made
 	closed atomic.Bool
 }
 
@@ -39,6 +40,9 @@ func (b *Blob) Path() string {
 			return ""
 		}
 		return spot{p.folder, p.dir, p.dest}.path()
+	}
+	if b.at != "" {
+		return b.at
 	}
 	if v := b.c.view.Load(); v.place != nil && v.place.folder != keepFolder {
 		return v.place.path()

@@ -214,7 +214,7 @@ func (s *Store) create(ctx context.Context, ref kith.Ref, size int64, path strin
 		if path == "" || !b.Complete() || b.Path() == path {
 			return b, nil
 		}
-		if err := s.copyTo(ctx, b, path); err != nil {
+		if b.at, err = s.copyTo(ctx, b, path); err != nil {
 			return nil, join(err, b.Close())
 		}
 		return b, nil
@@ -368,27 +368,28 @@ func (s *Store) adopt(ctx context.Context, r request, at place) error {
 	})
 }
 
-// copyTo puts a copy of a complete blob at path, or at a free name beside it.
-func (s *Store) copyTo(ctx context.Context, b *Blob, path string) error {
+// copyTo puts a copy of a complete blob at path, or at a free name beside it, and returns where it is.
+func (s *Store) copyTo(ctx context.Context, b *Blob, path string) (string, error) {
 	if _, same, err := s.same(ctx, path, b.ref.Sum, b.c.size); same || err != nil {
-		return err
+		return path, err
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
+		return "", err
 	}
 	if err := roomFor(dir, b.c.size); err != nil {
-		return err
+		return "", err
 	}
 	r := request{ref: b.ref, size: b.c.size, dir: dir, dest: filepath.Base(path)}
 	return s.writeOut(ctx, r, b, b.c, nil)
 }
 
-// writeOut writes src durably to the file that r asks for, or to a free name beside it, and notes that c is there too: sealed with header, unless that is nil.
-func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *content, header []byte) error {
+// writeOut writes src durably to the file that r asks for, or to a free name beside it, which it returns, and notes that c is there too: sealed with
+// header, unless that is nil.
+func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *content, header []byte) (final string, err error) {
 	f, err := os.CreateTemp(r.dir, ".*"+folder.PartSuffix)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.Remove(f.Name()) // if it is still called so
 	defer f.Close()
@@ -396,21 +397,20 @@ func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *con
 		r.mode = 0o644
 	}
 	if _, err := io.Copy(f, &ctxReader{ctx, io.NewSectionReader(src, 0, r.size)}); err != nil {
-		return err
+		return "", err
 	}
 	if err := join(f.Chmod(r.mode), f.Sync()); err != nil {
-		return err
+		return "", err
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return "", err
 	}
-	final, err := settle(f.Name(), filepath.Join(r.dir, r.dest), func(string) error { return nil })
-	if err != nil {
-		return err
+	if final, err = settle(f.Name(), filepath.Join(r.dir, r.dest), func(string) error { return nil }); err != nil {
+		return "", err
 	}
 	r.dest = filepath.Base(final)
-	return s.within(ctx, func(in *inserter) error {
+	return final, s.within(ctx, func(in *inserter) error {
 		if r.folder, err = in.folder(r.dir); err != nil {
 			return err
 		}

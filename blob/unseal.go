@@ -62,7 +62,7 @@ func (s *Store) unseal(ctx context.Context, ref kith.Ref, key seal.Key, path str
 		return err
 	}
 	r := request{ref: ref, size: o.PlainSize(), dir: filepath.Dir(path), dest: filepath.Base(path), mode: mode.Perm()}
-	if err := s.writeOut(ctx, r, o, c, packHeader(o.Header())); err != nil {
+	if _, err := s.writeOut(ctx, r, o, c, packHeader(o.Header())); err != nil {
 		return err
 	}
 	return s.dropCopy(ctx, c)

@@ -493,8 +493,13 @@ func (d *Download) Pause() {
 func (d *Download) Resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	ended := d.paused // perhaps the attempt is only about to end
 	d.paused = false
 	if d.state == Paused || d.state == Waiting || d.state == Failed {
+		ended, d.state, d.err, d.reason = true, Finding, nil, ""
+		d.tell()
+	}
+	if ended {
 		select {
 		case d.kick <- struct{}{}:
 		default:

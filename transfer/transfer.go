@@ -89,7 +89,7 @@ type Status struct {
 	Folder  bool
 	From    int // peers that verified bytes came from
 	Sources []Source
-	Err     error // with Failed: what Wait returns
+	Err     error // with Failed, what Wait returns; with Waiting, what a person must mend before Resume (nil: it waits for a source)
 }
 
 // SourceState says what a source is doing.

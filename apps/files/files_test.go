@@ -414,3 +414,46 @@ func TestUploadFromThePage(t *testing.T) {
 		t.Errorf("done twice answered %d", code)
 	}
 }
+
+// A download that its owner has moved, changed or deleted since is not taken for one that is there: it is fetched again, and what the owner
+// made of the file stays.
+func TestGetAgainAfterTheFileIsGone(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	a, b := net.Node(0), net.Node(1)
+	src := filepath.Join(t.TempDir(), "photos")
+	data := map[string][]byte{}
+	for _, name := range []string{"1.jpg", "sub/2.jpg"} {
+		data[name] = write(t, filepath.Join(src, name), 300_000)
+	}
+	for _, in := range []files.ShareIn{{Paths: []string{src}}, {Paths: []string{src}, Private: true}, {Paths: []string{filepath.Join(src, "1.jpg")}}} {
+		s, dir := share(t, a, in), t.TempDir()
+		file := func(out files.GetOut) string {
+			if filepath.Ext(out.Path) == "" {
+				return filepath.Join(out.Path, "1.jpg")
+			}
+			return out.Path
+		}
+		first := get(t, b, files.GetIn{Link: s.Link, Output: dir})
+		sameFile(t, file(first), data["1.jpg"])
+
+		later := time.Now().Add(time.Hour)
+		if err := os.Chtimes(file(first), later, later); err != nil {
+			t.Fatal(err)
+		}
+		if again := get(t, b, files.GetIn{Link: s.Link, Output: dir}); again.Path != first.Path {
+			t.Errorf("a file that was only touched was fetched again, to %s", again.Path)
+		}
+		if err := os.WriteFile(file(first), []byte("mine now"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		second := get(t, b, files.GetIn{Link: s.Link, Output: dir})
+		sameFile(t, file(second), data["1.jpg"])
+		sameFile(t, file(first), []byte("mine now"))
+
+		if err := os.Rename(second.Path, second.Path+".moved"); err != nil {
+			t.Fatal(err)
+		}
+		third := get(t, b, files.GetIn{Link: s.Link})
+		sameFile(t, file(third), data["1.jpg"])
+	}
+}

@@ -79,8 +79,18 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 		}
 		switch {
 		case it.State == stateReady || it.State == stateDone:
-			it, err = f.here(ctx, it, in.Output)
-			return it, false, err
+			err := f.env.Blobs.Look(ctx, it.Ref, it.Path)
+			if err == nil {
+				it, err = f.here(ctx, it, in.Output)
+			}
+			if kith.KindOf(err) != kith.Gone {
+				return it, false, err
+			} // it was moved, changed or deleted: what is missing is fetched again
+			if in.Output != "" {
+				if it.Path, err = f.destination(in.Output); err != nil {
+					return item{}, false, err
+				}
+			}
 		case it.dl != nil && it.State != statePaused && it.State != stateFailed:
 			for _, s := range sources {
 				it.dl.Add(s)
@@ -240,6 +250,12 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			yield(out, failure(dl))
 			return
 		}
+		if out.State == stateWaiting && dl.Status().Err != nil { // not for a source: for a person, to make room
+			err := failure(dl)
+			f.hold(ref, dl, err.Error())
+			yield(out, kith.Hint(err, "%s", goOn(err, ref)))
+			return
+		}
 		if out.Done > lastDone {
 			lastDone, lastGain = out.Done, time.Now()
 		}
@@ -280,6 +296,15 @@ func (f *Files) nextLook(ctx context.Context, ref kith.Ref, tick <-chan time.Tim
 		case <-rung:
 		}
 	}
+}
+
+// goOn says what to do about an error that a person can mend.
+func goOn(err error, ref kith.Ref) string {
+	then := "then go on with: kith resume " + ref.String()
+	if hint := kith.HintOf(err); hint != "" {
+		return hint + "; " + then
+	}
+	return "mend that, " + then
 }
 
 // failure returns why a download has failed.

@@ -36,6 +36,7 @@ const (
 	stateGone     = "gone"
 	stateFinding  = "finding"
 	stateFetching = "fetching"
+	stateWaiting  = "waiting"
 	statePaused   = "paused"
 	stateDone     = "done"
 	stateFailed   = "failed"
@@ -185,7 +186,7 @@ func (f *Files) find(text string) (item, error) {
 	case 1:
 		return exact[0], nil
 	}
-	return item{}, kith.Hint(fmt.Errorf("files: %.80q names %d items: %w", text, len(exact), kith.Invalid), "use the CID that kith ls shows")
+	return item{}, kith.Hint(fmt.Errorf("files: %.80q names %d items: %w", text, len(exact), kith.Invalid), "use what kith ls shows under REF")
 }
 
 // rendezvous returns the overlay keys under which an item is announced.
