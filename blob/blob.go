@@ -35,6 +35,8 @@ type Options struct {
 	Dir   string // its folder; it is made if missing
 	Quota int64  // bytes that Kith may keep itself; 0: no limit. Files shared in place and downloads to a path do not count
 	Log   *slog.Logger
+
+	Secret func(path string) bool // reports what is never shared, though it lies in a shared folder: the keys of the node; nil: nothing
 }
 
 // A Store keeps content in one folder and remembers content elsewhere. All methods may be called at once.
@@ -44,6 +46,7 @@ type Store struct {
 	dir   string
 	quota int64
 	log   *slog.Logger
+	never func(path string) bool
 	notes []string
 	now   func() time.Time
 	kept  atomic.Int64 // bytes that Kith keeps itself
@@ -57,9 +60,12 @@ type Store struct {
 
 // Open opens the store in o.Dir. One process at a time may have it open; that is for the caller to see to.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, quota: o.Quota, log: o.Log, now: time.Now, open: map[bao.Sum]*content{}, watch: map[chan Change]bool{}}
+	s := &Store{dir: o.Dir, quota: o.Quota, log: o.Log, never: o.Secret, now: time.Now, open: map[bao.Sum]*content{}, watch: map[chan Change]bool{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.never == nil {
+		s.never = func(string) bool { return false }
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, fmt.Errorf("blob: open store: %w", diskError(err))

@@ -29,7 +29,7 @@ func diskError(err error) error {
 	case err == nil || errors.As(err, new(kith.Kind)):
 		return err
 	case errors.Is(err, errNoRoom) || errors.Is(err, errNoQuota) || db.Full(err):
-		return kith.Hint(fmt.Errorf("the disk is full: %w: %w", err, kith.Unavailable), "free some room, then run kith resume; nothing is lost")
+		return kith.Hint(fmt.Errorf("the disk is full: %w: %w", err, kith.Unavailable), "free some room; nothing is lost")
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %w", err, kith.NotFound)
 	case errors.Is(err, fs.ErrPermission):
@@ -95,7 +95,7 @@ func syncDir(path string) error {
 func roomFor(dir string, n int64) error {
 	if free, ok := freeRoom(dir); ok && free < n {
 		err := fmt.Errorf("%d bytes are needed in %s, %d are free: %w", n, dir, free, kith.Unavailable)
-		return kith.Hint(err, "free some room, then run kith resume; nothing is lost")
+		return kith.Hint(err, "free some room; nothing is lost")
 	}
 	return nil
 }

@@ -53,6 +53,9 @@ func (s *Store) importPath(ctx context.Context, path string, o ImportOptions) (T
 	if err != nil {
 		return Tree{}, err
 	}
+	if s.never(path) {
+		return Tree{}, kith.Hint(fmt.Errorf("it is kith's own, with its keys in it: %w", kith.Denied), "share something else")
+	}
 	im := &importer{s: s, o: o, name: name, path: path}
 	switch {
 	case info.IsDir():

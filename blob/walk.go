@@ -36,6 +36,9 @@ func (im *importer) walk(ctx context.Context) error {
 			return fs.SkipDir
 		}
 		f, why := im.look(rel, file, d)
+		if im.s.never(file) {
+			why = "it is kith's own, with its keys in it"
+		}
 		if why == "" && !d.IsDir() {
 			if err := taken.Add(f.entry.Path); err != nil {
 				why = err.Error()

@@ -100,7 +100,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.people, err = openPeople(filepath.Join(dir, "people.json")); err != nil {
 		return err
 	}
-	if n.blobs, err = blob.Open(ctx, blob.Options{Dir: filepath.Join(dir, "blobs"), Quota: n.o.Config.Quota, Log: n.log}); err != nil {
+	if n.blobs, err = blob.Open(ctx, blob.Options{Dir: filepath.Join(dir, "blobs"), Quota: n.o.Config.Quota, Log: n.log,
+		Secret: n.secret()}); err != nil {
 		return err
 	}
 	n.note(n.me.Notes()...)
@@ -139,6 +140,7 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 	if err := n.lock.SetAPI(api); err != nil {
 		return err
 	}
+	n.Go("node.gc", n.sweep)
 	for _, a := range n.o.Apps {
 		env, err := n.env(a)
 		if err != nil {
@@ -157,12 +159,41 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 	return nil
 }
 
+// secret returns what tells the node's own folders and files, which nobody must share by mistake along with the home folder: all in the data
+// directory but the downloads.
+func (n *Node) secret() func(path string) bool {
+	dir, files := real(n.o.Dir), real(n.files())
+	within := func(path, dir string) bool {
+		rel, err := filepath.Rel(dir, path)
+		return err == nil && filepath.IsLocal(rel)
+	}
+	return func(path string) bool { return within(path, dir) && !within(path, files) && !within(files, path) }
+}
+
+// real returns an absolute path without links, as far as it is there.
+func real(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(real(dir), filepath.Base(path))
+	}
+	return path
+}
+
+// files returns the folder of downloads and uploads.
+func (n *Node) files() string {
+	if n.o.Config.Files != "" {
+		return n.o.Config.Files
+	}
+	return filepath.Join(n.o.Dir, "files")
+}
+
 func (n *Node) env(a app.App) (app.Env, error) {
 	dir := filepath.Join(n.o.Dir, a.Name)
-	files := n.o.Config.Files
-	if files == "" {
-		files = filepath.Join(n.o.Dir, "files")
-	}
 	if a.Name == "files" { // its own folder must not be the folder of the downloads
 		dir = filepath.Join(n.o.Dir, "state")
 	}
@@ -171,7 +202,7 @@ func (n *Node) env(a app.App) (app.Env, error) {
 	}
 	return app.Env{
 		Me: n.me, Net: n.net, Host: n.net, Routes: n.routes, Blobs: n.blobs, Moves: n.moves, People: n.people, Origin: n.origin,
-		Dir: dir, Files: files, Log: n.log.With("app", a.Name), Go: n.Go,
+		Dir: dir, Files: n.files(), Log: n.log.With("app", a.Name), Go: n.Go,
 		Config: func(into any) error { return n.o.Config.Section(a.Name, into) },
 	}, nil
 }
@@ -188,6 +219,26 @@ func (n *Node) Go(name string, run func(context.Context) error) {
 			n.log.Warn("task failed", "op", name, "err", err)
 		}
 	})
+}
+
+// When the store is swept: not while the node starts, then now and then.
+const (
+	sweepFirst = 5 * time.Minute
+	sweepEvery = time.Hour
+)
+
+// sweep removes what the store keeps for nobody, until ctx ends.
+func (n *Node) sweep(ctx context.Context) error {
+	for wait := sweepFirst; ; wait = sweepEvery {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		if err := n.blobs.GC(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("store not swept", "op", "node.gc", "err", err) // the next time may do
+		}
+	}
 }
 
 // Close stops the applications, then everything below them. What was under way goes on at the next start.

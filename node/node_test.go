@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/test"
 
 	"kith"
+	"kith/blob"
 	"kith/config"
 )
 
@@ -113,5 +114,31 @@ func TestPeopleAreKept(t *testing.T) {
 	}
 	if _, err := openPeople(path); !errors.Is(err, kith.Corrupt) || kith.HintOf(err) == "" {
 		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+// Whoever shares the home folder does not share the keys of the node with it.
+func TestTheNodesOwnFilesAreNeverShared(t *testing.T) {
+	home := t.TempDir()
+	dir := filepath.Join(home, ".local", "kith")
+	n := open(t, dir)
+	mine := filepath.Join(dir, "files", "mine.txt")
+	if err := os.MkdirAll(filepath.Dir(mine), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(mine, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := n.blobs.Import(t.Context(), home, blob.ImportOptions{})
+	if err != nil || tree.Files != 1 || tree.Skipped == 0 {
+		t.Errorf("of the home folder %d files were shared, %v; want one", tree.Files, err)
+	}
+	for _, path := range []string{"identity", "blobs/blob.db", "lock"} {
+		if _, err := n.blobs.Import(t.Context(), filepath.Join(dir, path), blob.ImportOptions{}); !errors.Is(err, kith.Denied) {
+			t.Errorf("%s could be shared: %v", path, err)
+		}
+	}
+	if _, err := n.blobs.Import(t.Context(), mine, blob.ImportOptions{}); err != nil {
+		t.Errorf("a download could not be shared: %v", err)
 	}
 }
