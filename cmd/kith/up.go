@@ -90,6 +90,7 @@ func up(ctx context.Context, cmd *cobra.Command, f upFlags) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+	slog.SetDefault(log) // what libraries print goes the same way
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
