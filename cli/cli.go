@@ -142,7 +142,7 @@ func newRoot(p Program) (*cobra.Command, error) {
 		if !errors.Is(err, kith.Invalid) {
 			err = fmt.Errorf("%w: %w", err, kith.Invalid)
 		}
-		return kith.Hint(err, "see: %s --help", cmd.CommandPath())
+		return kith.Hint(err, "see: %s --help (before a name that begins with a dash, put --)", cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.String("dir", config.DefaultDir(), "data directory of the node, also set by KITH_DIR")

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -233,6 +234,8 @@ func scalar(f app.Field, t reflect.Type, text string) (any, error) {
 	switch {
 	case f.Path && text == "":
 		return nil, fmt.Errorf("the path is empty: %w", kith.Invalid)
+	case !utf8.ValidString(text): // JSON would make another name of it
+		return nil, fmt.Errorf("%q is not UTF-8: %w", text, kith.Invalid)
 	case f.Path:
 		return absolute(text), nil
 	case isText(t):

@@ -148,7 +148,11 @@ func indent(text string) string {
 	if text == "" {
 		return ""
 	}
-	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for i, line := range lines {
+		lines[i] = "  " + strings.TrimSpace(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // isTerminal reports whether f is one that a person sits at.
