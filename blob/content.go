@@ -3,7 +3,6 @@ package blob
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -21,19 +20,6 @@ import (
 
 // maxIdle is how many complete blobs stay open when nobody has them, since they may be asked for again soon.
 const maxIdle = 64
-
-// hot holds the statements that opening one blob takes: a folder of small files is served by opening each, and to parse the statements would be
-// half of the work.
-type hot struct{ blob, places *sql.Stmt }
-
-func (h *hot) prepare(ctx context.Context, db *sql.DB) (err error) {
-	if h.blob, err = db.PrepareContext(ctx, "SELECT id, size, data, tree, EXISTS (SELECT 1 FROM part WHERE part.blob = blob.id) FROM blob WHERE sum = ?"); err != nil {
-		return err
-	}
-	h.places, err = db.PrepareContext(ctx, "SELECT folder, path, name, size, mtime, dev, ino, own, gone, header"+
-		" FROM place JOIN folder ON folder = folder.id WHERE blob = ? ORDER BY gone")
-	return err
-}
 
 // A content is what all Blobs of the same bytes share. It is loaded by whoever is first.
 type content struct {
@@ -163,25 +149,24 @@ func (c *content) stale() bool {
 
 func (c *content) load() error {
 	ctx := context.Background() // whoever is first loads for all
-	var data, tree []byte
-	var isPart bool
-	err := c.s.hot.blob.QueryRowContext(ctx, c.sum[:]).Scan(&c.id, &c.size, &data, &tree, &isPart)
-	if errors.Is(err, sql.ErrNoRows) {
-		return kith.NotFound
-	}
+	r, err := c.s.lookUp(ctx, c.sum)
 	if err != nil {
 		return err
 	}
-	if data != nil {
-		c.inline(data)
+	c.id, c.size = r.id, r.size
+	if r.data != nil {
+		c.inline(r.data)
 		return nil
 	}
-	if isPart { // it may have become complete since
-		if isPart, err = c.loadPart(ctx, tree); isPart || err != nil {
+	if r.part { // it may have become complete since
+		if isPart, err := c.loadPart(ctx, r.tree); isPart || err != nil {
+			return err
+		}
+		if r, err = c.s.lookUp(ctx, c.sum); err != nil {
 			return err
 		}
 	}
-	err = c.openPlace(ctx, tree)
+	err = c.openPlace(ctx, r)
 	if c.size == 0 && (errors.Is(err, kith.NotFound) || errors.Is(err, kith.Gone)) {
 		c.inline(nil) // nothing can always be had
 		return nil
@@ -195,12 +180,8 @@ func (c *content) inline(data []byte) {
 }
 
 // openPlace makes a view of the first place that is there.
-func (c *content) openPlace(ctx context.Context, tree []byte) error {
-	places, err := c.s.places(ctx, c.id)
-	if err != nil {
-		return err
-	}
-	for _, p := range places {
+func (c *content) openPlace(ctx context.Context, r row) error {
+	for _, p := range r.places {
 		v, err := p.open()
 		if err != nil {
 			if err := c.s.setGone(ctx, c.id, &p, true); err != nil {
@@ -213,16 +194,16 @@ func (c *content) openPlace(ctx context.Context, tree []byte) error {
 				return err
 			}
 		}
-		if err := c.openTree(v, tree); err != nil {
+		if err := c.openTree(v, r.tree); err != nil {
 			return join(err, v.close())
 		}
 		c.view.Store(v)
 		return nil
 	}
-	if len(places) == 0 {
+	if len(r.places) == 0 {
 		return kith.NotFound
 	}
-	return fmt.Errorf("%s was changed or removed: %w", places[0].path(), kith.Gone)
+	return fmt.Errorf("%s was changed or removed: %w", r.places[0].path(), kith.Gone)
 }
 
 // openTree gives v the tree that is kept in the database or beside it. One that is damaged is found out when it is used.
@@ -244,27 +225,6 @@ func (c *content) openTree(v *view, tree []byte) error {
 
 func (s *Store) outboard(sum bao.Sum) string {
 	return filepath.Join(s.dir, "outboard", fmt.Sprintf("%x", sum))
-}
-
-// places returns where a blob is, those that are there first.
-func (s *Store) places(ctx context.Context, id int64) ([]place, error) {
-	rows, err := s.hot.places.QueryContext(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []place
-	for rows.Next() {
-		var p place
-		if err := rows.Scan(&p.folder, &p.dir, &p.name, &p.size, &p.mtime, &p.dev, &p.ino, &p.own, &p.gone, &p.header); err != nil {
-			return nil, err
-		}
-		if p.folder == keepFolder {
-			p.dir = filepath.Join(s.dir, "keep")
-		}
-		all = append(all, p)
-	}
-	return all, rows.Err()
 }
 
 // open opens the file if it may still be what it was. One that was found changed must be exactly as it was before.
@@ -398,11 +358,11 @@ func (c *content) another(v *view, cause error) error {
 	if err := c.s.setGone(ctx, c.id, v.place, true); err != nil {
 		return err
 	}
-	var tree []byte
-	if err := c.s.db.QueryRowContext(ctx, "SELECT tree FROM blob WHERE id = ?", c.id).Scan(&tree); err != nil {
+	r, err := c.s.lookUp(ctx, c.sum)
+	if err != nil {
 		return err
 	}
-	if err := c.openPlace(ctx, tree); err != nil {
+	if err := c.openPlace(ctx, r); err != nil {
 		return err
 	}
 	return v.close()

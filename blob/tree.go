@@ -261,6 +261,10 @@ func (t *TreeDownload) Missing(ctx context.Context) ([]int, error) {
 		return nil, fmt.Errorf("blob: look for files of %s: %w", t.root.Short(), err)
 	}
 	defer have.Close()
+	few, err := t.s.few(ctx, len(t.m.Entries)) // one question in place of one for each file, where little is here
+	if err != nil {
+		return nil, fmt.Errorf("blob: look for files of %s: %w", t.root.Short(), err)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seen := map[bao.Sum]bool{}
@@ -275,6 +279,10 @@ func (t *TreeDownload) Missing(ctx context.Context) ([]int, error) {
 			continue
 		}
 		seen[e.Ref.Sum] = true
+		if few != nil && !few[e.Ref.Sum] {
+			missing = append(missing, i)
+			continue
+		}
 		var one int
 		err := have.QueryRowContext(ctx, e.Ref.Sum[:]).Scan(&one)
 		if errors.Is(err, sql.ErrNoRows) {

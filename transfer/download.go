@@ -17,10 +17,11 @@ import (
 	"kith/blob/folder"
 )
 
-// Times of a download.
+// When a download does what it does now and then.
 const (
 	tickTime       = 250 * time.Millisecond
 	checkpointTime = 2 * time.Second
+	commitFiles    = 4096 // small files after which a checkpoint is made before its time
 )
 
 // Why an attempt ends before its time.
@@ -361,8 +362,11 @@ func (d *Download) runStage(ctx context.Context, st *stage) (err error) {
 		case <-tick.C:
 			d.tick(st)
 		case <-checkpoint.C:
-			err := st.checkpoint(ctx)
-			if err != nil {
+			if err := st.checkpoint(ctx); err != nil {
+				return err
+			}
+		case <-st.full:
+			if err := st.checkpoint(ctx); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -375,7 +379,7 @@ func (d *Download) runStage(ctx context.Context, st *stage) (err error) {
 func (d *Download) tick(st *stage) {
 	st.mu.Lock()
 	dead := st.engine.Tick(st.now())
-	awaited := st.pending && len(st.engine.readers) > 0
+	awaited := st.pending > 0 && len(st.engine.readers) > 0
 	st.mu.Unlock()
 	d.mu.Lock()
 	for _, src := range d.sources {

@@ -19,6 +19,7 @@ type stage struct {
 	tree   *blob.TreeDownload // of rowFiles
 	done   chan struct{}      // closed when all of the row is here
 	failed chan error         // the first thing that is wrong on this side: a full disk
+	full   chan struct{}      // cap 1: many files are fresh
 	base   time.Time
 
 	mu       sync.Mutex
@@ -29,7 +30,7 @@ type stage struct {
 	open     map[int]*openFile
 	bytes    int64         // that are here
 	news     chan struct{} // closed when here grows
-	pending  bool          // something is fresh
+	pending  int           // files that are fresh
 	finished bool          // done is closed
 }
 
@@ -52,7 +53,7 @@ type openFile struct {
 // newStage returns a stage of which nothing is here.
 func newStage(number int, r *row, seed uint64, sequential bool) *stage {
 	s := &stage{
-		number: number, row: r, base: time.Now(), done: make(chan struct{}), failed: make(chan error, 1),
+		number: number, row: r, base: time.Now(), done: make(chan struct{}), failed: make(chan error, 1), full: make(chan struct{}, 1),
 		engine: newEngine(r.n, seed, sequential), here: blob.NewBits(r.n), fresh: blob.NewBits(r.n),
 		left: make([]int32, len(r.files)), open: map[int]*openFile{}, news: make(chan struct{}),
 	}
@@ -235,8 +236,13 @@ func (s *stage) complete(ctx context.Context, i int, f *openFile) error {
 		return err
 	}
 	s.mu.Lock()
-	s.pending = true
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.pending++; s.pending >= commitFiles {
+		select {
+		case s.full <- struct{}{}:
+		default:
+		}
+	}
 	return nil
 }
 
@@ -252,7 +258,7 @@ func (s *stage) tell() {
 func (s *stage) checkpoint(ctx context.Context) error {
 	s.mu.Lock()
 	pending, fresh := s.pending, s.fresh.Clone()
-	s.pending = false
+	s.pending = 0
 	var open []*openFile
 	for _, f := range s.open {
 		select {
@@ -270,7 +276,7 @@ func (s *stage) checkpoint(ctx context.Context) error {
 		errs = append(errs, f.blob.Checkpoint(ctx))
 		s.unuse(-1, f)
 	}
-	if pending {
+	if pending > 0 {
 		if err := s.tree.Commit(ctx); err != nil {
 			return err
 		}
