@@ -17,7 +17,7 @@ import (
 // The work is cut into segments, which one core reads and hashes at a time, and spans, whose parents are kept in memory
 // until all are known and then written at once. Both are powers of two, so that each is a subtree.
 const (
-	segmentGroups = 64 // 1 MiB of data
+	segmentGroups = 32 // 512 KiB of data: two for each core stay in its cache
 	segmentSize   = segmentGroups * GroupSize
 	spanGroups    = 4096 // 64 MiB of data, 256 KiB of parents
 	spanSegments  = spanGroups / segmentGroups
@@ -29,7 +29,7 @@ var segmentBuffers = sync.Pool{New: func() any { return new([segmentSize]byte) }
 // out must allow concurrent use, as files do. progress, if not nil, is told the bytes done so far, in all, and never by
 // two at a time. If r ends before size, the error is kith.Gone; that r has more than size is not noticed.
 //
-// It takes 1 MiB for each of two readers per core, and 256 KiB of tree for each 64 MiB of data that are in work.
+// It takes 512 KiB for each of two readers per core, and 256 KiB of tree for each 64 MiB of data that are in work.
 func Build(ctx context.Context, r io.ReaderAt, size int64, out io.WriterAt, progress func(n int64)) (Sum, error) {
 	if size < 0 {
 		return Sum{}, fmt.Errorf("bao: build: size %d: %w", size, kith.Invalid)
