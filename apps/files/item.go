@@ -199,8 +199,14 @@ func rendezvous(it item) []cid.Cid {
 }
 
 // link returns how an item is handed on from here: with this node's current addresses.
-func (f *Files) link(it item) kith.Link {
-	l := kith.Link{Ref: it.Ref, Size: -1, Peers: inLinks(f.env.Host.Addrs()), Key: it.Key, Network: f.network()}
+func (f *Files) link(it item) kith.Link { return f.linkTo(it, f.addrs()) }
+
+// addrs returns where this node can be reached now, as its links say it.
+func (f *Files) addrs() []multiaddr.Multiaddr { return inLinks(f.env.Host.Addrs()) }
+
+// linkTo is link with the node's addresses, for who needs many links at once.
+func (f *Files) linkTo(it item, addrs []multiaddr.Multiaddr) kith.Link {
+	l := kith.Link{Ref: it.Ref, Size: -1, Peers: addrs, Key: it.Key, Network: f.network()}
 	if it.Key == nil { // the link's open part says nothing of a private share
 		l.Name, l.Size = it.Name, it.Size
 	}

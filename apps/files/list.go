@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/multiformats/go-multiaddr"
+
 	"kith"
 	"kith/app"
 	"kith/blob/seal"
@@ -44,9 +46,9 @@ func showOp(run func(context.Context, RefIn) (ShowOut, error)) app.Op {
 
 func (f *Files) ls(context.Context, None) (LsOut, error) {
 	out := LsOut{Items: []Item{}}
-	ups := f.env.Moves.Uploads()
+	ups, addrs := f.env.Moves.Uploads(), f.addrs()
 	for _, it := range f.all() {
-		out.Items = append(out.Items, f.view(it, ups))
+		out.Items = append(out.Items, f.view(it, ups, addrs))
 	}
 	out.Rate, out.Up = f.env.Moves.Rates()
 	return out, nil
@@ -98,8 +100,8 @@ func sleep(ctx context.Context, woken <-chan struct{}, d time.Duration) bool {
 }
 
 // view returns an item as others see it.
-func (f *Files) view(it item, ups map[kith.Ref]transfer.Upload) Item {
-	l, got := f.link(it), f.got(it)
+func (f *Files) view(it item, ups map[kith.Ref]transfer.Upload, addrs []multiaddr.Multiaddr) Item {
+	l, got := f.linkTo(it, addrs), f.got(it)
 	v := Item{Ref: it.Ref, Name: got.Name, Size: got.Size, Files: it.Files, Folder: it.manifest() && !(it.Key != nil && it.Files == 1), Kind: it.Kind, State: got.State, Reason: got.Reason,
 		For: it.For, Private: it.Key != nil, Path: got.Path, Link: l.String(), Short: l.Short(), Done: got.Done, Rate: got.Rate, ETA: got.ETA,
 		Sources: got.Sources, Added: it.Added, Up: it.Up + ups[it.Ref].Bytes, UpRate: ups[it.Ref].Rate}
@@ -126,7 +128,7 @@ func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
 	if err != nil {
 		return ShowOut{}, err
 	}
-	out := ShowOut{Item: f.view(it, f.env.Moves.Uploads()), From: []Source{}}
+	out := ShowOut{Item: f.view(it, f.env.Moves.Uploads(), f.addrs()), From: []Source{}}
 	out.Command = "kith get '" + out.Short + "'"
 	if out.QR, err = qr.SVG(out.Short); err != nil {
 		return ShowOut{}, fmt.Errorf("files: show: %w", err)
