@@ -17,7 +17,7 @@ const (
 	minPieces    = 2048 // pieces are smaller than maxRequest only where that gives fewer
 
 	requestTime = 50 * time.Millisecond  // a request is about what a source sends in this time
-	queueTime   = 250 * time.Millisecond // a source shall always have this much to do, beside its delay
+	queueTime   = 100 * time.Millisecond // a source shall always have this much to do, beside its delay
 	slowAfter   = 8 * time.Second        // an answer that is this late is asked of others
 	dropAfter   = 30 * time.Second       // a source that owes an answer for so long is left
 	readAhead   = 16 << 20 / bao.GroupSize

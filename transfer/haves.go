@@ -1,7 +1,9 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"kith"
@@ -9,8 +11,16 @@ import (
 	"kith/blob/bao"
 )
 
-// haveTime is how often have-maps are sent at most.
-const haveTime = 50 * time.Millisecond
+// haveTime is how often have-maps are sent at most to each of few; with more than fewAskers it is longer, so that all together do not get more.
+const (
+	haveTime  = 50 * time.Millisecond
+	fewAskers = 8
+)
+
+// havePause returns how long to wait until so many askers are told again of what has come.
+func havePause(askers int) time.Duration {
+	return haveTime * time.Duration(max(askers, fewAskers)) / fewAskers
+}
 
 // tellHaves sends the have-map of a row, and what comes to it, until ctx ends.
 func (x *session) tellHaves(ctx context.Context, row int) {
@@ -34,7 +44,7 @@ func (x *session) tellHaves(ctx context.Context, row int) {
 			return
 		}
 		select {
-		case <-time.After(haveTime):
+		case <-time.After(havePause(x.m.askers(x.root))):
 		case <-ctx.Done():
 			return
 		}
@@ -54,6 +64,19 @@ func lessOf(b, told blob.Bits) (list []bao.Range) {
 		list = append(list, r)
 	}
 	return list
+}
+
+// inOrder returns the same groups in order, each once.
+func inOrder(list []bao.Range) (merged []bao.Range) {
+	slices.SortFunc(list, func(a, b bao.Range) int { return cmp.Compare(a.First, b.First) })
+	for _, r := range list {
+		if n := len(merged); n > 0 && r.First <= merged[n-1].First+merged[n-1].N {
+			merged[n-1].N = max(merged[n-1].N, r.First+r.N-merged[n-1].First)
+		} else {
+			merged = append(merged, r)
+		}
+	}
+	return merged
 }
 
 // spreads notes that somebody else was sent groups of the root.

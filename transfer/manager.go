@@ -141,20 +141,31 @@ func (m *Manager) Uploads() map[kith.Ref]Upload {
 	return list
 }
 
-// sent counts a reply of x, and lets those who fetch the same know who has it now.
-func (m *Manager) sent(x *session, r *reply, w []item) {
+// sent counts n bytes of root.
+func (m *Manager) sent(root kith.Ref, n int64) {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u := m.uploads[x.root]
+	u := m.uploads[root]
 	if u == nil {
 		u = &upload{}
-		m.uploads[x.root] = u
+		m.uploads[root] = u
 	}
-	u.bytes += r.n
-	u.meter.Add(now, r.n)
-	for i, it := range w {
-		if len(it.Sum) > 0 || r.tell.Answer.Parts[i].Data == 0 {
+	u.bytes += n
+	u.meter.Add(now, n)
+}
+
+// promised lets those who fetch the same as x know what it has asked for, so that they ask for something else meanwhile: as soon as it is asked, since
+// until it is sent others would ask for it too.
+// Who has not everything need not say so: his have-map names what he sends.
+func (m *Manager) promised(x *session, items []item) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d := m.downloads[x.root]; d != nil && !d.over() {
+		return
+	}
+	for _, it := range items {
+		if len(it.Sum) > 0 || it.Proof || it.First >= x.groups || it.N > x.groups-it.First {
 			continue
 		}
 		for other := range m.sessions[x.root] {
@@ -197,6 +208,13 @@ func (m *Manager) leave(x *session) {
 	if len(m.sessions[x.root]) == 0 {
 		delete(m.sessions, x.root)
 	}
+}
+
+// askers returns how many streams ask for root.
+func (m *Manager) askers(root kith.Ref) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.sessions[root])
 }
 
 // others returns peers that may have what x fetches: who fetches it from here, and who it is fetched from here. All of them know

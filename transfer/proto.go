@@ -104,7 +104,7 @@ type haveMap struct {
 	Row    int      `cbor:"1,keyasint"`
 	All    bool     `cbor:"2,keyasint,omitempty"`
 	Spans  []uint64 `cbor:"3,keyasint,omitempty"`
-	Spread bool     `cbor:"4,keyasint,omitempty"` // not what it has, but what it sent to others who fetch the same
+	Spread bool     `cbor:"4,keyasint,omitempty"` // not what it has, but what others who fetch the same asked it for
 }
 
 // The rows of groups that a have-map may be about.

@@ -28,6 +28,8 @@ type session struct {
 	root kith.Ref
 	addr [][]byte // where the peer can be reached, as it says
 
+	groups int64 // of the root, 0 if not known
+
 	tells chan any          // *tell, or *reply: what is to be written
 	queue chan wanted       // what is to be answered
 	refs  map[kith.Ref]bool // the files of the folder, if it is open to us and not too large
@@ -47,7 +49,6 @@ type reply struct {
 	tell tell
 	data []byte
 	n    int64 // bytes of content in it
-	want []item
 }
 
 const (
@@ -114,7 +115,7 @@ func (x *session) welcome(ctx context.Context, h *hello) welcome {
 	b, err := x.m.o.Blobs.Blob(ctx, x.root)
 	switch {
 	case err == nil:
-		w.Size = b.Size()
+		w.Size, x.groups = b.Size(), bao.Groups(b.Size())
 		b.Close()
 	case x.m.Download(x.root) == nil:
 		return no(err)
@@ -161,6 +162,9 @@ func (x *session) run(ctx context.Context, stop func(), br *bufio.Reader) error 
 }
 
 func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a ask) error {
+	if a.Request != nil {
+		x.m.promised(x, a.Request.Items)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
@@ -229,7 +233,7 @@ func (x *session) reply(ctx context.Context, open shelf, w wanted) *reply {
 	delete(x.canceled, w.ID)
 	delete(x.waiting, w.ID)
 	x.mu.Unlock()
-	r := &reply{data: getBuffer(), want: w.Items}
+	r := &reply{data: getBuffer()}
 	a := &answer{ID: w.ID, Parts: make([]part, len(w.Items))}
 	r.tell.Answer = a
 	denied := x.m.o.Guard.Allow(x.peer, x.root)
@@ -342,6 +346,9 @@ func (x *session) write(ctx context.Context) error {
 		var err error
 		select {
 		case t := <-x.tells:
+			if err := x.putNews(); err != nil { // not behind what takes long
+				return err
+			}
 			switch t := t.(type) {
 			case *reply:
 				err = x.send(ctx, t)
@@ -367,8 +374,8 @@ func (x *session) putNews() error {
 	spread, came := x.spread, x.came
 	x.spread, x.came = nil, nil
 	x.mu.Unlock()
-	for _, r := range spread {
-		if err := x.put(&tell{Have: &haveMap{Row: rowRoot, Spread: true, Spans: []uint64{uint64(r.First), uint64(r.N)}}}); err != nil {
+	for _, h := range haveMaps(rowRoot, inOrder(spread), true) {
+		if err := x.put(&tell{Have: h}); err != nil {
 			return err
 		}
 	}
@@ -392,7 +399,7 @@ func (x *session) send(ctx context.Context, r *reply) error {
 	if err := x.m.up.write(ctx, x.s, r.data); err != nil {
 		return err
 	}
-	x.m.sent(x, r, r.want)
+	x.m.sent(x.root, r.n)
 	return nil
 }
 
