@@ -276,6 +276,8 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			if ours && !f.stopping.Load() {
 				f.hold(ref, dl, "stopped; run the same kith get again to go on")
 			}
+			yield(GetOut{}, kith.Hint(fmt.Errorf("files: get: stopped before all of it was here: %w", kith.Unavailable),
+				"nothing is lost: start the node with kith up, and it goes on"))
 			return
 		}
 	}
