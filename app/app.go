@@ -58,6 +58,7 @@ type Env struct {
 	Files  string // where what is downloaded and uploaded goes, unless told otherwise
 	Log    *slog.Logger
 	Go     func(name string, run func(context.Context) error) // named, supervised, waited for at the end
+	Note   func(text string)                                  // tells the person something at the next look at the status
 	Config func(into any) error                               // decodes the application's section of the configuration
 }
 

@@ -65,8 +65,18 @@ func Run(ctx context.Context, p Program, args []string) int {
 	if code := caught(); code != 0 && errors.Is(err, context.Canceled) {
 		return code
 	}
-	Complain(p.Stderr, err)
+	Complain(p.Stderr, hintFor(root, err))
 	return kith.KindOf(err).ExitCode()
+}
+
+// hintFor makes the commands in an error's hint work as they stand for who named a data directory with --dir.
+func hintFor(root *cobra.Command, err error) error {
+	h := kith.HintOf(err)
+	if root == nil || !root.PersistentFlags().Changed("dir") || h == "" || strings.Contains(h, "--dir") {
+		return err
+	}
+	dir, _ := root.PersistentFlags().GetString("dir")
+	return kith.Hint(err, "%s", strings.ReplaceAll(h, "kith ", "kith --dir '"+dir+"' "))
 }
 
 // catch returns a context that ends at the first signal to stop, and what tells the exit code of that signal, 0 if none came.

@@ -94,7 +94,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.lock, err = dirlock.Acquire(dir); err != nil {
 		return err
 	}
-	if n.me, err = identity.Open(filepath.Join(dir, "identity")); err != nil {
+	if n.me, err = identity.Open(filepath.Join(dir, "identity")); errors.Is(err, kith.Corrupt) && kith.HintOf(err) == "" {
+		return kith.Hint(err, "move %s away: the next kith up makes a new device, and kith id restore makes it yours with your recovery phrase", filepath.Join(dir, "identity"))
+	} else if err != nil {
 		return err
 	}
 	if n.people, err = openPeople(filepath.Join(dir, "people.json")); err != nil {
@@ -202,7 +204,7 @@ func (n *Node) env(a app.App) (app.Env, error) {
 	}
 	return app.Env{
 		Me: n.me, Net: n.net, Host: n.net, Routes: n.routes, Blobs: n.blobs, Moves: n.moves, People: n.people, Origin: n.origin,
-		Dir: dir, Files: n.files(), Log: n.log.With("app", a.Name), Go: n.Go,
+		Dir: dir, Files: n.files(), Log: n.log.With("app", a.Name), Go: n.Go, Note: func(text string) { n.note(text) },
 		Config: func(into any) error { return n.o.Config.Section(a.Name, into) },
 	}, nil
 }
@@ -281,7 +283,7 @@ func (n *Node) note(texts ...string) {
 	for _, t := range texts {
 		if t != "" {
 			n.notes = append(n.notes, t)
-			n.log.Warn("note", "err", t)
+			n.log.Info("note", "err", t)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (f *Files) start(ctx context.Context, env app.Env) error {
 		return fmt.Errorf("files: start: %w", err)
 	}
 	if note != "" {
-		env.Log.Warn("database set aside", "err", note)
+		env.Note(note)
 	}
 	f.db = state
 	if err := f.load(ctx); err != nil {
