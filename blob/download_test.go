@@ -321,35 +321,3 @@ func TestPrivateFile(t *testing.T) {
 		t.Errorf("age opens %d bytes, %v", len(plain), err)
 	}
 }
-
-func TestUnseal(t *testing.T) {
-	a, b := openStore(t, t.TempDir()), openStore(t, t.TempDir())
-	src, out := filepath.Join(t.TempDir(), "x"), filepath.Join(t.TempDir(), "y")
-	data := random(1<<20, 1)
-	write(t, src, data)
-	key := seal.NewKey()
-	tree := share(t, a, src, &key)
-	m, err := a.Manifest(t.Context(), tree.Root, &key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref := m.Entries[0].Ref
-	get(t, a, b, ref, m.BlobSize(0), "")
-	before, _ := b.Stored(t.Context())
-	if err := b.Unseal(t.Context(), ref, key, out, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, data) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	if after, _ := b.Stored(t.Context()); after != before-m.BlobSize(0) {
-		t.Errorf("%d bytes are kept, were %d", after, before)
-	}
-	if !bytes.Equal(content1(t, b, ref), content1(t, a, ref)) {
-		t.Error("it is not the same ciphertext again")
-	}
-	write(t, out, []byte("changed"))
-	if _, err := readAll(t, b, ref); !errors.Is(err, kith.Gone) {
-		t.Errorf("after the plain file was changed: %v", err)
-	}
-}
