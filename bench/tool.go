@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 )
 
 // tools are what this program is when it is one of the yardsticks' processes: its first argument names it.
@@ -16,6 +18,7 @@ var tools = map[string]func(args []string) error{
 	"tcp-send": func(args []string) error { return sendTCP(args[0], args[1]) },
 	"tcp-get":  func(args []string) error { return getTCP(args[0], args[1]) },
 	"http":     func(args []string) error { return serveHTTP(args[0], args[1]) },
+	"touch":    func(args []string) error { return touch(args[0]) },
 	"http-get": func(args []string) error { return getHTTP(args[0], args[1]) },
 }
 
@@ -79,6 +82,20 @@ func getHTTP(url, path string) error {
 		return fmt.Errorf("get %s: %s", url, r.Status)
 	}
 	return keep(r.Body, path)
+}
+
+// touch writes to every page of so many bytes of memory, and ends.
+func touch(size string) error {
+	n, err := strconv.ParseInt(size, 10, 64)
+	if err != nil {
+		return err
+	}
+	memory := make([]byte, n)
+	for i := int64(0); i < n; i += 4096 {
+		memory[i] = 1
+	}
+	runtime.KeepAlive(memory)
+	return nil
 }
 
 // keep writes what comes to the file and to the disk, then hashes the file.
