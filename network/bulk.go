@@ -265,7 +265,8 @@ func (b *bulk) dial(ctx context.Context, p peer.ID, to netip.AddrPort, wire prot
 	defer stop()
 	c.raw.SetDeadline(time.Now().Add(bulkHandshake))
 	conf, keys := b.config(p)
-	c.Conn = tls.Client(c.raw, conf)
+	c.out = &gather{Conn: c.raw}
+	c.Conn = tls.Client(c.out, conf)
 	if err := c.prove(ctx, keys); err != nil {
 		return nil, err
 	}

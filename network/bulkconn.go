@@ -23,6 +23,7 @@ import (
 type bulkConn struct {
 	*tls.Conn
 	raw    net.Conn
+	out    *gather
 	b      *bulk
 	peer   peer.ID
 	scope  network.ConnManagementScope
@@ -53,7 +54,13 @@ func (c *bulkConn) Read(p []byte) (int, error) {
 func (c *bulkConn) Write(p []byte) (int, error) {
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
+	if len(p) > recordSize {
+		c.out.hold()
+	}
 	n, err := c.Conn.Write(p)
+	if e := c.out.release(); err == nil {
+		err = e
+	}
 	c.count.up.Add(int64(n))
 	return n, err
 }
@@ -270,7 +277,8 @@ func (b *bulk) serve(c *bulkConn) {
 func (b *bulk) greet(c *bulkConn) (Handler, error) {
 	c.raw.SetDeadline(time.Now().Add(bulkHandshake))
 	conf, keys := b.config("")
-	c.Conn = tls.Server(c.raw, conf)
+	c.out = &gather{Conn: c.raw}
+	c.Conn = tls.Server(c.out, conf)
 	if err := c.prove(b.n.ctx, keys); err != nil {
 		return nil, err
 	}

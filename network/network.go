@@ -28,6 +28,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
@@ -215,6 +216,9 @@ func (n *Network) ID() peer.ID { return n.host.ID() }
 // Connect connects to p unless it is connected. Addresses that are not in p are those that are known.
 func (n *Network) Connect(ctx context.Context, p peer.AddrInfo) error {
 	p.Addrs = bounded(p.Addrs)
+	if sw, ok := n.host.Network().(*swarm.Swarm); ok {
+		sw.Backoff().Clear(p.ID) // who calls has a reason to try now, and paces its own attempts; a neighbour may have spoken before it listened
+	}
 	if err := n.host.Connect(ctx, p); err != nil {
 		return fmt.Errorf("network: connect %s: %w", p.ID, netError(ctx, err))
 	}

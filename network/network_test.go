@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
 )
 
 // newNode starts a node on loopback.
@@ -97,5 +100,24 @@ func TestStreams(t *testing.T) {
 		if len(p) != 1 || p[0].Up < 600<<10 || p[0].Down < 600<<10 || !p[0].Direct || p[0].Why != "direct over TCP, same computer" {
 			t.Fatalf("peers %+v", p)
 		}
+	}
+}
+
+// A neighbour that was dialled a moment before it listened is reached by the next call, not seconds later.
+func TestConnectsRightAfterAFailure(t *testing.T) {
+	overTCP := func(c *Config) { c.Listen = []string{"/ip4/127.0.0.1/tcp/0"} } // QUIC needs longer to give up than libp2p's backoff lasts
+	a, b := newNode(t, overTCP), newNode(t, overTCP)
+	ctx := soon(t)
+	there := info(b)
+	key := b.cfg.Key
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Connect(ctx, there); !errors.Is(err, kith.Unavailable) {
+		t.Fatalf("connected to a closed node: %v", err)
+	}
+	newNode(t, func(c *Config) { c.Key, c.Listen = key, []string{there.Addrs[0].String()} })
+	if err := a.Connect(ctx, there); err != nil {
+		t.Fatal(err)
 	}
 }
