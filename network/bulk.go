@@ -128,8 +128,8 @@ func (n *Network) OpenBulk(ctx context.Context, p peer.ID, id protocol.ID) (Stre
 	return n.Open(ctx, p, id)
 }
 
-// Report tells how fast a stream to p was, so that OpenBulk can choose: n bytes in d, over a bulk stream or an ordinary one. Only measure while
-// the stream itself was what limited the rate.
+// Report tells how fast a stream to p was, so that OpenBulk can choose: bytes in d, over a bulk stream or an ordinary one. Only count
+// time in which the peer had something to send, and not what a limit of this node's held down.
 func (n *Network) Report(p peer.ID, bulk bool, bytes int64, d time.Duration) {
 	n.bulk.paths.report(p, bulk, bytes, d, time.Now())
 }

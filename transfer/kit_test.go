@@ -54,6 +54,21 @@ type node struct {
 	deny  map[peer.ID]bool
 	serve func(ctx context.Context, s network.Stream) error // instead of m.Serve
 	open  map[network.Stream]bool
+	rates []rated // reported
+}
+
+// A rated is what a Manager reports of a conversation.
+type rated struct {
+	of    peer.ID
+	bulk  bool
+	bytes int64
+	d     time.Duration
+}
+
+func (n *node) Report(p peer.ID, bulk bool, bytes int64, d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.rates = append(n.rates, rated{p, bulk, bytes, d})
 }
 
 func newID(t testing.TB) peer.ID {

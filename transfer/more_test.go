@@ -89,6 +89,31 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestReport reports how fast a source was, without the time in which nothing was asked of it, unless a limit here held it down.
+func TestReport(t *testing.T) {
+	for _, limited := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHub(t)
+			seed, leech := h.node(), h.node()
+			seed.m.SetLimits(1<<20, 0)
+			if limited {
+				leech.m.SetLimits(0, 1<<19)
+			}
+			const size = 8 << 20
+			wait(t, leech.get(seed.share(noise(9, size)), seed))
+			switch r := leech.rates; {
+			case limited && len(r) > 0:
+				t.Errorf("limited here: %+v", r)
+			case limited:
+			case len(r) != 1 || r[0].of != seed.id || !r[0].bulk || r[0].bytes < size || r[0].bytes > size+size/16:
+				t.Errorf("of one source with %d bytes: %+v", size, r)
+			case r[0].d < 7*time.Second || r[0].d > 10*time.Second:
+				t.Errorf("8 MiB at 1 MiB a second took %v", r[0].d)
+			}
+		})
+	}
+}
+
 // TestSourcesGoAndReturn loses its only source in the middle, says so, and goes on when it is back.
 func TestSourcesGoAndReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -47,6 +47,30 @@ type conn struct {
 	stage   *stage // that it is asked about
 	asked   map[uint64]*asking
 	cancels []uint64
+	pace    pace
+}
+
+// A pace is how fast a stream was while something was asked of it: time in which a source owes nothing says nothing.
+type pace struct {
+	owed  int // answers that are not wholly here
+	since time.Time
+	busy  time.Duration
+	bytes int64
+}
+
+// ask notes that something was asked for.
+func (p *pace) ask(now time.Time) {
+	if p.owed++; p.owed == 1 {
+		p.since = now
+	}
+}
+
+// came notes an answer of n bytes.
+func (p *pace) came(n int, now time.Time) {
+	p.owed--
+	p.bytes += int64(n)
+	p.busy += now.Sub(p.since)
+	p.since = now
 }
 
 // An asking is a request that waits for its answer.
@@ -75,6 +99,9 @@ func (d *Download) talk(ctx context.Context, src *source, id sourceID) error {
 	wg.Go(func() { c.end(c.write(ctx)) })
 	c.end(c.read(ctx))
 	wg.Wait()
+	if _, down := d.m.Limits(); down == 0 { // a rate that was held down here says nothing of the stream
+		d.m.o.Net.Report(c.s.Peer(), c.s.Bulk(), c.pace.bytes, c.pace.busy)
+	}
 	return context.Cause(ctx)
 }
 
@@ -269,6 +296,7 @@ func (c *conn) request(st *stage, q request) error {
 	}
 	c.mu.Lock()
 	c.asked[q.ID] = a
+	c.pace.ask(time.Now())
 	c.mu.Unlock()
 	return wire.WriteMsg(c.out, ask{Request: &w})
 }
@@ -358,6 +386,9 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 		putBuffer(buf)
 		return err
 	}
+	c.mu.Lock()
+	c.pace.came(total, time.Now())
+	c.mu.Unlock()
 	q.stage.mu.Lock()
 	q.stage.engine.Arrived(q.id, q.stage.now())
 	q.stage.mu.Unlock()

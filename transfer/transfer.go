@@ -7,6 +7,7 @@ package transfer
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -30,6 +31,7 @@ type Net interface {
 	Addrs() []multiaddr.Multiaddr // where this node is reached, each with /p2p/ID; told to sources, for other askers
 	OpenBulk(ctx context.Context, to peer.ID, p protocol.ID) (network.Stream, error)
 	Connect(ctx context.Context, to peer.AddrInfo) error
+	Report(p peer.ID, bulk bool, bytes int64, d time.Duration) // how fast a conversation was that is over
 }
 
 // Guard decides who may fetch what. Allow returns nil, or an error that is Denied or NotFound; it is called often and must be quick.
