@@ -18,9 +18,11 @@ const (
 	redraw  = 100 * time.Millisecond // between two drawings
 	recent  = 5 * time.Second        // over which the rate is taken
 	barSize = 24                     // columns
+	patient = 3 * time.Second        // without a byte, before that is said where there is no terminal
+	again   = 30 * time.Second       // before it is said again
 )
 
-// A bar shows the progress of one operation on one line of a terminal; without a terminal it shows nothing.
+// A bar shows the progress of one operation on one line of a terminal. Where there is none, it says now and then why nothing moves.
 type bar struct {
 	w       io.Writer
 	width   func() int // columns; 0: no terminal
@@ -28,6 +30,9 @@ type bar struct {
 	drawn   time.Time
 	shown   bool
 	samples []sample // the last few seconds
+
+	still int64     // where there is no terminal: what was done when something last moved
+	speak time.Time // and when it is said that nothing moves
 }
 
 type sample struct {
@@ -42,6 +47,7 @@ func newBar(w io.Writer) *bar {
 func (b *bar) draw(p app.Progress) {
 	columns, now := b.width(), b.now()
 	if columns == 0 {
+		b.explain(now, p)
 		return
 	}
 	rate := b.rate(now, p.Done)
@@ -50,6 +56,17 @@ func (b *bar) draw(p app.Progress) {
 	}
 	b.drawn, b.shown = now, true
 	fmt.Fprintf(b.w, "\r%s\x1b[K", line(p, rate, columns-1))
+}
+
+// explain says why nothing has moved for a while.
+func (b *bar) explain(now time.Time, p app.Progress) {
+	switch {
+	case b.speak.IsZero() || p.Done != b.still:
+		b.still, b.speak = p.Done, now.Add(patient)
+	case p.Note != "" && !now.Before(b.speak):
+		b.speak = now.Add(again)
+		fmt.Fprintf(b.w, "kith: %s\n", strings.TrimPrefix(plain.Text(p.Label)+": waiting: "+plain.Text(p.Note), ": "))
+	}
 }
 
 // rate returns bytes a second over the recent past; -1 while it is not known.

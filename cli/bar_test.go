@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -41,13 +42,33 @@ func TestBar(t *testing.T) {
 	if got := out.String(); got != "\r\x1b[K" {
 		t.Errorf("clear wrote %q", got)
 	}
-	// Nothing goes to what is no terminal.
-	b = newBar(&out)
-	out.Reset()
-	b.draw(app.Progress{Label: "x", Done: 1, Total: 2})
+}
+
+// What is no terminal gets no drawing, but a line when nothing moves, and rarely another.
+func TestNoTerminal(t *testing.T) {
+	var out bytes.Buffer
+	clock := time.Unix(0, 0)
+	b := newBar(&out)
+	b.now = func() time.Time { return clock }
+	for at := range 100 {
+		done := int64(0)
+		if at >= 50 {
+			done = int64(at)
+		}
+		clock = time.Unix(int64(at), 0)
+		b.draw(app.Progress{Label: "film.mkv", Done: done, Total: 200, Note: fmt.Sprintf("no source found in %ds", at)})
+	}
 	b.clear()
-	if out.Len() > 0 {
-		t.Errorf("wrote %q to what is no terminal", out.String())
+	want := "kith: film.mkv: waiting: no source found in 3s\nkith: film.mkv: waiting: no source found in 33s\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	out.Reset()
+	b.draw(app.Progress{Done: 99, Note: "no source found"})
+	clock = clock.Add(patient)
+	b.draw(app.Progress{Done: 99, Note: "no source found"})
+	if got := out.String(); got != "kith: waiting: no source found\n" {
+		t.Errorf("without a name: %q", got)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith/internal/human"
 )
 
 // Limits and times of looking for sources.
@@ -267,7 +269,7 @@ func (d *Download) refresh() {
 	case d.stage == nil:
 		state, reason = Finding, "asking how large it is"
 	case d.stage.idle():
-		state, reason = Waiting, fmt.Sprintf("none of %d sources has what is missing; looking for others", n)
+		state, reason = Waiting, lacking(n)
 	}
 	if state != d.state || reason != d.reason || d.progress {
 		d.state, d.reason, d.progress = state, reason, false
@@ -275,17 +277,28 @@ func (d *Download) refresh() {
 	}
 }
 
+// lacking says that n sources are of no use.
+func lacking(n int) string {
+	if n == 1 {
+		return "the only source does not have what is missing"
+	}
+	return fmt.Sprintf("none of %d sources has what is missing", n)
+}
+
 // lookedFor says for how long there has been no source. d.mu is held.
 func (d *Download) lookedFor() string {
-	since := d.looking
-	if since.IsZero() {
-		since = time.Now()
-	}
 	what := "no source found"
-	if len(d.sources) > 0 {
-		what = fmt.Sprintf("none of %d known sources answers", len(d.sources))
+	switch n := len(d.sources); n {
+	case 0:
+	case 1:
+		what = "the one known source did not answer"
+	default:
+		what = fmt.Sprintf("none of %d known sources answered", n)
 	}
-	return fmt.Sprintf("%s; looked for %v, still looking", what, time.Since(since).Round(time.Second))
+	if d.looking.IsZero() || time.Since(d.looking) < time.Second {
+		return what
+	}
+	return what + " in " + human.Duration(time.Since(d.looking).Round(time.Second))
 }
 
 // idle reports whether something is missing, and nothing is asked for.
