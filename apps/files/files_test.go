@@ -457,3 +457,50 @@ func TestGetAgainAfterTheFileIsGone(t *testing.T) {
 		sameFile(t, file(third), data["1.jpg"])
 	}
 }
+
+// What rm --delete leaves behind is named, with the reason: a file that is shared too, one that was changed, one that Kith knows nothing of.
+func TestRmSaysWhatStays(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	dir := filepath.Join(t.TempDir(), "photos")
+	for _, name := range []string{"a.jpg", "b.jpg", "c.jpg", "sub/d.jpg"} {
+		write(t, filepath.Join(dir, name), 3000)
+	}
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}})
+	got := get(t, net.Node(1), files.GetIn{Link: s.Link, Output: t.TempDir()})
+	share(t, net.Node(1), files.ShareIn{Paths: []string{filepath.Join(got.Path, "b.jpg")}})
+	write(t, filepath.Join(got.Path, "c.jpg"), 5)
+	write(t, filepath.Join(got.Path, "sub/mine.txt"), 5)
+
+	var out files.RmOut
+	if err := net.Node(1).Call(t.Context(), "files", "rm", files.RmIn{Ref: "photos", Delete: true}, &out); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := out.WriteText(&text, 0); err != nil {
+		t.Fatal(err)
+	}
+	want := "photos is off the list; it is deleted but for:\n" +
+		"  " + got.Path + "/b.jpg: it is in \"b.jpg\" too\n" +
+		"  " + got.Path + "/c.jpg: it was changed since, or was here before\n" +
+		"  " + got.Path + "/sub/mine.txt: kith did not fetch it\n"
+	if text.String() != want {
+		t.Errorf("said\n%swant\n%s", text.String(), want)
+	}
+	for _, name := range []string{"a.jpg", "sub/d.jpg"} {
+		if _, err := os.Lstat(filepath.Join(got.Path, name)); !os.IsNotExist(err) {
+			t.Errorf("%s is not deleted: %v", name, err)
+		}
+	}
+
+	// A download that never began has no folder of its own: what else is in the folder that it would have come to is nobody's business.
+	nobody := kith.RawRef([32]byte{7}).String()
+	to := t.TempDir()
+	write(t, filepath.Join(to, "mine.txt"), 5)
+	if err := net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: nobody, Output: to, Detach: true}, new(files.GetOut)); err != nil {
+		t.Fatal(err)
+	}
+	out = files.RmOut{}
+	if err := net.Node(1).Call(t.Context(), "files", "rm", files.RmIn{Ref: nobody, Delete: true}, &out); err != nil || out.Path != "" || len(out.Kept) > 0 {
+		t.Errorf("rm of what never began: %+v, %v", out, err)
+	}
+}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
 
 	"kith"
 	"kith/app"
+	"kith/blob/folder"
 	"kith/internal/human"
 	"kith/internal/plain"
 )
@@ -49,6 +53,13 @@ func (f *Files) rm(ctx context.Context, in RmIn) (RmOut, error) {
 			"kith rm %s takes it off the list; delete %s yourself if you mean it", it.Ref, it.Path)
 	}
 	path := f.got(it).Path
+	if strings.HasSuffix(path, string(filepath.Separator)) {
+		path = "" // it never got as far as a name
+	}
+	var of *folder.Manifest
+	if in.Delete && it.manifest() {
+		of, _ = f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it)) // of what was not fetched so far nothing is known, nor here
+	}
 	if it.dl != nil {
 		it.dl.Cancel()
 	}
@@ -62,21 +73,102 @@ func (f *Files) rm(ctx context.Context, in RmIn) (RmOut, error) {
 	if err := f.forget(ctx, it.Ref); err != nil {
 		return RmOut{}, err
 	}
-	out := RmOut{Ref: it.Ref, Name: it.Name, Deleted: deleted}
-	if !deleted {
-		out.Path = path
+	out := RmOut{Ref: it.Ref, Name: it.Name, Deleted: deleted, Path: path}
+	if in.Delete && path != "" {
+		f.kept(ctx, it, of, &out)
 	}
 	return out, nil
 }
 
+const maxKept = 100 // files that rm tells of
+
+// kept tells what is left at out.Path of an item that was to be deleted, and why.
+func (f *Files) kept(ctx context.Context, it item, of *folder.Manifest, out *RmOut) {
+	ours := map[string]kith.Ref{".": it.Ref}
+	if of != nil {
+		for _, e := range of.Entries {
+			ours[filepath.FromSlash(e.Path)] = e.Ref
+		}
+		if of.Single() {
+			ours["."] = of.Entries[0].Ref
+		}
+	}
+	var owners map[kith.Ref]string
+	filepath.WalkDir(out.Path, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if len(out.Kept) == maxKept {
+			out.More++
+			return nil
+		}
+		rel, _ := filepath.Rel(out.Path, path)
+		if owners == nil {
+			owners = f.owners(ctx)
+		}
+		ref, fetched := ours[rel]
+		k := Kept{Path: rel, Why: "it was changed since, or was here before"}
+		if rel == "." {
+			k.Path = ""
+		}
+		switch owner := owners[ref]; {
+		case !fetched:
+			k.Why = "kith did not fetch it"
+		case owner != "":
+			k.Why = fmt.Sprintf("it is in %q too", owner)
+		}
+		out.Kept = append(out.Kept, k)
+		return nil
+	})
+}
+
+// owners returns, for each file that is here, the name of an item that it is in.
+func (f *Files) owners(ctx context.Context) map[kith.Ref]string {
+	all := map[kith.Ref]string{}
+	for _, it := range f.all() {
+		all[it.Ref] = it.Name
+		if !it.manifest() {
+			continue
+		}
+		m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
+		if err != nil {
+			continue // not here yet
+		}
+		for _, e := range m.Entries {
+			if e.File() {
+				all[e.Ref] = it.Name
+			}
+		}
+	}
+	return all
+}
+
 // WriteText implements app.Texter.
 func (o RmOut) WriteText(w io.Writer, _ int) error {
-	if o.Deleted {
-		_, err := fmt.Fprintf(w, "%s is off the list, and its downloaded files are deleted\n", plain.Text(o.Name))
+	name, path := plain.Text(o.Name), plain.Text(o.Path)
+	if len(o.Kept) == 0 {
+		what := "it stays at " + path
+		switch {
+		case o.Path == "":
+			what = "nothing of it had come"
+		case o.Deleted:
+			what = path + " is deleted"
+		}
+		_, err := fmt.Fprintf(w, "%s is off the list; %s\n", name, what)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s is off the list; its files stay at %s\n", plain.Text(o.Name), plain.Text(o.Path))
-	return err
+	what := "nothing is deleted"
+	if o.Deleted {
+		what = "it is deleted but for"
+	}
+	fmt.Fprintf(w, "%s is off the list; %s:\n", name, what)
+	for _, k := range o.Kept {
+		fmt.Fprintf(w, "  %s: %s\n", plain.Text(filepath.Join(o.Path, k.Path)), plain.Text(k.Why))
+	}
+	if o.More > 0 {
+		fmt.Fprintf(w, "  and %d more files in %s\n", o.More, path)
+	}
+	return nil
 }
 
 func (f *Files) pause(ctx context.Context, in RefIn) (GetOut, error) {

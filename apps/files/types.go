@@ -145,7 +145,15 @@ type RmOut struct {
 	Ref     kith.Ref `json:"ref"`
 	Name    string   `json:"name"`
 	Deleted bool     `json:"deleted" doc:"the downloaded files were deleted too"`
-	Path    string   `json:"path,omitempty" doc:"where the files still are, if they are"`
+	Path    string   `json:"path,omitempty" doc:"where the files are, or were if they were deleted; empty if nothing had come"`
+	Kept    []Kept   `json:"kept,omitempty" doc:"with delete: the first hundred files at path that stay"`
+	More    int      `json:"more,omitempty" doc:"how many stay beside those"`
+}
+
+// Kept is a file that stays though a deletion was asked for.
+type Kept struct {
+	Path string `json:"path" doc:"below the item's path; empty for that itself"`
+	Why  string `json:"why"`
 }
 
 // LsOut lists what is here.

@@ -653,6 +653,11 @@ export interface components {
              */
             up_rate: number;
         };
+        Kept: {
+            /** @description below the item's path; empty for that itself */
+            path: string;
+            why: string;
+        };
         LabIn: {
             /**
              * Format: int64
@@ -809,8 +814,15 @@ export interface components {
         RmOut: {
             /** @description the downloaded files were deleted too */
             deleted: boolean;
+            /** @description with delete: the first hundred files at path that stay */
+            kept?: components["schemas"]["Kept"][];
+            /**
+             * Format: int64
+             * @description how many stay beside those
+             */
+            more?: number;
             name: string;
-            /** @description where the files still are, if they are */
+            /** @description where the files are, or were if they were deleted; empty if nothing had come */
             path?: string;
             ref: string;
         };
