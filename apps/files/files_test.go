@@ -504,3 +504,54 @@ func TestRmSaysWhatStays(t *testing.T) {
 		t.Errorf("rm of what never began: %+v, %v", out, err)
 	}
 }
+
+// A get that names another place than the one where the download was begun ends with a copy there, and says so; what never began goes there alone.
+func TestGetElsewhere(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	path := filepath.Join(t.TempDir(), "film.mkv")
+	want := write(t, path, 3<<20)
+	first, second := t.TempDir(), t.TempDir()
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})
+	n := net.Node(1)
+
+	nobody := kith.RawRef([32]byte{7}).String()
+	for _, to := range []string{first, second} {
+		err := n.Call(t.Context(), "files", "get", files.GetIn{Link: nobody, Output: to, Timeout: "100ms"}, new(files.GetOut))
+		if !errors.Is(err, kith.Timeout) {
+			t.Fatal(err)
+		}
+		if it := until(t, n, func(it files.Item) bool { return it.State == "paused" }); filepath.Clean(it.Path) != to {
+			t.Errorf("nothing had come, and it is wanted in %s: it is to come to %s", to, it.Path)
+		}
+	}
+	if err := n.Call(t.Context(), "files", "rm", files.RmIn{Ref: nobody}, new(any)); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := n.Call(t.Context(), "files", "limit", files.LimitIn{Down: "200K"}, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Output: first, Detach: true}, new(files.GetOut)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, n, func(it files.Item) bool { return it.Done > 0 })
+	err := n.Call(t.Context(), "files", "get", files.GetIn{Link: s.Link, Output: second, Detach: true}, new(files.GetOut))
+	if !errors.Is(err, kith.Exists) || !strings.Contains(err.Error(), first) {
+		t.Errorf("get --detach to another place: %v", err)
+	}
+	if err := n.Call(t.Context(), "files", "pause", files.RefIn{Ref: s.Link}, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Call(t.Context(), "files", "limit", files.LimitIn{Down: "0"}, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	got := get(t, n, files.GetIn{Link: s.Link, Output: second})
+	if got.Path != filepath.Join(second, "film.mkv") || got.CopyOf != filepath.Join(first, "film.mkv") {
+		t.Errorf("got %+v", got)
+	}
+	sameFile(t, got.Path, want)
+	sameFile(t, got.CopyOf, want)
+	if got = get(t, n, files.GetIn{Link: s.Link, Output: first}); got.Path != filepath.Join(first, "film.mkv") || got.CopyOf != "" {
+		t.Errorf("where it is already: %+v", got)
+	}
+}

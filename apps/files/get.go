@@ -36,15 +36,16 @@ func (f *Files) get(ctx context.Context, in GetIn) iter.Seq2[GetOut, error] {
 			return
 		}
 		it, ours, err := f.want(ctx, in)
-		if err != nil {
+		switch {
+		case err != nil:
 			yield(GetOut{}, err)
-			return
-		}
-		if it.dl == nil || in.Detach {
+		case it.dl == nil: // all of it is here
+			yield(f.deliver(ctx, it, in.Output))
+		case in.Detach:
 			yield(f.got(it), nil)
-			return
+		default:
+			f.follow(ctx, it, ours, patience, in.Output, yield)
 		}
-		f.follow(ctx, it, ours, patience, yield)
 	}
 }
 
@@ -73,17 +74,21 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 	if err != nil {
 		return item{}, false, fmt.Errorf("files: get: %w: %w", err, kith.Invalid)
 	}
-	if it, ok := f.byRef(l.Ref); ok {
+	it, ok := f.byRef(l.Ref)
+	if ok {
+		if ok, err = f.stays(ctx, it, in); err != nil {
+			return item{}, false, err
+		}
+	}
+	if ok {
 		if l.Key != nil && it.Key == nil {
 			it.Key = l.Key
 		}
 		switch {
 		case it.State == stateReady || it.State == stateDone:
 			err := f.env.Blobs.Look(ctx, it.Ref, it.Path)
-			if err == nil {
-				it, err = f.here(ctx, it, in.Output)
-			}
 			if kith.KindOf(err) != kith.Gone {
+				it.dl = nil
 				return it, false, err
 			} // it was moved, changed or deleted: what is missing is fetched again
 			if in.Output != "" {
@@ -109,6 +114,38 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 	}
 	it, err = f.begin(it, sources, in.Sequential)
 	return it, true, err
+}
+
+// stays reports whether an item that is wanted at another place stays where it is, for a copy to be made of it. What had not begun to come
+// is forgotten, to begin there.
+func (f *Files) stays(ctx context.Context, it item, in GetIn) (bool, error) {
+	if in.Output == "" || it.State == stateReady || it.State == stateDone || it.State == stateGone {
+		return true, nil
+	}
+	to, err := f.destination(in.Output)
+	if err != nil {
+		return false, err
+	}
+	now := f.got(it)
+	_, begun := f.env.Blobs.State(ctx, it.Ref)
+	switch {
+	case sameplace(now.Path, to):
+		return true, nil
+	case kith.KindOf(begun) == kith.NotFound && (it.State == statePaused || it.State == stateFailed):
+		if it.dl != nil {
+			it.dl.Cancel()
+		}
+		return false, f.forget(ctx, it.Ref)
+	case in.Detach:
+		return false, kith.Hint(fmt.Errorf("files: get: it was begun at %s: %w", plain.Text(now.Path), kith.Exists),
+			"go on there with: kith resume %s", it.Ref)
+	}
+	return true, nil
+}
+
+// sameplace reports whether a destination, as destination returns it, is path.
+func sameplace(path, to string) bool {
+	return path == to || filepath.Clean(to) == path || filepath.Dir(path)+string(filepath.Separator) == to
 }
 
 func networkName(n string) string {
@@ -178,7 +215,7 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 		changed, s := dl.Changed(), dl.Status()
 		f.bell.ring()
 		it, ok := f.byRef(ref)
-		if !ok { // it was removed
+		if !ok || it.dl != dl { // it was removed, or begun anew elsewhere
 			return nil
 		}
 		if it.Name != s.Name && s.Name != "" || it.Size < 0 && s.Size >= 0 { // the link did not say
@@ -230,7 +267,7 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) e
 
 // follow tells a caller how a download goes until it ends, the caller goes away, or their patience does. A download that this call began
 // does not outlive it: it pauses.
-func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Duration, yield func(GetOut, error) bool) {
+func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Duration, output string, yield func(GetOut, error) bool) {
 	ref, dl := it.Ref, it.dl
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
@@ -242,9 +279,12 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			return
 		}
 		out := f.got(now)
+		if to, err := f.destination(output); output != "" && err == nil && !sameplace(out.Path, to) {
+			out.CopyOf, out.Path = out.Path, to
+		}
 		switch out.State {
 		case stateDone:
-			yield(out, nil)
+			yield(f.deliver(ctx, now, output))
 			return
 		case stateFailed:
 			yield(out, failure(dl))
@@ -328,27 +368,24 @@ func (f *Files) hold(ref kith.Ref, dl *transfer.Download, reason string) {
 	f.settle(context.Background(), ref, statePaused, reason)
 }
 
-// here answers a get of what is complete already: where it is, or, if it is wanted elsewhere, after a copy there.
-func (f *Files) here(ctx context.Context, it item, output string) (item, error) {
+// deliver answers a get of what is complete: where it is, or, if it is wanted elsewhere, a copy there.
+func (f *Files) deliver(ctx context.Context, it item, output string) (GetOut, error) {
+	out := f.got(it)
 	if output == "" {
-		return it, nil
+		return out, nil
 	}
 	to, err := f.destination(output)
-	if err != nil {
-		return item{}, err
+	if err != nil || sameplace(it.Path, to) {
+		return out, err
 	}
-	if filepath.Base(to) != filepath.Base(it.Path) && to[len(to)-1] == filepath.Separator {
+	if to[len(to)-1] == filepath.Separator {
 		to = filepath.Join(to, filepath.Base(it.Path))
-	} else {
-		to = filepath.Clean(to)
 	}
-	if to == it.Path {
-		return it, nil
+	if out.Path, err = copyTree(ctx, it.Path, to); err != nil {
+		return GetOut{}, err
 	}
-	if it.Path, err = copyTree(ctx, it.Path, to); err != nil {
-		return item{}, err
-	}
-	return it, nil
+	out.CopyOf = it.Path
+	return out, nil
 }
 
 // got returns how an item's download stands.
@@ -401,6 +438,9 @@ func (o GetOut) Progress() app.Progress {
 	if o.Reason != "" {
 		note = plain.Text(o.Reason)
 	}
+	if o.CopyOf != "" {
+		note += "; goes on at " + plain.Text(o.CopyOf) + ", where it was begun, and is copied then"
+	}
 	return app.Progress{Label: label, Done: o.Done, Total: max(o.Size, 0), Note: note}
 }
 
@@ -418,7 +458,10 @@ func (o GetOut) WriteText(w io.Writer, _ int) error {
 	if o.Sources > 0 {
 		from = " from " + sources(o.Sources)
 	}
-	_, err := fmt.Fprintf(w, "%s  (%s%s, verified)\n", o.Path, human.Bytes(o.Size), from)
+	if o.CopyOf != "" {
+		from += "; a copy of " + plain.Text(o.CopyOf)
+	}
+	_, err := fmt.Fprintf(w, "%s  (%s%s, verified)\n", plain.Text(o.Path), human.Bytes(o.Size), from)
 	return err
 }
 

@@ -69,6 +69,7 @@ type GetOut struct {
 	Rate   float64  `json:"rate" doc:"bytes a second, lately"`
 	ETA    float64  `json:"eta" doc:"seconds left; -1 if not known"`
 	Link   string   `json:"link,omitempty"`
+	CopyOf string   `json:"copy_of,omitempty" doc:"where it was begun, or fetched, before another output was asked for; path is or will be a copy of that"`
 }
 
 // Item is something shared or fetched.

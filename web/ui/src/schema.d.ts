@@ -539,6 +539,8 @@ export interface components {
             timeout?: string;
         };
         GetOut: {
+            /** @description where it was begun, or fetched, before another output was asked for; path is or will be a copy of that */
+            copy_of?: string;
             /**
              * Format: int64
              * @description bytes on disk and verified
