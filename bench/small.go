@@ -36,7 +36,7 @@ var small = benchmark{
 			return nil, err
 		}
 		defer fetcher.stop()
-		settle()
+		b.warm(ctx)
 		copied, _, err := timed(exec.CommandContext(ctx, "cp", "-r", folder, filepath.Join(b.tmp, "copy")))
 		if err != nil {
 			return nil, err
@@ -45,12 +45,12 @@ var small = benchmark{
 		if err != nil {
 			return nil, err
 		}
-		settle()
+		b.warm(ctx)
 		link, shared, err := seed.share(ctx, folder)
 		if err != nil {
 			return nil, err
 		}
-		settle()
+		b.warm(ctx)
 		sent, received := seed.cpu(), fetcher.cpu()
 		dir := filepath.Join(b.tmp, "got")
 		got, err := fetcher.get(ctx, link, dir)
@@ -91,7 +91,7 @@ var share = benchmark{
 			return nil, err
 		}
 		defer n.stop()
-		settle()
+		b.warm(ctx)
 		if _, err := os.ReadFile(file); err != nil { // both find it in the page cache
 			return nil, err
 		}
