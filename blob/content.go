@@ -2,6 +2,7 @@ package blob
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,39 +56,53 @@ func (v *view) close() error {
 
 // acquire returns the content with one more reference; release it.
 func (s *Store) acquire(ctx context.Context, sum bao.Sum) (*content, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	for {
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
-			return nil, fmt.Errorf("the store is closed: %w", kith.Unavailable)
-		}
-		c, known := s.open[sum]
-		if !known {
-			c = &content{s: s, sum: sum}
-			s.open[sum] = c
-		}
-		fromIdle := known && c.refs == 0
-		c.refs++
-		if fromIdle {
-			s.idle = slices.DeleteFunc(s.idle, func(i *content) bool { return i == c })
-		}
-		s.mu.Unlock()
-		c.once.Do(func() { c.err = c.load() })
-		if c.err == nil && !(fromIdle && c.stale()) {
-			return c, nil
-		}
-		err := c.err
-		s.forget(c)
-		if err := c.release(); err != nil {
-			return nil, err
-		}
+		c, fromIdle, err := s.hold(ctx, sum)
 		if err != nil {
 			return nil, err
 		}
+		fresh, err := c.ready(fromIdle, nil)
+		if err != nil {
+			return nil, err
+		}
+		if fresh {
+			return c, nil
+		}
 	}
+}
+
+// hold returns the content, loaded or not, with one more reference, and whether nobody had it.
+func (s *Store) hold(ctx context.Context, sum bao.Sum) (c *content, fromIdle bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, false, fmt.Errorf("the store is closed: %w", kith.Unavailable)
+	}
+	c, known := s.open[sum]
+	if !known {
+		c = &content{s: s, sum: sum}
+		s.open[sum] = c
+	}
+	fromIdle = known && c.refs == 0
+	c.refs++
+	if fromIdle {
+		s.idle = slices.DeleteFunc(s.idle, func(i *content) bool { return i == c })
+	}
+	return c, fromIdle, nil
+}
+
+// ready loads a content that is held, from r if the database was asked since. One that cannot be loaded, or is no longer fresh, is released.
+func (c *content) ready(fromIdle bool, r *row) (fresh bool, err error) {
+	c.once.Do(func() { c.err = c.load(r) })
+	if c.err == nil && !(fromIdle && c.stale()) {
+		return true, nil
+	}
+	err = c.err
+	c.s.forget(c)
+	return false, cmp.Or(c.release(), err)
 }
 
 // forget makes the next who asks load the content again.
@@ -147,11 +162,12 @@ func (c *content) stale() bool {
 	return err != nil || stampOf(info) != v.place.stamp
 }
 
-func (c *content) load() error {
+func (c *content) load(r *row) (err error) {
 	ctx := context.Background() // whoever is first loads for all
-	r, err := c.s.lookUp(ctx, c.sum)
-	if err != nil {
-		return err
+	if r == nil {
+		if r, err = c.s.lookUp(ctx, c.sum); err != nil {
+			return err
+		}
 	}
 	c.id, c.size = r.id, r.size
 	if r.data != nil {
@@ -180,7 +196,7 @@ func (c *content) inline(data []byte) {
 }
 
 // openPlace makes a view of the first place that is there.
-func (c *content) openPlace(ctx context.Context, r row) error {
+func (c *content) openPlace(ctx context.Context, r *row) error {
 	for _, p := range r.places {
 		v, err := p.open()
 		if err != nil {

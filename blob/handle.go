@@ -27,6 +27,40 @@ func (s *Store) Blob(ctx context.Context, ref kith.Ref) (*Blob, error) {
 	return &Blob{c: c, ref: ref}, nil
 }
 
+// Blobs opens at most MaxAhead blobs with one question to the database; it passes over those that Blob would not open.
+func (s *Store) Blobs(ctx context.Context, refs []kith.Ref) ([]*Blob, error) {
+	type held struct {
+		*Blob
+		fromIdle bool
+	}
+	var all []held
+	var sums []bao.Sum
+	defer func() {
+		for _, h := range all { // after an error
+			h.c.release()
+		}
+	}()
+	for _, ref := range refs {
+		c, fromIdle, err := s.hold(ctx, ref.Sum)
+		if err != nil {
+			return nil, fmt.Errorf("blob: open %s: %w", ref.Short(), err)
+		}
+		all, sums = append(all, held{&Blob{c: c, ref: ref}, fromIdle}), append(sums, ref.Sum)
+	}
+	rows, err := s.lookUpAll(ctx, sums)
+	if err != nil {
+		return nil, fmt.Errorf("blob: open %d blobs: %w", len(refs), err)
+	}
+	var open []*Blob
+	for _, h := range all {
+		if fresh, err := h.c.ready(h.fromIdle, rows[h.c.sum]); err == nil && fresh {
+			open = append(open, h.Blob)
+		}
+	}
+	all = nil
+	return open, nil
+}
+
 // Ref returns what the blob is called.
 func (b *Blob) Ref() kith.Ref { return b.ref }
 
@@ -54,11 +88,11 @@ func (b *Blob) Path() string {
 func (b *Blob) Complete() bool { return b.c.part.Load() == nil }
 
 // Have returns a snapshot of which groups are here.
-func (b *Blob) Have() Bits {
+func (b *Blob) Have() bao.Bits {
 	if p := b.c.part.Load(); p != nil {
 		return p.have()
 	}
-	all := NewBits(bao.Groups(b.c.size))
+	all := bao.NewBits(bao.Groups(b.c.size))
 	all.Set(bao.Range{First: 0, N: all.Len()})
 	return all
 }

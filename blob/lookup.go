@@ -6,20 +6,27 @@ import (
 	"database/sql"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"kith"
 	"kith/blob/bao"
 )
 
-// hot holds the statement that opening a blob takes: a folder of small files is served by opening each, and to parse the statement, or to have two,
-// would be half of the work.
-type hot struct{ blob *sql.Stmt }
+// MaxAhead is how many blobs Blobs asks the database for at once.
+const MaxAhead = 16
+
+// hot holds the statements that opening blobs takes, one and many: a folder of small files is served by opening each, and to parse the
+// statement, or to have one for each, would be half of the work.
+type hot struct{ one, many *sql.Stmt }
 
 func (h *hot) prepare(ctx context.Context, db *sql.DB) (err error) {
-	h.blob, err = db.PrepareContext(ctx, "SELECT blob.id, blob.size, data, tree, EXISTS (SELECT 1 FROM part WHERE part.blob = blob.id), folder.id IS NOT NULL,"+
+	const ask = "SELECT sum, blob.id, blob.size, data, tree, EXISTS (SELECT 1 FROM part WHERE part.blob = blob.id), folder.id IS NOT NULL,"+
 		" coalesce(folder, 0), coalesce(path, ''), coalesce(name, ''), coalesce(place.size, 0), coalesce(mtime, 0), coalesce(dev, 0), coalesce(ino, 0),"+
 		" coalesce(own, 0), coalesce(gone, 0), header"+
-		" FROM blob LEFT JOIN place ON place.blob = blob.id LEFT JOIN folder ON folder = folder.id WHERE sum = ?")
+		" FROM blob LEFT JOIN place ON place.blob = blob.id LEFT JOIN folder ON folder = folder.id WHERE sum IN (?"
+	if h.one, err = db.PrepareContext(ctx, ask+")"); err == nil {
+		h.many, err = db.PrepareContext(ctx, ask+strings.Repeat(", ?", MaxAhead-1)+")")
+	}
 	return err
 }
 
@@ -32,36 +39,54 @@ type row struct {
 }
 
 // lookUp returns what is known of a blob. Errors: NotFound.
-func (s *Store) lookUp(ctx context.Context, sum bao.Sum) (r row, err error) {
-	rows, err := s.hot.blob.QueryContext(ctx, sum[:])
+func (s *Store) lookUp(ctx context.Context, sum bao.Sum) (*row, error) {
+	known, err := s.lookUpAll(ctx, []bao.Sum{sum})
+	if err == nil && known[sum] == nil {
+		err = kith.NotFound
+	}
+	return known[sum], err
+}
+
+// lookUpAll returns what is known of at most MaxAhead blobs.
+func (s *Store) lookUpAll(ctx context.Context, sums []bao.Sum) (map[bao.Sum]*row, error) {
+	stmt, args := s.hot.one, make([]any, 1, MaxAhead)
+	if len(sums) > 1 {
+		stmt, args = s.hot.many, args[:MaxAhead]
+	}
+	for i := range args {
+		args[i] = sums[min(i, len(sums)-1)][:]
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	defer rows.Close()
-	known := false
+	known := make(map[bao.Sum]*row, len(sums))
 	for rows.Next() {
-		known = true
+		var sum sql.RawBytes
+		var r row
 		var p place
 		var placed bool
-		if err := rows.Scan(&r.id, &r.size, &r.data, &r.tree, &r.part, &placed,
+		if err := rows.Scan(&sum, &r.id, &r.size, &r.data, &r.tree, &r.part, &placed,
 			&p.folder, &p.dir, &p.name, &p.size, &p.mtime, &p.dev, &p.ino, &p.own, &p.gone, &p.header); err != nil {
-			return r, err
+			return nil, err
 		}
 		if p.folder == keepFolder {
 			p.dir = filepath.Join(s.dir, "keep")
 		}
+		k := known[bao.Sum(sum)]
+		if k == nil {
+			k = &r
+			known[bao.Sum(sum)] = k
+		}
 		if placed {
-			r.places = append(r.places, p)
+			k.places = append(k.places, p)
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return r, err
+	for _, r := range known {
+		slices.SortStableFunc(r.places, func(a, b place) int { return cmp.Compare(order(a.gone), order(b.gone)) })
 	}
-	if !known {
-		return r, kith.NotFound
-	}
-	slices.SortStableFunc(r.places, func(a, b place) int { return cmp.Compare(order(a.gone), order(b.gone)) })
-	return r, nil
+	return known, rows.Err()
 }
 
 func order(gone bool) int {

@@ -27,7 +27,7 @@ type part struct {
 	mem  *memory   // the partial tree, if it is in memory
 
 	mu    sync.Mutex
-	bits  Bits
+	bits  bao.Bits
 	dirty bool          // bits have been set since the last checkpoint
 	owner *TreeDownload // whose file it is; nil: nobody's
 	entry int
@@ -71,7 +71,7 @@ func (m *memory) snapshot() []byte {
 // smallTree is how large a partial tree may be to be kept in memory and written with each checkpoint; larger ones have a file.
 const smallTree = 4 << 10
 
-func (p *part) have() Bits {
+func (p *part) have() bao.Bits {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.bits.Clone()
@@ -109,7 +109,7 @@ func (p *part) write(v *view, first int64, data []byte) error {
 func (p *part) read(v *view, buf []byte, off int64) (int, error) {
 	first, last := off/bao.GroupSize, (off+int64(len(buf))-1)/bao.GroupSize
 	p.mu.Lock()
-	end := p.bits.next(first, false)
+	end := p.bits.Next(first, false)
 	p.mu.Unlock()
 	var missing error
 	if end <= last {

@@ -23,8 +23,8 @@ import (
 func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tree []byte) error {
 	var err error
 	groups := bao.Groups(p.c.size)
-	if p.bits, err = DecodeBits(code, groups); err != nil {
-		p.bits = NewBits(groups)
+	if p.bits, err = bao.DecodeBits(code, groups); err != nil {
+		p.bits = bao.NewBits(groups)
 	}
 	if err := p.openTree(tree); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tre
 		if err := os.MkdirAll(filepath.Dir(p.path()), 0o777); err != nil {
 			return err
 		}
-		p.bits, ino = NewBits(groups), 0
+		p.bits, ino = bao.NewBits(groups), 0
 		p.f, err = os.OpenFile(p.path(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	}
 	if err != nil {
@@ -54,7 +54,7 @@ func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tre
 	}
 	v := p.view()
 	if now := stampOf(info); now.size != p.c.size || now.ino != ino {
-		p.bits = NewBits(groups)
+		p.bits = bao.NewBits(groups)
 		clean = false
 		if _, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET ino = ? WHERE blob = ?", now.ino, p.c.id); err != nil {
 			return err
@@ -300,7 +300,7 @@ func (s *Store) beginRows(ctx context.Context, r request, kept int64, name strin
 			}
 		}
 		res, err := in.exec("INSERT INTO part (blob, folder, name, dest, mode, ino, bits, clean) VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
-			id, r.folder, name, r.dest, r.mode, ino, NewBits(bao.Groups(r.size)).Encode())
+			id, r.folder, name, r.dest, r.mode, ino, bao.NewBits(bao.Groups(r.size)).Encode())
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type TreeDownload struct {
 
 	id, folder int64
 	dir        *os.Root // path+folder.PartSuffix, or what was free
+	dirs       dirs     // those in it
 	extra      bool     // the tree is complete elsewhere; this is another copy
 
 	mu      sync.Mutex
@@ -101,6 +102,7 @@ func (t *TreeDownload) openDir(dir string) (err error) {
 		return err
 	}
 	t.dir, err = os.OpenRoot(dir)
+	t.dirs.top = t.dir
 	return err
 }
 
@@ -319,6 +321,11 @@ func (t *TreeDownload) put(ctx context.Context, i int, data []byte) error {
 	if b.sum != t.m.Entries[i].Ref.Sum {
 		return &WrongGroup{0}
 	}
+	return t.place(i, b, data)
+}
+
+// place puts file i, whose blob b was made of data, where it belongs.
+func (t *TreeDownload) place(i int, b built, data []byte) error {
 	p := put{i: i, built: b}
 	if t.key != nil {
 		o, err := openSealed(*t.key, readerAt(data), int64(len(data)))
@@ -331,6 +338,7 @@ func (t *TreeDownload) put(ctx context.Context, i int, data []byte) error {
 			return err
 		}
 	}
+	var err error
 	if p.stamp, err = t.write(i, func(f *os.File) error { _, err := f.Write(data); return err }, false); err != nil {
 		return err
 	}
@@ -351,12 +359,16 @@ func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st st
 		return st, err
 	}
 	e := t.m.Entries[i]
-	name := filepath.FromSlash(e.Path)
+	dir, name, err := t.dirs.use(e.Path)
+	if err != nil {
+		return st, err
+	}
+	defer t.dirs.done(dir)
 	mode := e.Mode.Perm() | 0o400
-	f, err := t.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) { // left from before a crash
-		if err = t.dir.Remove(name); err == nil {
-			f, err = t.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if err = dir.Remove(name); err == nil {
+			f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		}
 	}
 	if err != nil {
@@ -473,6 +485,7 @@ func (t *TreeDownload) record(ctx context.Context, puts []put) error {
 // Close commits, and gives it back, to be resumed with BeginTree.
 func (t *TreeDownload) Close() error {
 	err := t.Commit(context.Background())
+	t.dirs.close()
 	if t.dir != nil {
 		err = join(err, t.dir.Close())
 	}

@@ -47,6 +47,7 @@ func (t *TreeDownload) finish(ctx context.Context) (Tree, error) {
 	if err := syncAll(t.dir); err != nil {
 		return Tree{}, err
 	}
+	t.dirs.close()
 	return t.rename(ctx)
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"kith"
-	"kith/blob"
 	"kith/blob/bao"
 )
 
@@ -24,7 +23,7 @@ func havePause(askers int) time.Duration {
 
 // tellHaves sends the have-map of a row, and what comes to it, until ctx ends.
 func (x *session) tellHaves(ctx context.Context, row int) {
-	var told blob.Bits
+	var told bao.Bits
 	for {
 		all, here, news := x.m.haves(ctx, x.root, row)
 		if all {
@@ -52,7 +51,7 @@ func (x *session) tellHaves(ctx context.Context, row int) {
 }
 
 // lessOf returns the ranges of b that are not in told.
-func lessOf(b, told blob.Bits) (list []bao.Range) {
+func lessOf(b, told bao.Bits) (list []bao.Range) {
 	left := b
 	if told.Len() == b.Len() {
 		left = b.Clone()
@@ -107,41 +106,41 @@ func (x *session) hasNews() {
 }
 
 // haves returns what is here of a row of root: all of it, or the groups in here, of which there will be more when news is closed.
-func (m *Manager) haves(ctx context.Context, root kith.Ref, row int) (all bool, here blob.Bits, news <-chan struct{}) {
+func (m *Manager) haves(ctx context.Context, root kith.Ref, row int) (all bool, here bao.Bits, news <-chan struct{}) {
 	if d := m.Download(root); d != nil && !d.over() {
 		return d.haves(row)
 	}
 	if t, err := m.o.Blobs.State(ctx, root); err == nil && t.Complete {
-		return true, blob.Bits{}, nil
+		return true, bao.Bits{}, nil
 	}
 	b, err := m.o.Blobs.Blob(ctx, root)
 	if err != nil {
-		return false, blob.Bits{}, nil
+		return false, bao.Bits{}, nil
 	}
 	defer b.Close()
 	if row == rowFiles {
-		return false, blob.Bits{}, nil
+		return false, bao.Bits{}, nil
 	}
 	return b.Complete(), b.Have(), nil
 }
 
-func (d *Download) haves(row int) (all bool, here blob.Bits, news <-chan struct{}) {
+func (d *Download) haves(row int) (all bool, here bao.Bits, news <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch st := d.stage; {
 	case d.state == Done:
-		return true, blob.Bits{}, nil
+		return true, bao.Bits{}, nil
 	case st == nil:
-		return false, blob.Bits{}, d.changed
+		return false, bao.Bits{}, d.changed
 	case st.number > row:
-		return true, blob.Bits{}, nil
+		return true, bao.Bits{}, nil
 	case st.number < row:
-		return false, blob.Bits{}, d.changed
+		return false, bao.Bits{}, d.changed
 	default:
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		if st.here.All() {
-			return true, blob.Bits{}, nil
+			return true, bao.Bits{}, nil
 		}
 		return false, st.here.Clone(), st.news
 	}

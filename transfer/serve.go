@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,11 +54,10 @@ type reply struct {
 
 const (
 	builders  = 2       // answers of one session that are made at once
-	openBlobs = 8       // files of a folder that each of them keeps open
 	knownRefs = 100_000 // files of a folder that are remembered for a session; beyond, the store is asked about each
 )
 
-// A shelf is the blobs that one builder has open.
+// A shelf is the blobs that one builder has open, at most blob.MaxAhead.
 type shelf map[kith.Ref]*blob.Blob
 
 // Serve answers what a peer asks over one stream, until it has no more to ask.
@@ -238,6 +238,9 @@ func (x *session) reply(ctx context.Context, open shelf, w wanted) *reply {
 	r.tell.Answer = a
 	denied := x.m.o.Guard.Allow(x.peer, x.root)
 	for i, it := range w.Items {
+		if i%blob.MaxAhead == 0 && denied == nil && !dropped {
+			x.ahead(ctx, open, w.Items[i:])
+		}
 		switch {
 		case dropped:
 			a.Parts[i].Status = kith.Unavailable
@@ -304,9 +307,32 @@ func (x *session) blob(ctx context.Context, open shelf, sum []byte) (*blob.Blob,
 	if err != nil {
 		return nil, err
 	}
-	open.clear(openBlobs - 1)
+	open.clear(blob.MaxAhead - 1)
 	open[ref] = b
 	return b, nil
+}
+
+// ahead opens the files that the next items name, all at once if they are many: one question to the database in place of one for each.
+func (x *session) ahead(ctx context.Context, open shelf, items []item) {
+	var refs []kith.Ref
+	for _, it := range items[:min(len(items), blob.MaxAhead)] {
+		if len(it.Sum) > 0 {
+			if ref := kith.RawRef([32]byte(it.Sum)); x.refs[ref] && open[ref] == nil && !slices.Contains(refs, ref) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	if len(refs) < 2 {
+		return
+	}
+	open.clear(0)
+	blobs, err := x.m.o.Blobs.Blobs(ctx, refs)
+	if err != nil {
+		return // each is opened for itself, and that tells what is wrong
+	}
+	for _, b := range blobs {
+		open[b.Ref()] = b
+	}
 }
 
 // clear closes blobs until at most n are open.

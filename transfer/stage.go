@@ -24,9 +24,9 @@ type stage struct {
 
 	mu       sync.Mutex
 	engine   *engine
-	here     blob.Bits // groups that are here and can be served
-	fresh    blob.Bits // groups that are here, but not committed yet
-	left     []int32   // groups that a file still misses
+	here     bao.Bits // groups that are here and can be served
+	fresh    bao.Bits // groups that are here, but not committed yet
+	left     []int32  // groups that a file still misses
 	open     map[int]*openFile
 	bytes    int64         // that are here
 	news     chan struct{} // closed when here grows
@@ -43,8 +43,8 @@ type target interface {
 // An openFile is a file of which a part is here.
 type openFile struct {
 	target
-	blob  *blob.Blob // nil for a small one
-	small *smallFile
+	blob  *blob.Blob      // nil for a small one
+	small *blob.SmallFile // nil for a large one
 	users int
 	err   error
 	ready chan struct{} // closed when target or err is set
@@ -54,7 +54,7 @@ type openFile struct {
 func newStage(number int, r *row, seed uint64, sequential bool) *stage {
 	s := &stage{
 		number: number, row: r, base: time.Now(), done: make(chan struct{}), failed: make(chan error, 1), full: make(chan struct{}, 1),
-		engine: newEngine(r.n, seed, sequential), here: blob.NewBits(r.n), fresh: blob.NewBits(r.n),
+		engine: newEngine(r.n, seed, sequential), here: bao.NewBits(r.n), fresh: bao.NewBits(r.n),
 		left: make([]int32, len(r.files)), open: map[int]*openFile{}, news: make(chan struct{}),
 	}
 	for i := range r.files {
@@ -167,9 +167,11 @@ func (s *stage) use(ctx context.Context, i int) (*openFile, error) {
 func (s *stage) start(ctx context.Context, i int, f *openFile) error {
 	file := s.row.files[i]
 	if file.size <= blob.MaxPut {
-		f.small = newSmallFile(file)
-		f.target = f.small
-		return nil
+		small, err := s.tree.Small(file.index)
+		if err == nil {
+			f.small, f.target = small, small
+		}
+		return err
 	}
 	b, err := s.tree.Create(ctx, file.index)
 	if err != nil {
@@ -232,7 +234,7 @@ func (s *stage) complete(ctx context.Context, i int, f *openFile) error {
 	if f.small == nil {
 		return f.blob.Finish(ctx)
 	}
-	if err := s.tree.Put(ctx, s.row.files[i].index, f.small.data); err != nil {
+	if err := f.small.Put(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -318,31 +320,4 @@ func (s *stage) fail(err error) {
 	case s.failed <- err:
 	default:
 	}
-}
-
-// A smallFile is gathered in memory and put into its folder whole.
-type smallFile struct {
-	tree *bao.Tree
-	size int64
-	mu   sync.Mutex
-	data []byte
-}
-
-func newSmallFile(f rowFile) *smallFile {
-	return &smallFile{
-		tree: bao.NewTree(f.ref.Sum, f.size, make(bao.Memory, bao.OutboardSize(f.size))),
-		size: f.size, data: make([]byte, f.size),
-	}
-}
-
-func (f *smallFile) AddProof(r bao.Range, proof []byte) error { return f.tree.AddProof(r, proof) }
-
-func (f *smallFile) WriteGroups(first int64, data []byte) error {
-	if bad, err := f.tree.VerifyRange(first, data); err != nil {
-		return errors.Join(&blob.WrongGroup{Group: bad}, err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	copy(f.data[first*bao.GroupSize:], data)
-	return nil
 }

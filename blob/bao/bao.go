@@ -7,7 +7,7 @@
 // group as it comes ([Tree.Verify]). So a wrong byte is found within 16 KiB, it is clear who sent it, and what was
 // fetched can be served on before the rest is there.
 //
-// It is not a store, and not a protocol: it does not know where blobs are, which groups are there, or who has them. Its
+// It is not a store, and not a protocol: it does not know where blobs are or who has them; which groups are there, others say with [Bits]. Its
 // one idea is that a tree has its place for every parent from the start. A complete tree and one that has only begun to
 // come are the same file; what is zero in it is not known yet. (A parent that is truly zero would be a preimage of a
 // chosen digest.)

@@ -1,4 +1,4 @@
-package blob
+package bao
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	"kith"
-	"kith/blob/bao"
 )
 
 // TestBitsAgainstModel runs random changes against a map, and compares everything that a Bits tells.
@@ -18,7 +17,7 @@ func TestBitsAgainstModel(t *testing.T) {
 		n := rapid.Int64Range(0, 300).Draw(t, "n")
 		b, model := NewBits(n), map[int64]bool{}
 		for range rapid.IntRange(0, 12).Draw(t, "steps") {
-			r := bao.Range{First: rapid.Int64Range(0, 310).Draw(t, "first"), N: rapid.Int64Range(0, 130).Draw(t, "n")}
+			r := Range{First: rapid.Int64Range(0, 310).Draw(t, "first"), N: rapid.Int64Range(0, 130).Draw(t, "n")}
 			set := rapid.Bool().Draw(t, "set")
 			for i := r.First; i < min(r.First+r.N, n); i++ {
 				model[i] = set
@@ -88,10 +87,10 @@ func TestBitsRefuses(t *testing.T) {
 func FuzzDecodeBits(f *testing.F) {
 	b := NewBits(100)
 	f.Add(b.Encode(), int64(100))
-	b.Set(bao.Range{First: 3, N: 90})
+	b.Set(Range{First: 3, N: 90})
 	f.Add(b.Encode(), int64(100))
 	for i := int64(0); i < 100; i += 2 {
-		b.Clear(bao.Range{First: i, N: 1})
+		b.Clear(Range{First: i, N: 1})
 	}
 	f.Add(b.Encode(), int64(100))
 	f.Fuzz(func(t *testing.T, data []byte, n int64) {

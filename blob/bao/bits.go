@@ -1,4 +1,4 @@
-package blob
+package bao
 
 import (
 	"encoding/binary"
@@ -8,8 +8,9 @@ import (
 	"slices"
 
 	"kith"
-	"kith/blob/bao"
 )
+
+const maxBits = 1 << 30 // groups of a set that is decoded: a blob of 16 TiB
 
 // Bits is a set of groups of one blob. Copies share the set; it may not be changed while others use it.
 type Bits struct {
@@ -29,17 +30,17 @@ func (b Bits) Get(i int64) bool {
 }
 
 // Set adds the groups r, as far as they exist.
-func (b Bits) Set(r bao.Range) {
+func (b Bits) Set(r Range) {
 	b.each(r, func(word *uint64, mask uint64) { *word |= mask })
 }
 
 // Clear removes the groups r.
-func (b Bits) Clear(r bao.Range) {
+func (b Bits) Clear(r Range) {
 	b.each(r, func(word *uint64, mask uint64) { *word &^= mask })
 }
 
 // each calls f for every word that r touches, with the bits of r in it.
-func (b Bits) each(r bao.Range, f func(word *uint64, mask uint64)) {
+func (b Bits) each(r Range, f func(word *uint64, mask uint64)) {
 	first, end := max(r.First, 0), b.n
 	if r.N < b.n-r.First { // so that First+N cannot overflow
 		end = r.First + r.N
@@ -61,10 +62,10 @@ func (b Bits) Count() int64 {
 }
 
 // All reports whether all groups are in the set.
-func (b Bits) All() bool { return b.next(0, false) == b.n }
+func (b Bits) All() bool { return b.Next(0, false) == b.n }
 
-// next returns the first group from i on that is in the set (or, if !in, is not), or Len.
-func (b Bits) next(i int64, in bool) int64 {
+// Next returns the first group from i on that is in the set (or, if !in, is not), or Len.
+func (b Bits) Next(i int64, in bool) int64 {
 	for i < b.n {
 		w := b.words[i/64]
 		if !in {
@@ -79,14 +80,14 @@ func (b Bits) next(i int64, in bool) int64 {
 }
 
 // Ranges yields the runs of groups that are in the set, in order.
-func (b Bits) Ranges() iter.Seq[bao.Range] {
-	return func(yield func(bao.Range) bool) {
-		for first := b.next(0, true); first < b.n; {
-			end := b.next(first, false)
-			if !yield(bao.Range{First: first, N: end - first}) {
+func (b Bits) Ranges() iter.Seq[Range] {
+	return func(yield func(Range) bool) {
+		for first := b.Next(0, true); first < b.n; {
+			end := b.Next(first, false)
+			if !yield(Range{First: first, N: end - first}) {
 				return
 			}
-			first = b.next(end, true)
+			first = b.Next(end, true)
 		}
 	}
 }
@@ -126,12 +127,12 @@ func (b Bits) pack(size int64) []byte {
 
 // DecodeBits reads what Encode wrote for a set of n groups. It takes no more memory than n bits. Errors: Corrupt.
 func DecodeBits(data []byte, n int64) (Bits, error) {
-	if n < 0 || n > bao.Groups(MaxSize) {
-		return Bits{}, fmt.Errorf("blob: decode bits: %d groups: %w", n, kith.Corrupt)
+	if n < 0 || n > maxBits {
+		return Bits{}, fmt.Errorf("bao: decode bits: %d groups: %w", n, kith.Corrupt)
 	}
 	b, err := decodeBits(data, n)
 	if err != nil {
-		return Bits{}, fmt.Errorf("blob: decode bits: %w", err)
+		return Bits{}, fmt.Errorf("bao: decode bits: %w", err)
 	}
 	return b, nil
 }
@@ -153,7 +154,7 @@ func decodeBits(data []byte, n int64) (Bits, error) {
 				return Bits{}, fmt.Errorf("a run that cannot be: %w", kith.Corrupt)
 			}
 			if in {
-				b.Set(bao.Range{First: int64(at), N: int64(run)})
+				b.Set(Range{First: int64(at), N: int64(run)})
 			}
 			at, data = at+run, data[size:]
 		}
