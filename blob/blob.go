@@ -23,6 +23,7 @@ import (
 	"kith/blob/bao"
 	"kith/blob/seal"
 	"kith/internal/db"
+	"kith/internal/human"
 )
 
 // Limits of what is kept.
@@ -128,7 +129,7 @@ func (s *Store) Notes() []string { return s.notes }
 func (s *Store) room(n int64) error {
 	if have := s.kept.Add(n); s.quota > 0 && n > 0 && have > s.quota {
 		s.kept.Add(-n)
-		err := fmt.Errorf("%d bytes more than the quota of %d: %w", have-s.quota, s.quota, kith.Unavailable)
+		err := fmt.Errorf("%s more than the quota of %s: %w", human.Bytes(have-s.quota), human.Bytes(s.quota), kith.Unavailable)
 		return kith.Hint(err, "raise quota in the configuration, or remove something with kith rm --delete")
 	}
 	return nil

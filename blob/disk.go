@@ -11,7 +11,8 @@ import (
 	"syscall"
 
 	"kith"
-	"kith/internal/db"
+	"kith/internal/human"
+	"kith/internal/room"
 )
 
 // A stamp tells whether a file may have changed since it was read.
@@ -28,8 +29,8 @@ func diskError(err error) error {
 	switch {
 	case err == nil || errors.As(err, new(kith.Kind)):
 		return err
-	case errors.Is(err, errNoRoom) || errors.Is(err, errNoQuota) || db.Full(err):
-		return kith.Hint(fmt.Errorf("the disk is full: %w: %w", err, kith.Unavailable), "free some room; nothing is lost")
+	case room.Full(err):
+		return room.Explain(err)
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %w", err, kith.NotFound)
 	case errors.Is(err, fs.ErrPermission):
@@ -94,8 +95,8 @@ func syncDir(path string) error {
 // roomFor fails if a disk has less than n bytes free.
 func roomFor(dir string, n int64) error {
 	if free, ok := freeRoom(dir); ok && free < n {
-		err := fmt.Errorf("%d bytes are needed in %s, %d are free: %w", n, dir, free, kith.Unavailable)
-		return kith.Hint(err, "free some room; nothing is lost")
+		err := fmt.Errorf("%s is needed in %s, %s is free: %w", human.Bytes(n), dir, human.Bytes(free), kith.Unavailable)
+		return kith.Hint(err, "make room there; nothing is lost")
 	}
 	return nil
 }

@@ -9,13 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	errNoRoom  = unix.ENOSPC
-	errNoQuota = unix.EDQUOT
-
-	// A file that is opened to be shared is not a link, and opening it does not wait, whatever took its place meanwhile.
-	openShared = unix.O_NOFOLLOW | unix.O_NONBLOCK
-)
+// A file that is opened to be shared is not a link, and opening it does not wait, whatever took its place meanwhile.
+const openShared = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
 func inode(info fs.FileInfo) (dev, ino int64) {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {

@@ -6,11 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-const (
-	errNoRoom  = windows.ERROR_DISK_FULL
-	errNoQuota = windows.ERROR_DISK_QUOTA_EXCEEDED
-	openShared = 0
-)
+const openShared = 0
 
 func inode(fs.FileInfo) (dev, ino int64) { return 0, 0 }
 

@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"kith"
+	"kith/internal/room"
 )
 
 // Limits of an upload from the page.
@@ -114,8 +114,8 @@ func (f *Files) uploadFile(r *http.Request) (any, error) {
 // diskError gives the error of a write its kind.
 func diskError(what string, err error) error {
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return kith.Hint(fmt.Errorf("files: %s: the disk is full: %w", what, kith.Unavailable), "free some room, then try again")
+	case room.Full(err):
+		return fmt.Errorf("files: %s: %w", what, room.Explain(err))
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("files: %s: %w", what, kith.Exists)
 	case errors.Is(err, fs.ErrPermission):

@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"kith"
+	"kith/internal/room"
 )
 
 // tempMark stands in the name of every file that is not yet in place.
@@ -43,7 +43,7 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 func failed(path string, err error) error {
 	err = fmt.Errorf("atomicfile: write %s: %w", path, err)
 	switch {
-	case errors.Is(err, syscall.ENOSPC):
+	case room.Full(err):
 		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Unavailable), "make room on the disk that %s is on", path)
 	case errors.Is(err, fs.ErrPermission):
 		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Denied), "make %s a folder that you may write", filepath.Dir(path))

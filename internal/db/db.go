@@ -21,6 +21,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"kith"
+	"kith/internal/room"
 )
 
 const (
@@ -53,7 +54,7 @@ func wrap(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("db: open %s: %w", path, err)
+	return fmt.Errorf("db: open %s: %w", path, room.Explain(err))
 }
 
 // dsn returns the name under which the sqlite driver opens the database at path, with the settings that every connection gets.
@@ -132,12 +133,6 @@ func damaged(err error) bool {
 		return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
 	}
 	return errors.Is(err, errDamaged)
-}
-
-// Full reports whether err says that there was no room on the disk for a change. The database is as it was before it.
-func Full(err error) bool {
-	var se *sqlite.Error
-	return errors.As(err, &se) && se.Code()&0xff == sqlite3.SQLITE_FULL
 }
 
 func migrate(db *sql.DB, migrations []string) error {

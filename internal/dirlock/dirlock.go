@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kith"
+	"kith/internal/room"
 )
 
 const (
@@ -53,7 +54,7 @@ type Lock struct {
 func Acquire(dir string) (*Lock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, fileName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("dirlock: lock %s: %w", dir, err)
+		return nil, fmt.Errorf("dirlock: lock %s: %w", dir, room.Explain(err))
 	}
 	held, err := tryLock(f, true)
 	for begin := time.Now(); held && time.Since(begin) < patience; held, err = tryLock(f, true) {
@@ -99,7 +100,7 @@ func (l *Lock) SetAPI(addr string) error {
 		_, err = l.f.WriteAt(append(data, '\n'), 0)
 	}
 	if err != nil {
-		return fmt.Errorf("dirlock: name the holder of %s: %w", l.dir, err)
+		return fmt.Errorf("dirlock: name the holder of %s: %w", l.dir, room.Explain(err))
 	}
 	return nil
 }

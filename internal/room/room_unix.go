@@ -1,0 +1,7 @@
+//go:build unix
+
+package room
+
+import "syscall"
+
+var systemErrs = []error{syscall.EDQUOT}
