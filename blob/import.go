@@ -18,6 +18,7 @@ import (
 	"kith/blob/bao"
 	"kith/blob/folder"
 	"kith/blob/seal"
+	"kith/internal/room"
 )
 
 const (
@@ -351,7 +352,7 @@ func (im *importer) keep(in *inserter, r result) error {
 	}
 	f := &im.found[r.i]
 	if r.err != nil {
-		if !im.whole || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
+		if !im.whole || room.Full(r.err) || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
 			return r.err
 		}
 		im.skip(f.name, diskError(r.err).Error())

@@ -281,6 +281,9 @@ func CheckLink(at, target string) error {
 	if len(target) > MaxPath {
 		return fmt.Errorf("link of %d bytes: %w", len(target), kith.TooLarge)
 	}
+	if strings.HasPrefix(target, "/") {
+		return fmt.Errorf("link to %q leaves the folder: %w", target, kith.Corrupt)
+	}
 	up, down := 0, false
 	for _, name := range strings.Split(target, "/") {
 		switch {
