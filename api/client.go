@@ -98,7 +98,7 @@ func (c *Client) call(ctx context.Context, appName, path string, in any) iter.Se
 		kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 		if kind == "text/event-stream" {
 			for data, err := range values(resp.Body) {
-				if err != nil {
+				if errors.Is(err, errCut) {
 					err = c.explain(ctx, err)
 				}
 				if !yield(data, err) || err != nil {

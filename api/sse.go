@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 
 	"kith"
 )
+
+// errCut is what a stream gives that ends before its end; an error that the node tells of is none.
+var errCut = errors.New("the answer was cut short")
 
 // values yields the data of each message of a stream of server-sent events (WHATWG HTML, section 9.2), until the event end or error.
 func values(r io.Reader) iter.Seq2[[]byte, error] {
@@ -41,7 +45,7 @@ func values(r io.Reader) iter.Seq2[[]byte, error] {
 		if err == nil {
 			err = io.ErrUnexpectedEOF
 		}
-		yield(nil, err)
+		yield(nil, fmt.Errorf("%w: %w", errCut, err))
 	}
 }
 
