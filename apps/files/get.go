@@ -221,7 +221,8 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 		if it.Name != s.Name && s.Name != "" || it.Size < 0 && s.Size >= 0 { // the link did not say
 			it.Name, it.Size, it.Files = s.Name, s.Size, s.Files
 			if err := f.save(ctx, it); err != nil {
-				return err
+				f.env.Log.Warn("item not saved", "ref", ref, "err", err) // it is once more in the end
+				f.know(it)
 			}
 		}
 		if !announced && s.Done > 0 {
@@ -230,7 +231,11 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 		}
 		switch s.State {
 		case transfer.Done:
-			return f.finished(ctx, ref, s)
+			if err := f.finished(ctx, ref, s); err != nil {
+				f.settle(ctx, ref, stateFailed, err.Error())
+				return err
+			}
+			return nil
 		case transfer.Failed:
 			f.settle(ctx, ref, stateFailed, s.Reason)
 			return nil
@@ -287,11 +292,11 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			yield(f.deliver(ctx, now, output))
 			return
 		case stateFailed:
-			yield(out, failure(dl))
+			yield(out, failure(dl, now))
 			return
 		}
 		if out.State == stateWaiting && dl.Status().Err != nil { // not for a source: for a person, to make room
-			err := failure(dl)
+			err := failure(dl, now)
 			f.hold(ref, dl, err.Error())
 			yield(out, kith.Hint(err, "%s", goOn(err, ref)))
 			return
@@ -349,12 +354,13 @@ func goOn(err error, ref kith.Ref) string {
 	return "mend that, " + then
 }
 
-// failure returns why a download has failed.
-func failure(dl *transfer.Download) error {
+// failure returns why an item's download has failed: what came is not right, or it could not be written down that it is here.
+func failure(dl *transfer.Download, it item) error {
 	s := dl.Status()
 	err := s.Err
 	if err == nil {
-		err = fmt.Errorf("files: get: %s: %w", s.Reason, kith.Unavailable)
+		err = fmt.Errorf("files: get: %s: %w", it.Reason, kith.Unavailable)
+		return kith.Hint(err, "%s", goOn(err, it.Ref))
 	}
 	if s.Hint != "" && kith.HintOf(err) == "" {
 		err = kith.Hint(err, "%s", s.Hint)
@@ -403,7 +409,7 @@ func (f *Files) got(it item) GetOut {
 	}
 	s := it.dl.Status()
 	out.Done, out.Rate, out.ETA, out.Sources = s.Done, s.Rate, s.ETA, active(s.Sources)
-	if it.State != statePaused {
+	if it.State != statePaused && it.State != stateFailed {
 		out.State, out.Reason = string(s.State), s.Reason
 	}
 	if out.State == stateDone { // not until it is written down

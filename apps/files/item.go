@@ -13,6 +13,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith"
+	"kith/internal/plain"
+	"kith/internal/room"
 	"kith/network"
 	"kith/transfer"
 )
@@ -94,8 +96,14 @@ func (f *Files) save(ctx context.Context, it item) error {
 		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		it.Ref.String(), it.Kind, it.Name, it.Path, it.Size, it.Files, it.For, it.Key, it.Link, it.State, it.Reason, it.Up, it.Sources, it.Added.Unix())
 	if err != nil {
-		return fmt.Errorf("files: save %s: %w", it.Name, err)
+		return fmt.Errorf("files: save %s: %w", plain.Text(it.Name), room.Explain(err))
 	}
+	f.know(it)
+	return nil
+}
+
+// know takes an item as it now is.
+func (f *Files) know(it item) {
 	f.mu.Lock()
 	if old := f.items[it.Ref]; old != nil && it.dl == nil {
 		it.dl = old.dl
@@ -103,10 +111,9 @@ func (f *Files) save(ctx context.Context, it item) error {
 	f.items[it.Ref] = &it
 	f.mu.Unlock()
 	f.bell.ring()
-	return nil
 }
 
-// settle changes the lasting state of an item, if it is still there.
+// settle changes the lasting state of an item, if it is still there: until the next start, if there is no room to write it down.
 func (f *Files) settle(ctx context.Context, ref kith.Ref, state, reason string) {
 	it, ok := f.byRef(ref)
 	if !ok {
@@ -115,13 +122,14 @@ func (f *Files) settle(ctx context.Context, ref kith.Ref, state, reason string) 
 	it.State, it.Reason = state, reason
 	if err := f.save(ctx, it); err != nil {
 		f.env.Log.Warn("item not saved", "ref", ref, "err", err)
+		f.know(it)
 	}
 }
 
 // forget removes an item's row.
 func (f *Files) forget(ctx context.Context, ref kith.Ref) error {
 	if _, err := f.db.ExecContext(ctx, `DELETE FROM items WHERE ref = ?`, ref.String()); err != nil {
-		return fmt.Errorf("files: forget: %w", err)
+		return fmt.Errorf("files: forget: %w", room.Explain(err))
 	}
 	f.mu.Lock()
 	delete(f.items, ref)
