@@ -41,7 +41,7 @@ func (im *importer) walk(ctx context.Context) error {
 		}
 		if why == "" && !d.IsDir() {
 			if err := taken.Add(f.entry.Path); err != nil {
-				why = err.Error()
+				why = unfit(err)
 			}
 		}
 		switch {
@@ -67,6 +67,11 @@ func (im *importer) walk(ctx context.Context) error {
 	return err
 }
 
+// unfit says why a manifest cannot have an entry: here that is no corruption, as it would be in one that came from elsewhere.
+func unfit(err error) string {
+	return strings.TrimSuffix(err.Error(), ": "+kith.Corrupt.Error())
+}
+
 // look makes an entry of what the walk found, or says why it is left out.
 func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) {
 	f.name = rel
@@ -78,7 +83,7 @@ func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) 
 		return f, "it is " + describe(d.Type())
 	}
 	if err := folder.CheckPath(f.entry.Path); err != nil {
-		return f, err.Error()
+		return f, unfit(err)
 	}
 	info, err := d.Info()
 	if err != nil {
@@ -96,7 +101,7 @@ func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) 
 		}
 		f.entry.Link, f.entry.Mode = filepath.ToSlash(target), fs.ModeSymlink|0o777
 		if err := folder.CheckLink(f.entry.Path, f.entry.Link); err != nil {
-			return f, err.Error()
+			return f, unfit(err)
 		}
 	}
 	return f, ""
