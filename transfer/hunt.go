@@ -287,18 +287,26 @@ func lacking(n int) string {
 
 // lookedFor says for how long there has been no source. d.mu is held.
 func (d *Download) lookedFor() string {
-	what := "no source found"
-	switch n := len(d.sources); n {
+	what, cut := "no source found", 0
+	for _, src := range d.sources {
+		if src.cut {
+			cut++
+		}
+	}
+	switch n := len(d.sources) - cut; n {
 	case 0:
 	case 1:
 		what = "the one known source did not answer"
 	default:
 		what = fmt.Sprintf("none of %d known sources answered", n)
 	}
-	if d.looking.IsZero() || time.Since(d.looking) < time.Second {
-		return what
+	if !d.looking.IsZero() && time.Since(d.looking) >= time.Second {
+		what += " in " + human.Duration(time.Since(d.looking).Round(time.Second))
 	}
-	return what + " in " + human.Duration(time.Since(d.looking).Round(time.Second))
+	if cut > 0 {
+		what += fmt.Sprintf("; %d sent wrong data, and is not asked again", cut)
+	}
+	return what
 }
 
 // idle reports whether something is missing, and nothing is asked for.
