@@ -21,6 +21,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 	"kith/blob/seal"
 	"kith/internal/db"
 	"kith/internal/human"
@@ -69,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.never = func(string) bool { return false }
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, fmt.Errorf("blob: open store: %w", diskError(err))
+		return nil, fmt.Errorf("blob: open store: %w", disk.Error(err))
 	}
 	return s, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 	"kith/blob/seal"
 )
 
@@ -245,7 +246,7 @@ func (s *Store) outboard(sum bao.Sum) string {
 
 // open opens the file if it may still be what it was. One that was found changed must be exactly as it was before.
 func (p place) open() (*view, error) {
-	f, err := os.OpenFile(p.path(), os.O_RDONLY|openShared, 0)
+	f, err := os.OpenFile(p.path(), os.O_RDONLY|disk.OpenShared, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 )
 
 const (
@@ -300,7 +301,7 @@ func (s *Store) Delete(ctx context.Context, root kith.Ref, files bool) (deleted 
 		}
 	}
 	if err != nil {
-		return deleted, fmt.Errorf("blob: delete %s: %w", root.Short(), diskError(err))
+		return deleted, fmt.Errorf("blob: delete %s: %w", root.Short(), disk.Error(err))
 	}
 	return deleted, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 )
 
 // A Blob is an open blob, complete or coming. All methods may be called at once.
@@ -22,7 +23,7 @@ type Blob struct {
 func (s *Store) Blob(ctx context.Context, ref kith.Ref) (*Blob, error) {
 	c, err := s.acquire(ctx, ref.Sum)
 	if err != nil {
-		return nil, fmt.Errorf("blob: open %s: %w", ref.Short(), diskError(err))
+		return nil, fmt.Errorf("blob: open %s: %w", ref.Short(), disk.Error(err))
 	}
 	return &Blob{c: c, ref: ref}, nil
 }
@@ -166,5 +167,5 @@ func (b *Blob) wrap(verb string, err error) error {
 	if err == nil || err == io.EOF { // io.EOF is for comparing
 		return err
 	}
-	return fmt.Errorf("blob: %s %s: %w", verb, b.ref.Short(), diskError(err))
+	return fmt.Errorf("blob: %s %s: %w", verb, b.ref.Short(), disk.Error(err))
 }

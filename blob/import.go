@@ -16,6 +16,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 	"kith/blob/folder"
 	"kith/blob/seal"
 	"kith/internal/room"
@@ -36,7 +37,7 @@ func (s *Store) Import(ctx context.Context, path string, o ImportOptions) (Tree,
 		err = ctx.Err() // whatever it came out as
 	}
 	if err != nil {
-		return Tree{}, fmt.Errorf("blob: import %s: %w", path, diskError(err))
+		return Tree{}, fmt.Errorf("blob: import %s: %w", path, disk.Error(err))
 	}
 	return t, nil
 }
@@ -48,7 +49,7 @@ func (s *Store) importPath(ctx context.Context, path string, o ImportOptions) (T
 	}
 	name := filepath.Base(path)
 	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return Tree{}, kith.Hint(diskError(err), "check the spelling; the path is taken from the folder you are in")
+		return Tree{}, kith.Hint(disk.Error(err), "check the spelling; the path is taken from the folder you are in")
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -270,7 +271,7 @@ func (im *importer) read(ctx context.Context, i int) (r result) {
 }
 
 func (im *importer) readOnce(ctx context.Context, f found) (r result) {
-	file, err := os.OpenFile(filepath.Join(im.dir, filepath.FromSlash(f.name)), os.O_RDONLY|openShared, 0)
+	file, err := os.OpenFile(filepath.Join(im.dir, filepath.FromSlash(f.name)), os.O_RDONLY|disk.OpenShared, 0)
 	if err != nil {
 		return result{err: err}
 	}
@@ -355,7 +356,7 @@ func (im *importer) keep(in *inserter, r result) error {
 		if !im.whole || room.Full(r.err) || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
 			return r.err
 		}
-		im.skip(f.name, diskError(r.err).Error())
+		im.skip(f.name, disk.Error(r.err).Error())
 		f.drop = true
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 	"kith/blob/folder"
 	"kith/blob/seal"
 )
@@ -20,7 +21,7 @@ import (
 // Put keeps data in the store itself, and returns its name. GC takes it after an hour if no pinned tree has it by then.
 func (s *Store) Put(ctx context.Context, data []byte, codec kith.Codec) (kith.Ref, error) {
 	if err := s.put(ctx, data, 0); err != nil {
-		return kith.Ref{}, fmt.Errorf("blob: put %d bytes: %w", len(data), diskError(err))
+		return kith.Ref{}, fmt.Errorf("blob: put %d bytes: %w", len(data), disk.Error(err))
 	}
 	return kith.Ref{Sum: bao.Hash(data), Codec: codec}, nil
 }
@@ -83,7 +84,7 @@ func (s *Store) putFile(data []byte, sum bao.Sum) (string, error) {
 	if err != nil {
 		return "", join(err, os.Remove(f.Name()))
 	}
-	return file, syncDir(filepath.Dir(file))
+	return file, disk.SyncDir(filepath.Dir(file))
 }
 
 // readerAt reads bytes at any offset.

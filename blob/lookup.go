@@ -20,9 +20,9 @@ const MaxAhead = 16
 type hot struct{ one, many *sql.Stmt }
 
 func (h *hot) prepare(ctx context.Context, db *sql.DB) (err error) {
-	const ask = "SELECT sum, blob.id, blob.size, data, tree, EXISTS (SELECT 1 FROM part WHERE part.blob = blob.id), folder.id IS NOT NULL,"+
-		" coalesce(folder, 0), coalesce(path, ''), coalesce(name, ''), coalesce(place.size, 0), coalesce(mtime, 0), coalesce(dev, 0), coalesce(ino, 0),"+
-		" coalesce(own, 0), coalesce(gone, 0), header"+
+	const ask = "SELECT sum, blob.id, blob.size, data, tree, EXISTS (SELECT 1 FROM part WHERE part.blob = blob.id), folder.id IS NOT NULL," +
+		" coalesce(folder, 0), coalesce(path, ''), coalesce(name, ''), coalesce(place.size, 0), coalesce(mtime, 0), coalesce(dev, 0), coalesce(ino, 0)," +
+		" coalesce(own, 0), coalesce(gone, 0), header" +
 		" FROM blob LEFT JOIN place ON place.blob = blob.id LEFT JOIN folder ON folder = folder.id WHERE sum IN (?"
 	if h.one, err = db.PrepareContext(ctx, ask+")"); err == nil {
 		h.many, err = db.PrepareContext(ctx, ask+strings.Repeat(", ?", MaxAhead-1)+")")

@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 )
 
 // A part is what a content has while it is being downloaded. Bytes are written before their bits are set, and are durable before
@@ -163,11 +164,11 @@ func (p *part) record(ctx context.Context, dirty bool, code []byte, closing bool
 		_, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET clean = ? WHERE blob = ?", closing, p.c.id)
 		return err
 	}
-	if err := syncData(p.f); err != nil {
+	if err := disk.SyncData(p.f); err != nil {
 		return err
 	}
 	if f, ok := p.tree.(*os.File); ok {
-		if err := syncData(f); err != nil {
+		if err := disk.SyncData(f); err != nil {
 			return err
 		}
 	}
@@ -232,7 +233,7 @@ func (p *part) rename(ctx context.Context) (spot, error) {
 			return spot{}, err
 		}
 	}
-	to, err := settle(p.path(), spot{p.folder, p.dir, p.dest}.path(), func(to string) error {
+	to, err := disk.Settle(p.path(), spot{p.folder, p.dir, p.dest}.path(), func(to string) error {
 		_, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET dest = ? WHERE blob = ?", pathIn(p.dest, filepath.Base(to)), p.c.id)
 		return err
 	})

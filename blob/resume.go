@@ -12,6 +12,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 	"kith/blob/folder"
 )
 
@@ -29,7 +30,7 @@ func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tre
 	if err := p.openTree(tree); err != nil {
 		return err
 	}
-	p.f, err = os.OpenFile(p.path(), os.O_RDWR|openShared, 0)
+	p.f, err = os.OpenFile(p.path(), os.O_RDWR|disk.OpenShared, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		if renamed, err := p.renamed(ctx, ino); renamed || err != nil {
 			return err
@@ -153,7 +154,7 @@ func (p *part) renamed(ctx context.Context, ino int64) (bool, error) {
 
 // same reports whether the file at path has the content sum.
 func (s *Store) same(ctx context.Context, path string, sum bao.Sum, size int64) (stamp, bool, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|openShared, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|disk.OpenShared, 0)
 	if err != nil {
 		return stamp{}, false, nil // whatever it is, it is not that
 	}
@@ -180,7 +181,7 @@ func pathIn(beside, base string) string { return path.Join(path.Dir(beside), bas
 func (s *Store) Create(ctx context.Context, ref kith.Ref, size int64, path string) (*Blob, error) {
 	b, err := s.create(ctx, ref, size, path)
 	if err != nil {
-		return nil, fmt.Errorf("blob: create %s: %w", ref.Short(), diskError(err))
+		return nil, fmt.Errorf("blob: create %s: %w", ref.Short(), disk.Error(err))
 	}
 	return b, nil
 }
@@ -248,7 +249,7 @@ func (s *Store) begin(ctx context.Context, r request) error {
 	if same {
 		return s.adopt(ctx, r, place{spot: final, stamp: have, own: r.tree != 0})
 	}
-	if err := roomFor(filepath.Dir(final.path()), r.size); err != nil {
+	if err := disk.Room(filepath.Dir(final.path()), r.size); err != nil {
 		return err
 	}
 	kept := bao.OutboardSize(r.size)
@@ -377,7 +378,7 @@ func (s *Store) copyTo(ctx context.Context, b *Blob, path string) (string, error
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err
 	}
-	if err := roomFor(dir, b.c.size); err != nil {
+	if err := disk.Room(dir, b.c.size); err != nil {
 		return "", err
 	}
 	r := request{ref: b.ref, size: b.c.size, dir: dir, dest: filepath.Base(path)}
@@ -406,7 +407,7 @@ func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *con
 	if err != nil {
 		return "", err
 	}
-	if final, err = settle(f.Name(), filepath.Join(r.dir, r.dest), func(string) error { return nil }); err != nil {
+	if final, err = disk.Settle(f.Name(), filepath.Join(r.dir, r.dest), func(string) error { return nil }); err != nil {
 		return "", err
 	}
 	r.dest = filepath.Base(final)

@@ -7,6 +7,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 )
 
 // A SmallFile is a file of a folder, of at most MaxPut bytes, that comes group by group: it is gathered in memory, checked as it comes, and
@@ -65,7 +66,7 @@ func (f *SmallFile) Put(ctx context.Context) error {
 		err = f.t.place(f.i, f.built, f.data)
 	}
 	if err != nil {
-		return fmt.Errorf("blob: put file %d of %s: %w", f.i, f.t.root.Short(), diskError(err))
+		return fmt.Errorf("blob: put file %d of %s: %w", f.i, f.t.root.Short(), disk.Error(err))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/disk"
 	"kith/blob/folder"
 	"kith/blob/seal"
 )
@@ -30,9 +31,9 @@ type TreeDownload struct {
 	path string // where it will be
 
 	id, folder int64
-	dir        *os.Root // path+folder.PartSuffix, or what was free
-	dirs       dirs     // those in it
-	extra      bool     // the tree is complete elsewhere; this is another copy
+	dir        *os.Root   // path+folder.PartSuffix, or what was free
+	dirs       *disk.Dirs // those in it
+	extra      bool       // the tree is complete elsewhere; this is another copy
 
 	mu      sync.Mutex
 	placed  []bool // by index: the file is in its place
@@ -54,7 +55,7 @@ type put struct {
 func (s *Store) BeginTree(ctx context.Context, root kith.Ref, path string, key *seal.Key) (*TreeDownload, error) {
 	t, err := s.beginTree(ctx, root, path, key)
 	if err != nil {
-		return nil, fmt.Errorf("blob: begin folder %s: %w", root.Short(), diskError(err))
+		return nil, fmt.Errorf("blob: begin folder %s: %w", root.Short(), disk.Error(err))
 	}
 	return t, nil
 }
@@ -101,8 +102,9 @@ func (t *TreeDownload) openDir(dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	t.dir, err = os.OpenRoot(dir)
-	t.dirs.top = t.dir
+	if t.dir, err = os.OpenRoot(dir); err == nil {
+		t.dirs = disk.NewDirs(t.dir)
+	}
 	return err
 }
 
@@ -112,7 +114,7 @@ func (t *TreeDownload) makeDir(ctx context.Context) error {
 		return err
 	}
 	size, _ := t.m.Size()
-	if err := roomFor(filepath.Dir(t.path), size); err != nil {
+	if err := disk.Room(filepath.Dir(t.path), size); err != nil {
 		return err
 	}
 	dir := t.path + folder.PartSuffix
@@ -305,7 +307,7 @@ func (s *Store) prepareHave(ctx context.Context) (*sql.Stmt, error) {
 // Errors: *WrongGroup, Invalid, Unavailable (disk full).
 func (t *TreeDownload) Put(ctx context.Context, i int, data []byte) error {
 	if err := t.put(ctx, i, data); err != nil {
-		return fmt.Errorf("blob: put file %d of %s: %w", i, t.root.Short(), diskError(err))
+		return fmt.Errorf("blob: put file %d of %s: %w", i, t.root.Short(), disk.Error(err))
 	}
 	return nil
 }
@@ -359,11 +361,11 @@ func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st st
 		return st, err
 	}
 	e := t.m.Entries[i]
-	dir, name, err := t.dirs.use(e.Path)
+	dir, name, err := t.dirs.Use(e.Path)
 	if err != nil {
 		return st, err
 	}
-	defer t.dirs.done(dir)
+	defer t.dirs.Done(dir)
 	mode := e.Mode.Perm() | 0o400
 	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) { // left from before a crash
@@ -378,7 +380,7 @@ func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st st
 	if err := fill(f); err != nil {
 		return st, err
 	}
-	if sync || !canSyncAll {
+	if sync || !disk.CanSyncAll {
 		if err := f.Sync(); err != nil {
 			return st, err
 		}
@@ -394,7 +396,7 @@ func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st st
 func (t *TreeDownload) Create(ctx context.Context, i int) (*Blob, error) {
 	b, err := t.create(ctx, i)
 	if err != nil {
-		return nil, fmt.Errorf("blob: create file %d of %s: %w", i, t.root.Short(), diskError(err))
+		return nil, fmt.Errorf("blob: create file %d of %s: %w", i, t.root.Short(), disk.Error(err))
 	}
 	return b, nil
 }
@@ -433,7 +435,7 @@ func (t *TreeDownload) create(ctx context.Context, i int) (*Blob, error) {
 // Commit makes what was put so far durable: one sync and one transaction for all of it. Call it every few seconds.
 func (t *TreeDownload) Commit(ctx context.Context) error {
 	if err := t.commit(ctx); err != nil {
-		return fmt.Errorf("blob: commit %s: %w", t.root.Short(), diskError(err))
+		return fmt.Errorf("blob: commit %s: %w", t.root.Short(), disk.Error(err))
 	}
 	return nil
 }
@@ -456,7 +458,7 @@ func (t *TreeDownload) commit(ctx context.Context) error {
 }
 
 func (t *TreeDownload) record(ctx context.Context, puts []put) error {
-	if err := syncAll(t.dir); err != nil {
+	if err := disk.SyncAll(t.dir); err != nil {
 		return err
 	}
 	if err := fault("commit"); err != nil {
@@ -485,8 +487,8 @@ func (t *TreeDownload) record(ctx context.Context, puts []put) error {
 // Close commits, and gives it back, to be resumed with BeginTree.
 func (t *TreeDownload) Close() error {
 	err := t.Commit(context.Background())
-	t.dirs.close()
 	if t.dir != nil {
+		t.dirs.Close()
 		err = join(err, t.dir.Close())
 	}
 	return err

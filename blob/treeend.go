@@ -11,13 +11,14 @@ import (
 	"path/filepath"
 
 	"kith"
+	"kith/blob/disk"
 )
 
 // Finish commits, makes links, and renames the folder into place: to a free name beside it if the name is taken. Errors: Invalid if files are missing.
 func (t *TreeDownload) Finish(ctx context.Context) (Tree, error) {
 	tree, err := t.finish(ctx)
 	if err != nil {
-		return Tree{}, fmt.Errorf("blob: finish %s: %w", t.root.Short(), diskError(err))
+		return Tree{}, fmt.Errorf("blob: finish %s: %w", t.root.Short(), disk.Error(err))
 	}
 	return tree, nil
 }
@@ -44,10 +45,10 @@ func (t *TreeDownload) finish(ctx context.Context) (Tree, error) {
 	if err := t.links(ctx); err != nil {
 		return Tree{}, err
 	}
-	if err := syncAll(t.dir); err != nil {
+	if err := disk.SyncAll(t.dir); err != nil {
 		return Tree{}, err
 	}
-	t.dirs.close()
+	t.dirs.Close()
 	return t.rename(ctx)
 }
 
@@ -136,7 +137,7 @@ func (t *TreeDownload) rename(ctx context.Context) (Tree, error) {
 	if t.m.Single() {
 		from = filepath.Join(from, filepath.FromSlash(t.m.Entries[0].Path))
 	}
-	final, err := settle(from, t.path, func(to string) error {
+	final, err := disk.Settle(from, t.path, func(to string) error {
 		if t.extra {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"kith"
+	"kith/blob/disk"
 )
 
 // finishSealed decrypts a complete blob of a private tree into its place; the ciphertext is made again from then on.
@@ -18,7 +19,7 @@ func (p *part) finishSealed(ctx context.Context, t *TreeDownload, i int) error {
 	if o.PlainSize() != t.m.Entries[i].Size {
 		return fmt.Errorf("it has %d bytes, not %d: %w", o.PlainSize(), t.m.Entries[i].Size, kith.Corrupt)
 	}
-	if err := roomFor(p.dir, o.PlainSize()); err != nil {
+	if err := disk.Room(p.dir, o.PlainSize()); err != nil {
 		return err
 	}
 	st, err := t.write(i, func(f *os.File) error {

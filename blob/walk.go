@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"kith"
+	"kith/blob/disk"
 	"kith/blob/folder"
 )
 
@@ -32,7 +33,7 @@ func (im *importer) walk(ctx context.Context) error {
 		}
 		rel = filepath.ToSlash(rel)
 		if err != nil { // a folder that cannot be read
-			im.skip(rel, diskError(err).Error())
+			im.skip(rel, disk.Error(err).Error())
 			return fs.SkipDir
 		}
 		f, why := im.look(rel, file, d)
@@ -87,7 +88,7 @@ func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) 
 	}
 	info, err := d.Info()
 	if err != nil {
-		return f, diskError(err).Error()
+		return f, disk.Error(err).Error()
 	}
 	f.info = info
 	f.entry.Mode = info.Mode() & (fs.ModePerm | fs.ModeDir | fs.ModeSymlink)
@@ -97,7 +98,7 @@ func (im *importer) look(rel, file string, d fs.DirEntry) (f found, why string) 
 	case f.entry.Mode.Type() == fs.ModeSymlink:
 		target, err := os.Readlink(file)
 		if err != nil {
-			return f, diskError(err).Error()
+			return f, disk.Error(err).Error()
 		}
 		f.entry.Link, f.entry.Mode = filepath.ToSlash(target), fs.ModeSymlink|0o777
 		if err := folder.CheckLink(f.entry.Path, f.entry.Link); err != nil {

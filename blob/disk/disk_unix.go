@@ -1,6 +1,6 @@
 //go:build unix
 
-package blob
+package disk
 
 import (
 	"io/fs"
@@ -9,10 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A file that is opened to be shared is not a link, and opening it does not wait, whatever took its place meanwhile.
-const openShared = unix.O_NOFOLLOW | unix.O_NONBLOCK
+// OpenShared opens a file that is shared: it is not a link, and opening it does not wait, whatever took its place meanwhile.
+const OpenShared = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
-func inode(info fs.FileInfo) (dev, ino int64) {
+// Inode returns what tells a file from all others of this machine, or zeros where that is not known.
+func Inode(info fs.FileInfo) (dev, ino int64) {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int64(st.Dev), int64(st.Ino)
 	}

@@ -1,4 +1,4 @@
-package blob
+package disk
 
 import (
 	"io/fs"
@@ -6,9 +6,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-const openShared = 0
+// OpenShared opens a file that is shared: nothing special here.
+const OpenShared = 0
 
-func inode(fs.FileInfo) (dev, ino int64) { return 0, 0 }
+// Inode returns what tells a file from all others of this machine: nothing that a FileInfo has here.
+func Inode(fs.FileInfo) (dev, ino int64) { return 0, 0 }
 
 func freeRoom(dir string) (int64, bool) {
 	path, err := windows.UTF16PtrFromString(dir)

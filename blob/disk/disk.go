@@ -1,4 +1,9 @@
-package blob
+// Package disk is what a store asks of a file system and package os does not give: errors that a person can act on, room, renames that replace
+// nothing, and durability.
+//
+// It is not a store: it knows paths and files, not blobs. Its one idea is that the differences between systems are here, and nowhere
+// else in the store.
+package disk
 
 import (
 	"errors"
@@ -6,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -15,17 +19,8 @@ import (
 	"kith/internal/room"
 )
 
-// A stamp tells whether a file may have changed since it was read.
-type stamp struct{ size, mtime, dev, ino int64 }
-
-func stampOf(info fs.FileInfo) stamp {
-	s := stamp{size: info.Size(), mtime: info.ModTime().UnixNano()}
-	s.dev, s.ino = inode(info)
-	return s
-}
-
-// diskError makes of an error of the file system one that a person can act on.
-func diskError(err error) error {
+// Error makes of an error of the file system one that a person can act on.
+func Error(err error) error {
 	switch {
 	case err == nil || errors.As(err, new(kith.Kind)):
 		return err
@@ -60,9 +55,9 @@ func freeName(path string) string {
 	}
 }
 
-// settle renames a finished file or folder to path, or to a free name beside it, and returns that. Nothing is ever replaced. Before, it tells note
+// Settle renames a finished file or folder to path, or to a free name beside it, and returns that. Nothing is ever replaced. Before, it tells note
 // the name, so that after a crash it can be known what the renamed file is.
-func settle(from, path string, note func(to string) error) (string, error) {
+func Settle(from, path string, note func(to string) error) (string, error) {
 	for {
 		to := freeName(path)
 		if err := note(to); err != nil {
@@ -75,12 +70,12 @@ func settle(from, path string, note func(to string) error) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return to, syncDir(filepath.Dir(to))
+		return to, SyncDir(filepath.Dir(to))
 	}
 }
 
-// syncDir makes the names in a folder durable.
-func syncDir(path string) error {
+// SyncDir makes the names in a folder durable.
+func SyncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
@@ -92,20 +87,11 @@ func syncDir(path string) error {
 	return nil
 }
 
-// roomFor fails if a disk has less than n bytes free.
-func roomFor(dir string, n int64) error {
+// Room fails if a disk has less than n bytes free.
+func Room(dir string, n int64) error {
 	if free, ok := freeRoom(dir); ok && free < n {
 		err := fmt.Errorf("%s is needed in %s, %s is free: %w", human.Bytes(n), dir, human.Bytes(free), kith.Unavailable)
 		return kith.Hint(err, "make room there; nothing is lost")
 	}
 	return nil
-}
-
-// join is errors.Join, but leaves a single error as it is, with its hint.
-func join(errs ...error) error {
-	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
 }

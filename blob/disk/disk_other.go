@@ -1,6 +1,6 @@
 //go:build !linux
 
-package blob
+package disk
 
 import (
 	"io/fs"
@@ -15,10 +15,10 @@ func renameNew(from, to string) error {
 	return os.Rename(from, to)
 }
 
-// syncData makes the bytes of f durable.
-func syncData(f *os.File) error { return f.Sync() }
+// SyncData makes the bytes of f durable.
+func SyncData(f *os.File) error { return f.Sync() }
 
-// canSyncAll says whether syncAll makes files durable, or they must be synced one by one.
-const canSyncAll = false
+// CanSyncAll says whether SyncAll makes files durable, or they must be synced one by one.
+const CanSyncAll = false
 
-func syncAll(*os.Root) error { return nil }
+func SyncAll(*os.Root) error { return nil }

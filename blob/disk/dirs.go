@@ -1,4 +1,4 @@
-package blob
+package disk
 
 import (
 	"os"
@@ -9,23 +9,27 @@ import (
 
 const maxDirs = 4 // folders that stay open; files come a few dozen neighbours at a time
 
-// dirs opens the folders that files are made in, below one that nothing may lead out of, and keeps the last few open: the way to a
-// file would else be opened part by part for each.
-type dirs struct {
+// Dirs opens the folders that files are made in, below one that nothing may lead out of, and keeps the last few open: the way to a
+// file would else be opened part by part for each. All methods may be called at once.
+type Dirs struct {
 	top *os.Root
 
 	mu   sync.Mutex
-	open []*openDir // the last used is the last
+	open []*Dir // the last used is the last
 }
 
-type openDir struct {
+// NewDirs returns the folders below top, which it leaves open.
+func NewDirs(top *os.Root) *Dirs { return &Dirs{top: top} }
+
+// A Dir is a folder that is open.
+type Dir struct {
 	*os.Root
 	name  string // slash-separated, below top
 	users int    // and one while it is in open
 }
 
-// use returns the folder that the file at name (slash-separated) is in, and what it is called there. Give it back with done.
-func (d *dirs) use(name string) (*openDir, string, error) {
+// Use returns the folder that the file at name (slash-separated) is in, and what it is called there. Give it back with Done.
+func (d *Dirs) Use(name string) (*Dir, string, error) {
 	in, file := path.Dir(name), path.Base(name)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -45,27 +49,27 @@ func (d *dirs) use(name string) (*openDir, string, error) {
 		d.drop(d.open[0])
 		d.open = append(d.open[:0], d.open[1:]...)
 	}
-	o := &openDir{root, in, 2}
+	o := &Dir{root, in, 2}
 	d.open = append(d.open, o)
 	return o, file, nil
 }
 
-// done gives back what use returned.
-func (d *dirs) done(o *openDir) {
+// Done gives back what Use returned.
+func (d *Dirs) Done(o *Dir) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.drop(o)
 }
 
 // drop takes one user from o. d.mu is held.
-func (d *dirs) drop(o *openDir) {
+func (d *Dirs) drop(o *Dir) {
 	if o.users--; o.users == 0 {
 		o.Close() // it was only opened to find files in it
 	}
 }
 
-// close closes the folders, those in use once they are given back.
-func (d *dirs) close() {
+// Close closes the folders, those in use once they are given back.
+func (d *Dirs) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, o := range d.open {

@@ -1,4 +1,4 @@
-package blob
+package disk
 
 import (
 	"errors"
@@ -19,14 +19,14 @@ func renameNew(from, to string) error {
 	return nil
 }
 
-// syncData makes the bytes of f durable.
-func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+// SyncData makes the bytes of f durable.
+func SyncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
-// canSyncAll says whether syncAll makes files durable, or they must be synced one by one.
-const canSyncAll = true
+// CanSyncAll says whether SyncAll makes files durable, or they must be synced one by one.
+const CanSyncAll = true
 
-// syncAll makes everything durable that was written to the file system of dir.
-func syncAll(dir *os.Root) error {
+// SyncAll makes everything durable that was written to the file system of dir.
+func SyncAll(dir *os.Root) error {
 	d, err := dir.Open(".")
 	if err != nil {
 		return err
