@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kith"
 	"kith/app"
@@ -149,10 +150,10 @@ func newRoot(p Program) (*cobra.Command, error) {
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}",
 		`{{if and .Runnable (ne (index .Annotations "`+onlyGroup+`") "yes")}}`, 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if !errors.Is(err, kith.Invalid) {
-			err = fmt.Errorf("%w: %w", err, kith.Invalid)
+		if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
+			return kith.Hint(fmt.Errorf("--%s: %w", bad.GetFlag().Name, badValue(bad)), "see: %s --help", cmd.CommandPath())
 		}
-		return kith.Hint(err, "see: %s --help (before a name that begins with a dash, put --)", cmd.CommandPath())
+		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Invalid), "see: %s --help (before a name that begins with a dash, put --)", cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.String("dir", config.DefaultDir(), "data directory of the node, also set by KITH_DIR")
@@ -175,12 +176,45 @@ func newRoot(p Program) (*cobra.Command, error) {
 		}
 		root.AddCommand(c)
 	}
+	nameOwnCommands(root)
 	for _, c := range root.Commands() {
 		if c.GroupID == appsGroup && !root.ContainsGroup(appsGroup) {
 			root.AddGroup(&cobra.Group{ID: appsGroup, Title: "Applications:"})
 		}
 	}
 	return root, nil
+}
+
+// badValue says what is wrong with what a flag was given.
+func badValue(bad *pflag.InvalidValueError) error {
+	err := errors.Unwrap(bad)
+	if errors.Is(err, kith.Invalid) {
+		return err
+	}
+	return fmt.Errorf("%q is no %s: %w", bad.GetValue(), bad.GetFlag().Value.Type(), kith.Invalid)
+}
+
+// nameOwnCommands gives the commands that cobra adds a place among the others, and words like theirs.
+func nameOwnCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Short = "show help for a command"
+		case "completion":
+			c.Short = "print what makes a shell complete commands"
+			c.Long = "Each shell's own help says how to load it: kith completion bash --help"
+			for _, shell := range c.Commands() {
+				shell.Short = "for " + shell.Name()
+			}
+		default:
+			continue
+		}
+		if root.ContainsGroup(programGroup) {
+			c.GroupID = programGroup
+		}
+	}
 }
 
 // plainArgs makes of cobra's complaints about the arguments of a command, and of its subcommands, errors of ours.
@@ -193,6 +227,9 @@ func plainArgs(c *cobra.Command) {
 		err := check(cmd, args)
 		if err == nil || errors.Is(err, kith.Invalid) {
 			return err
+		}
+		if strings.HasPrefix(err.Error(), "unknown command") && len(args) > 0 { // of a command that takes none
+			err = fmt.Errorf("it takes no argument %q", args[0])
 		}
 		return kith.Hint(fmt.Errorf("%s: %w: %w", cmd.CommandPath(), err, kith.Invalid), "see: %s --help", cmd.CommandPath())
 	}
