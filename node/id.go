@@ -152,16 +152,37 @@ func (o IDOut) WriteText(w io.Writer, _ int) error {
 	row("Device", o.Device)
 	row("Peer id", o.PeerID)
 	row("Recovery phrase", masterText[o.Master])
-	label := "Addresses"
-	for _, a := range o.Addrs {
+	label, plain := "Addresses", toType(o.Addrs)
+	for _, a := range plain {
 		row(label, a)
 		label = ""
+	}
+	if more := len(o.Addrs) - len(plain); more > 0 {
+		row(label, fmt.Sprintf("and %d more, for browsers and for this computer alone: kith id --json", more))
 	}
 	if o.Name == "" {
 		fmt.Fprintf(&b, "\nYou have no name yet: kith id profile --name NAME\n")
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// toType returns those of a node's addresses that are worth reading out: TCP and QUIC, and those on this computer alone only if there are no others.
+func toType(addrs []string) []string {
+	var far, near []string
+	for _, a := range addrs {
+		switch {
+		case strings.Contains(a, "/certhash/") || strings.Contains(a, "/ws/"):
+		case strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/"):
+			near = append(near, a)
+		default:
+			far = append(far, a)
+		}
+	}
+	if far == nil {
+		return near
+	}
+	return far
 }
 
 // WriteText implements app.Texter.

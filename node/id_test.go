@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,5 +157,25 @@ func TestProfileOp(t *testing.T) {
 	}
 	if testing.Verbose() {
 		fmt.Println(text(t, out))
+	}
+}
+
+// A person reads out the addresses that others can use; browsers' and this computer's own are for programs.
+func TestAddressesToReadOut(t *testing.T) {
+	near := []string{"/ip4/127.0.0.1/tcp/1/p2p/X", "/ip6/::1/udp/1/quic-v1/p2p/X"}
+	far := []string{"/ip4/192.0.2.2/tcp/1/p2p/X", "/ip6/fd00::2/udp/1/quic-v1/p2p/X"}
+	browsers := []string{"/ip4/192.0.2.2/tcp/1/ws/p2p/X", "/ip4/192.0.2.2/udp/1/webrtc-direct/certhash/u/p2p/X"}
+	for _, c := range []struct{ all, want []string }{
+		{slices.Concat(browsers, near, far), far},
+		{slices.Concat(near, browsers), near},
+		{nil, nil},
+	} {
+		if got := toType(c.all); !slices.Equal(got, c.want) {
+			t.Errorf("of %v: %v, want %v", c.all, got, c.want)
+		}
+		said := text(t, IDOut{Name: "Anna", Addrs: c.all})
+		if more := len(c.all) - len(c.want); strings.Contains(said, " more, for browsers") != (more > 0) {
+			t.Errorf("%d more:\n%s", more, said)
+		}
 	}
 }

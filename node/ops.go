@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -193,7 +194,8 @@ func (o StatusOut) WriteText(w io.Writer, _ int) error {
 		if i == 0 {
 			head = "listens"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", head, l.For, l.Addr)
+		addr, _, _ := strings.Cut(l.Addr, "/certhash/") // which is for programs
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", head, l.For, addr)
 	}
 	for _, note := range o.Notes {
 		fmt.Fprintf(tw, "note\t%s\n", plain.Text(note))
