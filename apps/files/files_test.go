@@ -481,7 +481,7 @@ func TestRmSaysWhatStays(t *testing.T) {
 	}
 	want := "photos is off the list; it is deleted but for:\n" +
 		"  " + got.Path + "/b.jpg: it is in \"b.jpg\" too\n" +
-		"  " + got.Path + "/c.jpg: it was changed since, or was here before\n" +
+		"  " + got.Path + "/c.jpg: it was here before, or was changed since\n" +
 		"  " + got.Path + "/sub/mine.txt: kith did not fetch it\n"
 	if text.String() != want {
 		t.Errorf("said\n%swant\n%s", text.String(), want)
@@ -551,6 +551,10 @@ func TestGetElsewhere(t *testing.T) {
 	}
 	sameFile(t, got.Path, want)
 	sameFile(t, got.CopyOf, want)
+	again := get(t, n, files.GetIn{Link: s.Link, Output: second})
+	if left, _ := os.ReadDir(second); again.Path != got.Path || len(left) != 1 {
+		t.Errorf("asked for again it is at %s, beside %v", again.Path, left)
+	}
 	if got = get(t, n, files.GetIn{Link: s.Link, Output: first}); got.Path != filepath.Join(first, "film.mkv") || got.CopyOf != "" {
 		t.Errorf("where it is already: %+v", got)
 	}

@@ -307,7 +307,7 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 		if waited := time.Since(lastGain); patience > 0 && waited > patience {
 			reason := fmt.Sprintf("gave up after %s without a byte: %s", human.Duration(waited), out.Reason)
 			f.hold(ref, dl, reason)
-			yield(GetOut{}, kith.Hint(fmt.Errorf("files: get %s: %s: %w", plain.Text(out.Name), reason, kith.Timeout),
+			yield(GetOut{}, kith.Hint(fmt.Errorf("files: get %s: %s: %w", title(out), reason, kith.Timeout),
 				"ask who shared it to be online, then go on with: kith resume %s", ref))
 			return
 		}
@@ -387,10 +387,13 @@ func (f *Files) deliver(ctx context.Context, it item, output string) (GetOut, er
 	if to[len(to)-1] == filepath.Separator {
 		to = filepath.Join(to, filepath.Base(it.Path))
 	}
+	out.CopyOf, out.Path = it.Path, to
+	if same, err := sameBytes(ctx, it.Path, to); same || err != nil { // it was asked for before
+		return out, err
+	}
 	if out.Path, err = copyTree(ctx, it.Path, to); err != nil {
 		return GetOut{}, err
 	}
-	out.CopyOf = it.Path
 	return out, nil
 }
 
@@ -427,6 +430,14 @@ func (f *Files) got(it item) GetOut {
 	return out
 }
 
+// title returns what a download is called, or the end of its ref while no source has told its name.
+func title(o GetOut) string {
+	if o.Name == "" {
+		return o.Ref.Short()
+	}
+	return plain.Text(o.Name)
+}
+
 // active counts the sources that bytes are asked of.
 func active(sources []transfer.Source) (n int) {
 	for _, s := range sources {
@@ -440,24 +451,19 @@ func active(sources []transfer.Source) (n int) {
 // Progress implements app.Progresser.
 func (o GetOut) Progress() app.Progress {
 	note := sources(o.Sources)
-	label := plain.Text(o.Name)
 	if o.Reason != "" {
 		note = plain.Text(o.Reason)
 	}
 	if o.CopyOf != "" {
 		note += "; goes on at " + plain.Text(o.CopyOf) + ", where it was begun, and is copied then"
 	}
-	return app.Progress{Label: label, Done: o.Done, Total: max(o.Size, 0), Note: note}
+	return app.Progress{Label: title(o), Done: o.Done, Total: max(o.Size, 0), Note: note}
 }
 
 // WriteText implements app.Texter.
 func (o GetOut) WriteText(w io.Writer, _ int) error {
 	if o.State != stateDone {
-		name := plain.Text(o.Name)
-		if name == "" {
-			name = o.Ref.Short()
-		}
-		_, err := fmt.Fprintf(w, "%s: %s; see how it goes with: kith ls\n", name, o.State)
+		_, err := fmt.Fprintf(w, "%s: %s; see how it goes with: kith ls\n", title(o), o.State)
 		return err
 	}
 	from := ""
@@ -465,9 +471,11 @@ func (o GetOut) WriteText(w io.Writer, _ int) error {
 		from = " from " + sources(o.Sources)
 	}
 	if o.CopyOf != "" {
-		from += "; a copy of " + plain.Text(o.CopyOf)
+		from += "; a copy of " + plain.Text(o.CopyOf) // what was verified
+	} else {
+		from += ", verified"
 	}
-	_, err := fmt.Fprintf(w, "%s  (%s%s, verified)\n", plain.Text(o.Path), human.Bytes(o.Size), from)
+	_, err := fmt.Fprintf(w, "%s  (%s%s)\n", plain.Text(o.Path), human.Bytes(o.Size), from)
 	return err
 }
 

@@ -204,9 +204,17 @@ func (o LsOut) WriteText(w io.Writer, width int) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(tw, "NAME\tSIZE\tSTATE\tSENT\tFOR\tREF")
 	for _, it := range o.Items {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", plain.Text(it.Name), size(it.Size), state(it), human.Bytes(it.Up), it.For, it.Ref.Short())
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", plain.Text(it.Name), size(it.Size), state(it), human.Bytes(it.Up), who(it), it.Ref.Short())
 	}
 	return tw.Flush()
+}
+
+// who says who may fetch an item, and whether the key is needed too.
+func who(it Item) string {
+	if it.Private {
+		return it.For + ", encrypted"
+	}
+	return it.For
 }
 
 func size(n int64) string {

@@ -107,7 +107,7 @@ func (f *Files) kept(ctx context.Context, it item, of *folder.Manifest, out *RmO
 			owners = f.owners(ctx)
 		}
 		ref, fetched := ours[rel]
-		k := Kept{Path: rel, Why: "it was changed since, or was here before"}
+		k := Kept{Path: rel, Why: "it was here before, or was changed since"}
 		if rel == "." {
 			k.Path = ""
 		}

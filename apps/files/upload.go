@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,6 +224,41 @@ func copyTree(ctx context.Context, from, to string) (string, error) {
 		return "", diskError("copy", err)
 	}
 	return to, nil
+}
+
+// sameBytes reports whether b is a file with the same bytes as the file a.
+func sameBytes(ctx context.Context, a, b string) (bool, error) {
+	as, err := os.Stat(a)
+	if err != nil {
+		return false, nil // copyTree says why
+	}
+	if bs, err := os.Lstat(b); err != nil || !as.Mode().IsRegular() || !bs.Mode().IsRegular() || as.Size() != bs.Size() {
+		return false, nil
+	}
+	af, err := os.Open(a)
+	if err != nil {
+		return false, diskError("compare", err)
+	}
+	defer af.Close()
+	bf, err := os.Open(b)
+	if err != nil {
+		return false, diskError("compare", err)
+	}
+	defer bf.Close()
+	x, y := make([]byte, 1<<18), make([]byte, 1<<18)
+	for ctx.Err() == nil {
+		n, err := io.ReadFull(af, x)
+		m, _ := io.ReadFull(bf, y)
+		switch {
+		case !bytes.Equal(x[:n], y[:m]):
+			return false, nil
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return true, nil
+		case err != nil:
+			return false, diskError("compare", err)
+		}
+	}
+	return false, ctx.Err()
 }
 
 func copyFile(ctx context.Context, from, to string) error {
