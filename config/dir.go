@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // DefaultDir returns the data directory: what KITH_DIR says, else kith in the place where this system's programs keep their data
@@ -12,6 +13,11 @@ func DefaultDir() string {
 	if dir := os.Getenv("KITH_DIR"); dir != "" {
 		return absolute(dir)
 	}
+	return usualDir()
+}
+
+// usualDir is DefaultDir where KITH_DIR is not set.
+func usualDir() string {
 	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "kith")
 	}
@@ -33,4 +39,12 @@ func absolute(path string) string {
 		return abs
 	}
 	return path
+}
+
+// Command returns how a command line for the node in dir begins, in any shell: "kith", with --dir unless that is where it looks by itself.
+func Command(dir string) string {
+	if dir == usualDir() {
+		return "kith"
+	}
+	return "kith --dir '" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
 }

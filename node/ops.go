@@ -17,6 +17,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/config"
 	"kith/internal/human"
 	"kith/internal/plain"
 )
@@ -65,7 +66,7 @@ func (n *Node) status(ctx context.Context, _ None) (StatusOut, error) {
 		return StatusOut{}, err
 	}
 	out := StatusOut{
-		Version: n.o.Version, PeerID: n.net.ID().String(), Network: n.net.Name(), Dir: n.o.Dir, PID: os.Getpid(), Started: n.started, API: n.api,
+		Version: n.o.Version, PeerID: n.net.ID().String(), Network: n.net.Name(), Dir: n.o.Dir, Command: config.Command(n.o.Dir), PID: os.Getpid(), Started: n.started, API: n.api,
 		Listening: []Listener{{For: "api", Addr: n.api}}, Peers: len(n.net.Host().Network().Peers()),
 		Overlay: fmt.Sprintf("kad-dht, %s, %d peers in its table", n.routes.Mode(), n.routes.Size()),
 		Stored:  stored, Quota: n.o.Config.Quota, Memory: resident(), Notes: n.Notes(),

@@ -80,6 +80,7 @@ type StatusOut struct {
 	PeerID    string     `json:"peer_id"`
 	Network   string     `json:"network"`
 	Dir       string     `json:"dir"`
+	Command   string     `json:"command" doc:"how a command line for this node begins"`
 	PID       int        `json:"pid"`
 	Started   time.Time  `json:"started"`
 	API       string     `json:"api" doc:"address of the local interface"`

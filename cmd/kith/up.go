@@ -125,10 +125,7 @@ func greet(w io.Writer, n *node.Node, server *api.Server, dir string) {
 	for _, note := range n.Notes() {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
-	kith := "kith"
-	if dir != config.DefaultDir() {
-		kith = "kith --dir '" + dir + "'"
-	}
+	kith := config.Command(dir)
 	fmt.Fprintf(w, "kith is up; its page, for one use within a minute: %s\n\n", server.OpenURL())
 	fmt.Fprintf(w, "  %s share PATH    share a file or a folder\n  %s get 'LINK'    fetch what a link names\n"+
 		"  %s open          open the page again\n  %s status        see how it is; Ctrl-C stops it\n", kith, kith, kith, kith)

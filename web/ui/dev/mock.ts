@@ -115,7 +115,7 @@ export function mock(): Plugin {
       case 'openapi.json': return json({ paths: { '/api/node/lab-start': {} } })
       case 'node/status':
         if (locked) return problem(401, 'denied', 'no session')
-        return json({ version: '0.1.0', peer_id: peerID(4), network: 'kith', dir: '/home/ada/.local/share/kith', pid: 4711, started: now(), api: '127.0.0.1:4780', listening: [{ for: 'api', addr: '127.0.0.1:4780' }, { for: 'peers', addr: '/ip4/0.0.0.0/udp/4001/quic-v1' }, { for: 'peers', addr: '/ip4/0.0.0.0/tcp/4001' }], peers: peers.length, overlay: 'kad-dht, server, 3 in its table', stored: 2.2 * GB, quota: 0, memory: 41 * MB, rate: ls().rate, up_rate: ls().up_rate, notes: ['port 4001 was taken; this node listens on 4002 and keeps it'] })
+        return json({ version: '0.1.0', peer_id: peerID(4), network: 'kith', dir: '/home/ada/.local/share/kith', command: 'kith', pid: 4711, started: now(), api: '127.0.0.1:4780', listening: [{ for: 'api', addr: '127.0.0.1:4780' }, { for: 'peers', addr: '/ip4/0.0.0.0/udp/4001/quic-v1' }, { for: 'peers', addr: '/ip4/0.0.0.0/tcp/4001' }], peers: peers.length, overlay: 'kad-dht, server, 3 in its table', stored: 2.2 * GB, quota: 0, memory: 41 * MB, rate: ls().rate, up_rate: ls().up_rate, notes: ['port 4001 was taken; this node listens on 4002 and keeps it'] })
       case 'node/peers': return json(peers)
       case 'node/id': return json({ person: 'did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK', peer_id: peerID(4), addrs: [`/ip4/192.168.1.7/udp/4002/quic-v1/p2p/${peerID(4)}`, `/ip4/192.168.1.7/tcp/4002/p2p/${peerID(4)}`], name: 'Ada', device: 'workbench', master: 'here' })
       case 'node/people': return json({ people })

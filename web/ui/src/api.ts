@@ -53,7 +53,7 @@ function url(path: string, query: object = {}): string {
 }
 
 // The session's cookie is sent to every port of this host; this proof, in storage bound to our port, is what makes it worth something.
-const proofKey = 'kith-page'
+export const proofKey = 'kith-page'
 const proof = (): Record<string, string> => ({ 'Kith-Page': localStorage.getItem(proofKey) ?? '' })
 
 function init(body: unknown, signal?: AbortSignal): RequestInit {

@@ -992,6 +992,8 @@ export interface components {
         StatusOut: {
             /** @description address of the local interface */
             api: string;
+            /** @description how a command line for this node begins */
+            command: string;
             dir: string;
             /** @description everything that listens */
             listening: components["schemas"]["Listener"][];

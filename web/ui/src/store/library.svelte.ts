@@ -20,6 +20,7 @@ class Library {
   /** Follows the node until the signal ends it, through restarts of the node. */
   async follow(signal: AbortSignal) {
     let pause = 250
+    this.locked = false
     while (!signal.aborted) {
       try {
         for await (const now of files.watch(signal)) {

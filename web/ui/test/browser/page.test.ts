@@ -305,11 +305,30 @@ describe('the page', { concurrency: 1 }, () => {
     await phone.close()
   })
 
-  test('a node that stops is said, and one that comes again asks for a session', async () => {
+  test('a node that stops is said, and one that comes again asks for a session and goes on', async () => {
     await ada.stop()
     await a.getByText('Kith does not answer').waitFor()
+    await a.getByText(`kith --dir '${ada.dir}' up`).waitFor()
     assert.deepEqual(await look(a, 'lost'), [])
+
+    const second = await enterAnew(a)
+    await a.getByRole('navigation').waitFor() // the session that another tab began is good here too
+    await second.close()
+    await ada.stop()
+    await ada.start(new URL(a.url()).host)
+    await a.getByText(`kith --dir '${ada.dir}' open`).waitFor()
+    assert.deepEqual(await look(a, 'ended'), [])
+    await a.goto(await ada.openURL()) // into the same tab, which loads nothing anew: only what is behind the # changes
+    await a.getByRole('navigation').waitFor()
+    assert.equal(new URL(a.url()).hash, '')
   })
+
+  /** Starts ada where she was, and opens her page in another tab. */
+  async function enterAnew(left: Page): Promise<Page> {
+    await ada.start(new URL(left.url()).host)
+    await left.getByRole('heading', { name: 'This page’s session has ended' }).waitFor()
+    return enter(left.context(), ada)
+  }
 
   test('no policy was broken, no script failed, and nothing was asked of others', () => assert.deepEqual(complaints, []))
 })
