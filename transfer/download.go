@@ -24,11 +24,10 @@ const (
 	commitFiles    = 4096 // small files after which a checkpoint is made before its time
 )
 
-// Why an attempt ends before its time.
-var (
-	errPaused   = errors.New("transfer: paused")
-	errCanceled = fmt.Errorf("transfer: cancelled: %w", kith.Gone)
-)
+// ErrCanceled is the error of a download that Cancel, or the end of the node, has ended.
+var ErrCanceled = fmt.Errorf("transfer: cancelled: %w", kith.Gone)
+
+var errPaused = errors.New("transfer: paused")
 
 // Download is one running or ended download.
 type Download struct {
@@ -103,11 +102,11 @@ func (d *Download) run(ctx context.Context) {
 			return
 		case errors.Is(err, errPaused):
 			d.set(Paused, nil)
-		case errors.Is(err, errCanceled) || ctx.Err() != nil:
+		case errors.Is(err, ErrCanceled) || ctx.Err() != nil:
 			d.mu.Lock()
 			d.canceled = true
 			d.mu.Unlock()
-			d.set(Failed, errCanceled)
+			d.set(Failed, ErrCanceled)
 			return
 		case errors.Is(err, kith.Unavailable):
 			d.set(Waiting, err)
@@ -518,7 +517,7 @@ func (d *Download) Cancel() {
 		delete(d.m.downloads, d.root)
 	}
 	d.m.mu.Unlock()
-	d.cancel(errCanceled)
+	d.cancel(ErrCanceled)
 }
 
 // over reports whether nothing will happen to it any more.

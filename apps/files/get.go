@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -237,7 +238,9 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 			}
 			return nil
 		case transfer.Failed:
-			f.settle(ctx, ref, stateFailed, s.Reason)
+			if !errors.Is(s.Err, transfer.ErrCanceled) { // who cancels it says what becomes of the item
+				f.settle(ctx, ref, stateFailed, s.Reason)
+			}
 			return nil
 		}
 		select {
