@@ -202,7 +202,11 @@ func TestWhatIsHereIsNotFetched(t *testing.T) {
 		dir := sample(t)
 		tree := share(t, s, dir, key)
 		out := filepath.Join(t.TempDir(), "copy")
-		d, err := s.BeginTree(t.Context(), tree.Root, out, key)
+		m, err := s.Manifest(t.Context(), tree.Root, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.BeginTree(t.Context(), tree.Root, m, out, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,7 +299,7 @@ func TestPrivateFile(t *testing.T) {
 	if _, err := b.Manifest(t.Context(), tree.Root, &wrong); !errors.Is(err, kith.Denied) {
 		t.Errorf("with the wrong key: %v, want Denied", err)
 	}
-	if _, err := b.BeginTree(t.Context(), tree.Root, out, nil); !errors.Is(err, kith.Corrupt) {
+	if _, err := b.Manifest(t.Context(), tree.Root, nil); !errors.Is(err, kith.Corrupt) {
 		t.Errorf("without a key: %v, want Corrupt", err)
 	}
 	got := getTree(t, a, b, tree.Root, out, &key)

@@ -124,7 +124,11 @@ func sizeOf(t testing.TB, s *Store, ref kith.Ref) int64 {
 func beginTree(t testing.TB, from, to *Store, root kith.Ref, path string, key *seal.Key) *TreeDownload {
 	t.Helper()
 	get(t, from, to, root, sizeOf(t, from, root), "")
-	d, err := to.BeginTree(t.Context(), root, path, key)
+	m, err := to.Manifest(t.Context(), root, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := to.BeginTree(t.Context(), root, m, path, key)
 	if err != nil {
 		t.Fatal(err)
 	}

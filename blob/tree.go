@@ -49,24 +49,19 @@ type put struct {
 	header []byte
 }
 
-// BeginTree begins or resumes the download of the folder root, whose manifest is here already (Put, or Create and Finish; of a private share, its
-// ciphertext). It will be at path (absolute), and is built beside it under a name that ends in folder.PartSuffix. For a private tree, key opens it: blobs come as
+// BeginTree begins or resumes the download of the folder root, whose manifest is m, as Manifest gives it for root and key. It will be at path (absolute), and is built beside it under a name that ends in folder.PartSuffix. For a private tree, key opens it: blobs come as
 // ciphertext and are decrypted into place. A private share of one file becomes that file. Errors as Create and Manifest.
-func (s *Store) BeginTree(ctx context.Context, root kith.Ref, path string, key *seal.Key) (*TreeDownload, error) {
-	t, err := s.beginTree(ctx, root, path, key)
+func (s *Store) BeginTree(ctx context.Context, root kith.Ref, m *folder.Manifest, path string, key *seal.Key) (*TreeDownload, error) {
+	t, err := s.beginTree(ctx, root, m, path, key)
 	if err != nil {
 		return nil, fmt.Errorf("blob: begin folder %s: %w", root.Short(), disk.Error(err))
 	}
 	return t, nil
 }
 
-func (s *Store) beginTree(ctx context.Context, root kith.Ref, at string, key *seal.Key) (*TreeDownload, error) {
+func (s *Store) beginTree(ctx context.Context, root kith.Ref, m *folder.Manifest, at string, key *seal.Key) (*TreeDownload, error) {
 	if !filepath.IsAbs(at) {
 		return nil, fmt.Errorf("%q is no absolute path: %w", at, kith.Invalid)
-	}
-	m, err := s.manifest(ctx, root, key)
-	if err != nil {
-		return nil, err
 	}
 	t := &TreeDownload{s: s, root: root, m: m, key: key, path: filepath.Clean(at), placed: make([]bool, len(m.Entries))}
 	row, err := s.treeRow(ctx, root)

@@ -249,7 +249,7 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 	d.mu.Lock()
 	d.size, d.files, d.folder = bytes, files, !man.Single()
 	d.mu.Unlock()
-	tree, err := d.m.o.Blobs.BeginTree(ctx, d.root, d.place(name), d.job.Key)
+	tree, err := d.m.o.Blobs.BeginTree(ctx, d.root, man, d.place(name), d.job.Key)
 	if err != nil {
 		return err
 	}
