@@ -68,7 +68,7 @@ func (n *Node) status(ctx context.Context, _ None) (StatusOut, error) {
 	out := StatusOut{
 		Version: n.o.Version, PeerID: n.net.ID().String(), Network: n.net.Name(), Dir: n.o.Dir, Command: config.Command(n.o.Dir), PID: os.Getpid(), Started: n.started, API: n.api,
 		Listening: []Listener{{For: "api", Addr: n.api}}, Peers: len(n.net.Host().Network().Peers()),
-		Overlay: fmt.Sprintf("kad-dht, %s, %d peers in its table", n.routes.Mode(), n.routes.Size()),
+		Overlay: fmt.Sprintf("kad-dht, %s, %s in its table", n.routes.Mode(), human.Count(n.routes.Size(), "peer")),
 		Stored:  stored, Quota: n.o.Config.Quota, Memory: resident(), Notes: n.Notes(),
 	}
 	for _, l := range n.net.Listening() {
@@ -182,7 +182,7 @@ func (o StatusOut) WriteText(w io.Writer, _ int) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(tw, "kith\t%s, process %d, up for %s\n", o.Version, o.PID, human.Duration(time.Since(o.Started)))
 	fmt.Fprintf(tw, "peer\t%s\n", o.PeerID)
-	fmt.Fprintf(tw, "network\t%s, %d peers; %s\n", o.Network, o.Peers, o.Overlay)
+	fmt.Fprintf(tw, "network\t%s, %s; %s\n", o.Network, human.Count(o.Peers, "peer"), o.Overlay)
 	fmt.Fprintf(tw, "folder\t%s\n", o.Dir)
 	fmt.Fprintf(tw, "rates\t%s down, %s up\n", human.Rate(o.Rate), human.Rate(o.UpRate))
 	stored := human.Bytes(o.Stored)

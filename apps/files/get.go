@@ -453,7 +453,7 @@ func active(sources []transfer.Source) (n int) {
 
 // Progress implements app.Progresser.
 func (o GetOut) Progress() app.Progress {
-	note := sources(o.Sources)
+	note := human.Count(o.Sources, "source")
 	if o.Reason != "" {
 		note = plain.Text(o.Reason)
 	}
@@ -471,7 +471,7 @@ func (o GetOut) WriteText(w io.Writer, _ int) error {
 	}
 	from := ""
 	if o.Sources > 0 {
-		from = " from " + sources(o.Sources)
+		from = " from " + human.Count(o.Sources, "source")
 	}
 	if o.CopyOf != "" {
 		from += "; a copy of " + plain.Text(o.CopyOf) // what was verified
@@ -480,11 +480,4 @@ func (o GetOut) WriteText(w io.Writer, _ int) error {
 	}
 	_, err := fmt.Fprintf(w, "%s  (%s%s)\n", plain.Text(o.Path), human.Bytes(o.Size), from)
 	return err
-}
-
-func sources(n int) string {
-	if n == 1 {
-		return "1 source"
-	}
-	return fmt.Sprintf("%d sources", n)
 }

@@ -45,6 +45,14 @@ func Rate(f float64) string {
 	return bytes(f) + "/s"
 }
 
+// Count returns a number with its noun: 1 peer, 2 peers.
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // Duration returns a time as its two largest units, such as "3 min 20 s"; a negative one is "?".
 func Duration(d time.Duration) string {
 	if d < 0 {

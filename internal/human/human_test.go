@@ -25,6 +25,14 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 peers", 1: "1 peer", 2: "2 peers"} {
+		if got := Count(n, "peer"); got != want {
+			t.Errorf("Count(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
 func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-1: "?", 0: "0 ms", 999 * time.Millisecond: "999 ms", time.Second: "1 s", 59600 * time.Millisecond: "1 min",

@@ -34,7 +34,7 @@ export function activity(i: Item, withPart = true): string {
   const left = i.eta >= 0 ? `${duration(i.eta)} left` : ''
   switch (i.state) {
     case 'finding':
-      return sentence(plainly(i.reason ?? '') || 'Looking for somebody who has it')
+      return i.reason ? join('Looking', plainly(i.reason)) : 'Looking for somebody who has it'
     case 'fetching':
       return join(part, rate(i.rate) || i.reason || 'Starting', left, i.sources > 0 ? count(i.sources, 'source') : '')
     case 'waiting':
@@ -52,6 +52,16 @@ export function activity(i: Item, withPart = true): string {
       return i.up_rate >= 1 ? `Sending ${rate(i.up_rate)}` : join(i.kind === 'share' ? 'Shared' : 'Here', i.up > 0 ? `${bytes(i.up)} sent` : '')
   }
 }
+
+/** Those of a node's addresses that are worth reading out: no browsers' ones, and those on this computer alone only if there are no others. */
+export function reachable(addrs: string[]): string[] {
+  const typed = addrs.filter((a) => !a.includes('/certhash/') && !a.includes('/ws/'))
+  const far = typed.filter((a) => !/^\/ip(4\/127\.|6\/::1\/)/.test(a))
+  return far.length > 0 ? far : typed
+}
+
+/** An address that something listens on, without the hashes of its certificates, which are for programs. */
+export const listening = (addr: string): string => addr.replace(/\/certhash\/.*/, '')
 
 type Tone = '' | 'good' | 'warn' | 'bad'
 
