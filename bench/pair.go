@@ -28,7 +28,7 @@ var pair = benchmark{
 		if err != nil {
 			return nil, err
 		}
-		mine, err := b.pairKith(ctx, p, file)
+		_, mine, err := b.exchange(ctx, p, file)
 		if err != nil {
 			return nil, err
 		}
@@ -64,37 +64,36 @@ func (b *bench) plain(ctx context.Context, from, to place, file string) (line, e
 	}}, nil
 }
 
-func (b *bench) pairKith(ctx context.Context, p place, file string) (line, error) {
+// exchange has one new node share a path and another fetch it, each in warm memory. It returns how long sharing took, and the line of the fetcher.
+func (b *bench) exchange(ctx context.Context, p place, path string) (shared time.Duration, got line, err error) {
 	seed, err := b.up(ctx, p, "seed")
 	if err != nil {
-		return line{}, err
+		return 0, line{}, err
 	}
 	defer seed.stop()
-	link, _, err := seed.share(ctx, file)
-	if err != nil {
-		return line{}, err
-	}
 	fetcher, err := b.up(ctx, p, "fetcher")
 	if err != nil {
-		return line{}, err
+		return 0, line{}, err
 	}
 	defer fetcher.stop()
-	dir := filepath.Join(b.tmp, "got")
 	b.warm(ctx)
+	link, shared, err := seed.share(ctx, path)
+	if err != nil {
+		return 0, line{}, err
+	}
+	b.warm(ctx)
+	dir := filepath.Join(b.tmp, "got")
 	sent, received := seed.cpu(), fetcher.cpu()
 	took, err := fetcher.get(ctx, link, dir)
 	if err != nil {
-		return line{}, err
+		return 0, line{}, err
 	}
-	if err := same(file, dir); err != nil {
-		return line{}, err
-	}
-	return line{Name: "kith get", Took: took, Notes: []note{
+	return shared, line{Name: "kith get", Took: took, Notes: []note{
 		{"CPU s, sender", (seed.cpu() - sent).Seconds(), "%.2f"},
 		{"CPU s, receiver", (fetcher.cpu() - received).Seconds(), "%.2f"},
 		{"peak MB, sender", seed.memory("VmHWM") / 1e6, "%.0f"},
 		{"peak MB, receiver", fetcher.memory("VmHWM") / 1e6, "%.0f"},
-	}}, nil
+	}}, same(path, dir)
 }
 
 // same checks that what was fetched, as dir or inside it, is what was shared.
