@@ -32,6 +32,7 @@ type request struct {
 	Source sourceID
 	First  int64
 	N      int64
+	Fresh  bool // as far as is known, nobody else has it or will soon: the source may decline
 
 	sent  time.Duration
 	live  bool // its answer is not here: it counts for its source's window
@@ -49,7 +50,7 @@ type engine struct {
 	done    []bool
 	asked   []uint8  // live requests that cover a piece
 	holders []uint16 // sources that have a piece, but not all
-	spread  []bool   // a source says that it has sent the piece to somebody else
+	spread  []bool   // a source that has everything is sending the piece to somebody else
 	order   []int32  // pieces, shuffled: how ties are broken
 	place   []int32  // of a piece in order
 	head    int      // no open piece stands before it in order
@@ -271,13 +272,6 @@ func (e *engine) Part(id sourceID) float64 {
 	return min(1, float64(n)/float64(e.groups))
 }
 
-// Spread says that a source has sent groups to somebody else who wants everything: they will soon be had there.
-func (e *engine) Spread(r bao.Range) {
-	for p, to := e.within(r); p < to; p++ {
-		e.spread[p] = true
-	}
-}
-
 // Leave forgets a source. What it was asked for may be asked of others.
 func (e *engine) Leave(id sourceID) {
 	s := e.sources[id]
@@ -380,6 +374,20 @@ func (e *engine) Failed(id uint64) {
 	if q := e.requests[id]; q != nil {
 		e.forget(q)
 	}
+}
+
+// Declined says that the source of a fresh request is sending a part of it to somebody else, where it will soon be had. It is no longer
+// fresh: while there is something rarer that is asked for, and after that it cannot be declined.
+func (e *engine) Declined(id uint64, now time.Duration) {
+	q := e.requests[id]
+	if q == nil {
+		return
+	}
+	for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
+		e.spread[p] = true
+	}
+	e.Heard(q.Source, now)
+	e.forget(q)
 }
 
 // Heard says that a source is alive, though no answer is here yet.

@@ -61,8 +61,10 @@ func playScript(t *testing.T, file string) {
 			e.Lacks(names[w[1]], r)
 		case "leave":
 			e.Leave(names[w[1]])
-		case "spread":
-			e.Spread(r)
+		case "declined":
+			e.Declined(uint64(at), now)
+		case "fresh":
+			got = fmt.Sprint(e.requests[uint64(at)].Fresh)
 		case "have":
 			e.Have(r)
 		case "read":
@@ -102,13 +104,14 @@ func playScript(t *testing.T, file string) {
 
 // A model is what an engine's user knows, to check the engine against.
 type model struct {
-	e       *engine
-	now     time.Duration
-	has     map[sourceID][]bool
-	here    []bool
-	out     map[uint64]request
-	fetched []int
-	lastID  sourceID
+	e        *engine
+	now      time.Duration
+	has      map[sourceID][]bool
+	here     []bool
+	out      map[uint64]request
+	fetched  []int
+	declined map[int64]bool // groups
+	lastID   sourceID
 }
 
 // TestEngineModel lets sources come, lie, go and answer in any order, and checks after each step that nobody is asked for what he does not have or what is
@@ -118,16 +121,17 @@ func TestEngineModel(t *testing.T) {
 		groups := rapid.Int64Range(1, 9000).Draw(t, "groups")
 		m := &model{
 			e: newEngine(groups, rapid.Uint64().Draw(t, "seed"), rapid.Bool().Draw(t, "sequential")), has: map[sourceID][]bool{},
-			here: make([]bool, groups), out: map[uint64]request{}, fetched: make([]int, groups),
+			here: make([]bool, groups), out: map[uint64]request{}, fetched: make([]int, groups), declined: map[int64]bool{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"join":   m.join,
-			"gain":   m.gain,
-			"leave":  m.leave,
-			"ask":    m.ask,
-			"answer": m.answer,
-			"fail":   m.fail,
-			"wait":   m.wait,
+			"join":    m.join,
+			"gain":    m.gain,
+			"leave":   m.leave,
+			"ask":     m.ask,
+			"answer":  m.answer,
+			"fail":    m.fail,
+			"decline": m.decline,
+			"wait":    m.wait,
 			"read": func(t *rapid.T) {
 				m.e.readers = rapid.SliceOfN(rapid.Int64Range(0, groups-1), 0, 3).Draw(t, "readers")
 			},
@@ -211,6 +215,9 @@ func (m *model) ask(t *rapid.T) {
 	if !missing {
 		t.Fatalf("asked for %d+%d, all of which is here", q.First, q.N)
 	}
+	if q.Fresh && (!m.e.sources[id].all || m.declined[q.First]) {
+		t.Fatalf("%d+%d is asked of %d as fresh, declined before: %v", q.First, q.N, id, m.declined[q.First])
+	}
 	m.out[q.ID] = q
 }
 
@@ -248,6 +255,18 @@ func (m *model) fail(t *rapid.T) {
 	m.e.Lacks(q.Source, r)
 	for g := r.First; g < r.First+r.N; g++ {
 		m.has[q.Source][g] = false
+	}
+}
+
+func (m *model) decline(t *rapid.T) {
+	q := m.pick(t)
+	if !q.Fresh {
+		t.Skip("not fresh")
+	}
+	delete(m.out, q.ID)
+	m.e.Declined(q.ID, m.now)
+	for g := q.First; g < q.First+q.N; g++ {
+		m.declined[g] = true
 	}
 }
 

@@ -1,9 +1,7 @@
 package transfer
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"kith"
@@ -33,7 +31,7 @@ func (x *session) tellHaves(ctx context.Context, row int) {
 		if here.Len() > 0 {
 			list := lessOf(here, told)
 			told = here
-			for _, h := range haveMaps(row, list, false) {
+			for _, h := range haveMaps(row, list) {
 				x.tell(ctx, &tell{Have: h})
 			}
 		}
@@ -63,29 +61,6 @@ func lessOf(b, told bao.Bits) (list []bao.Range) {
 		list = append(list, r)
 	}
 	return list
-}
-
-// inOrder returns the same groups in order, each once.
-func inOrder(list []bao.Range) (merged []bao.Range) {
-	slices.SortFunc(list, func(a, b bao.Range) int { return cmp.Compare(a.First, b.First) })
-	for _, r := range list {
-		if n := len(merged); n > 0 && r.First <= merged[n-1].First+merged[n-1].N {
-			merged[n-1].N = max(merged[n-1].N, r.First+r.N-merged[n-1].First)
-		} else {
-			merged = append(merged, r)
-		}
-	}
-	return merged
-}
-
-// spreads notes that somebody else was sent groups of the root.
-func (x *session) spreads(r bao.Range) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.follow[rowRoot] && len(x.spread) < MaxSpans {
-		x.spread = append(x.spread, r)
-		x.hasNews()
-	}
 }
 
 // comes notes that somebody else has begun to fetch the root.

@@ -154,6 +154,9 @@ func TestHostile(t *testing.T) {
 				return nil
 			}
 		}, Idle, ""},
+		{"a decline of everything", func(c *crook) {
+			c.reply = func(w wanted, a *answer, p []byte) []byte { *a = *decline(&w); return nil }
+		}, Idle, ""},
 		{"a name to fool people", func(c *crook) {
 			c.welcome = func(w *welcome) { w.Name = "../\x1b[2Jgood\u202egpj.exe\n" }
 		}, "", ""},

@@ -155,25 +155,48 @@ func (m *Manager) sent(root kith.Ref, n int64) {
 	u.meter.Add(now, n)
 }
 
-// promised lets those who fetch the same as x know what it has asked for, so that they ask for something else meanwhile: as soon as it is asked, since
-// until it is sent others would ask for it too.
-// Who has not everything need not say so: his have-map names what he sends.
-func (m *Manager) promised(x *session, items []item) {
+// maxPromised is how many requests of one session are remembered, so that others' are declined: those that wait, and as many that were answered,
+// which others do not know yet.
+const maxPromised = 2 * MaxOutstanding
+
+// declines reports whether a fresh request shall be declined, since somebody else who fetches the same has been promised a part of it. If not, it is promised
+// to x. Without this a part of what a seed sends it sends twice: an asker knows what the others have, but not what waits for them in the seed's queues.
+// Who has not everything need not decline: his have-map names what he sends.
+func (m *Manager) declines(x *session, w *wanted) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if d := m.downloads[x.root]; d != nil && !d.over() {
-		return
+		return false
 	}
-	for _, it := range items {
+	var asked []bao.Range
+	for _, it := range w.Items {
 		if len(it.Sum) > 0 || it.Proof || it.First >= x.groups || it.N > x.groups-it.First {
 			continue
 		}
-		for other := range m.sessions[x.root] {
-			if other != x {
-				other.spreads(bao.Range{First: it.First, N: it.N})
+		r := bao.Range{First: it.First, N: it.N}
+		if w.Fresh && m.isPromised(x, r) {
+			return true
+		}
+		asked = append(asked, r)
+	}
+	x.promised = append(x.promised, asked...)
+	x.promised = x.promised[max(0, len(x.promised)-maxPromised):]
+	return false
+}
+
+// isPromised reports whether a peer other than x's was promised a part of r. m.mu is held.
+func (m *Manager) isPromised(x *session, r bao.Range) bool {
+	for other := range m.sessions[x.root] {
+		if other.peer == x.peer {
+			continue
+		}
+		for _, p := range other.promised {
+			if p.First < r.First+r.N && r.First < p.First+p.N {
+				return true
 			}
 		}
 	}
+	return false
 }
 
 // enter counts a session, within the limits.

@@ -14,23 +14,24 @@ func (e *engine) Next(id sourceID, now time.Duration) (request, bool) {
 	}
 	p, ok := e.pick(s, now)
 	if ok {
-		return e.ask(s, p, e.extend(s, p, now), now), true
+		fresh := s.all && !e.sequential && len(e.readers) == 0 && e.rarity(p) == 0
+		return e.ask(s, p, e.extend(s, p, now), fresh, now), true
 	}
 	if q := e.rescue(s, now); q != nil {
 		from, to := e.within(bao.Range{First: q.First, N: q.N})
 		for from < to-1 && e.done[from] {
 			from++
 		}
-		return e.ask(s, from, to-from, now), true
+		return e.ask(s, from, to-from, false, now), true
 	}
 	return request{}, false
 }
 
 // ask notes that n pieces from p on are asked of s.
-func (e *engine) ask(s *engineSource, p, n int, now time.Duration) request {
+func (e *engine) ask(s *engineSource, p, n int, fresh bool, now time.Duration) request {
 	e.lastID++
 	first := int64(p) << e.shift
-	q := &request{ID: e.lastID, Source: s.id, First: first, N: min(int64(n)<<e.shift, e.groups-first), sent: now, live: true, holds: true}
+	q := &request{ID: e.lastID, Source: s.id, First: first, N: min(int64(n)<<e.shift, e.groups-first), Fresh: fresh, sent: now, live: true, holds: true}
 	e.requests[q.ID] = q
 	s.live += q.N
 	for ; n > 0; n-- {

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -57,6 +58,7 @@ type hello struct {
 type wanted struct {
 	ID    uint64 `cbor:"1,keyasint"`
 	Items []item `cbor:"2,keyasint"`
+	Fresh bool   `cbor:"3,keyasint,omitempty"` // may be declined, if somebody else is getting a part of it
 }
 
 // An item is groups of one blob.
@@ -99,12 +101,25 @@ type part struct {
 // statusOK is the Kind of what is no error: on the wire it has the place of Internal, which no peer needs to hear of.
 const statusOK kith.Kind = 0
 
+// decline answers a fresh request: somebody else who fetches the same is getting a part of it, and will have it soon.
+func decline(w *wanted) *answer {
+	a := &answer{ID: w.ID, Parts: make([]part, len(w.Items))}
+	for i := range a.Parts {
+		a.Parts[i].Status = kith.Exists
+	}
+	return a
+}
+
+// declines reports whether the answer is a decline.
+func (a *answer) declines() bool {
+	return !slices.ContainsFunc(a.Parts, func(p part) bool { return p != part{Status: kith.Exists} })
+}
+
 // haveMap adds to what the holder has of a row. Spans are pairs: groups to leave out, groups to take in.
 type haveMap struct {
-	Row    int      `cbor:"1,keyasint"`
-	All    bool     `cbor:"2,keyasint,omitempty"`
-	Spans  []uint64 `cbor:"3,keyasint,omitempty"`
-	Spread bool     `cbor:"4,keyasint,omitempty"` // not what it has, but what others who fetch the same asked it for
+	Row   int      `cbor:"1,keyasint"`
+	All   bool     `cbor:"2,keyasint,omitempty"`
+	Spans []uint64 `cbor:"3,keyasint,omitempty"`
 }
 
 // The rows of groups that a have-map may be about.
@@ -196,12 +211,12 @@ func (h *haveMap) ranges(n int64) ([]bao.Range, error) {
 }
 
 // haveMaps returns the messages that tell of ranges, which are in order.
-func haveMaps(row int, ranges []bao.Range, spread bool) (list []*haveMap) {
+func haveMaps(row int, ranges []bao.Range) (list []*haveMap) {
 	var h *haveMap
 	var at int64
 	for _, r := range ranges {
 		if h == nil || len(h.Spans) >= 2*MaxSpans {
-			h, at = &haveMap{Row: row, Spread: spread}, 0
+			h, at = &haveMap{Row: row}, 0
 			list = append(list, h)
 		}
 		h.Spans = append(h.Spans, uint64(r.First-at), uint64(r.N))

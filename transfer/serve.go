@@ -29,7 +29,8 @@ type session struct {
 	root kith.Ref
 	addr [][]byte // where the peer can be reached, as it says
 
-	groups int64 // of the root, 0 if not known
+	groups   int64       // of the root, 0 if not known
+	promised []bao.Range // of the root, what it asked for lately; m.mu guards it
 
 	tells chan any          // *tell, or *reply: what is to be written
 	queue chan wanted       // what is to be answered
@@ -40,9 +41,9 @@ type session struct {
 	waiting  map[uint64]bool
 	follow   map[int]bool  // rows whose have-maps it wants
 	others   bool          // it wants to hear of other sources
-	spread   []bao.Range   // of the root, sent to others and not told of yet
+	declined []*answer     // not written yet
 	came     []other       // sources that came since
-	news     chan struct{} // cap 1: spread or came has grown
+	news     chan struct{} // cap 1: declined or came has grown
 }
 
 // A reply is an answer with what follows it.
@@ -162,12 +163,16 @@ func (x *session) run(ctx context.Context, stop func(), br *bufio.Reader) error 
 }
 
 func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a ask) error {
-	if a.Request != nil {
-		x.m.promised(x, a.Request.Items)
-	}
+	declines := a.Request != nil && x.m.declines(x, a.Request)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
+	case declines:
+		if len(x.declined) >= MaxOutstanding {
+			return fmt.Errorf("more than %d requests at once: %w", MaxOutstanding, kith.TooLarge)
+		}
+		x.declined = append(x.declined, decline(a.Request))
+		x.hasNews()
 	case a.Request != nil:
 		if x.waiting[a.Request.ID] {
 			return fmt.Errorf("request %d twice: %w", a.Request.ID, kith.Invalid)
@@ -394,14 +399,14 @@ func (x *session) write(ctx context.Context) error {
 	}
 }
 
-// putNews writes what has come up about others who fetch the same.
+// putNews writes what others who fetch the same are the reason for.
 func (x *session) putNews() error {
 	x.mu.Lock()
-	spread, came := x.spread, x.came
-	x.spread, x.came = nil, nil
+	declined, came := x.declined, x.came
+	x.declined, x.came = nil, nil
 	x.mu.Unlock()
-	for _, h := range haveMaps(rowRoot, inOrder(spread), true) {
-		if err := x.put(&tell{Have: h}); err != nil {
+	for _, a := range declined {
+		if err := x.put(&tell{Answer: a}); err != nil {
 			return err
 		}
 	}

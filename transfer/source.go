@@ -77,6 +77,7 @@ func (p *pace) came(n int, now time.Time) {
 type asking struct {
 	stage *stage
 	id    uint64
+	fresh bool
 	list  []stretch
 }
 
@@ -285,8 +286,8 @@ func (c *conn) send() error {
 }
 
 func (c *conn) request(st *stage, q request) error {
-	a := &asking{stage: st, id: q.ID, list: st.row.cut(bao.Range{First: q.First, N: q.N})}
-	w := wanted{ID: q.ID}
+	a := &asking{stage: st, id: q.ID, fresh: q.Fresh, list: st.row.cut(bao.Range{First: q.First, N: q.N})}
+	w := wanted{ID: q.ID, Fresh: q.Fresh}
 	for _, s := range a.list {
 		it := item{First: s.First, N: s.N}
 		if st.number == rowFiles {
@@ -342,11 +343,7 @@ func (c *conn) has(h *haveMap) error {
 	}
 	st.mu.Lock()
 	for _, r := range list {
-		if h.Spread {
-			st.engine.Spread(r)
-		} else {
-			st.engine.Has(c.id, r)
-		}
+		st.engine.Has(c.id, r)
 	}
 	if h.All {
 		st.engine.HasAll(c.id)
@@ -368,6 +365,13 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 	c.mu.Unlock()
 	if q == nil || len(a.Parts) != len(q.list) {
 		return fmt.Errorf("transfer: an answer that was not asked for: %w", kith.Invalid)
+	}
+	if q.fresh && a.declines() {
+		q.stage.mu.Lock()
+		q.stage.engine.Declined(q.id, q.stage.now())
+		q.stage.mu.Unlock()
+		c.nudge()
+		return nil
 	}
 	total := 0
 	for i, p := range a.Parts {
