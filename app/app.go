@@ -67,6 +67,9 @@ type People interface {
 	Name(peer.ID) string // what the person calls the peer's owner; "" for a stranger
 	// Contact reports whether the peer is a device of one of the person's contacts, or of the person.
 	Contact(peer.ID) bool
+	// Devices returns the devices of the contact whom the person calls name: exactly so, or else but for upper and lower case, if
+	// only one is called so. It returns nil if there is no such contact.
+	Devices(name string) []peer.ID
 }
 
 // Origin makes addresses at which a browser can read content that came from peers, without that content being on the page's own

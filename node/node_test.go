@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,6 +100,14 @@ func TestPeopleAreKept(t *testing.T) {
 	}
 	if err := p.remove("Nobody"); !errors.Is(err, kith.NotFound) {
 		t.Errorf("remove nobody: %v", err)
+	}
+	if err := p.add("ANNA", c); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]peer.ID{"Anna": {a}, "ANNA": {c}, "anna": nil, "BEN": {b}, "Be": nil, "": nil} {
+		if got := p.Devices(name); !slices.Equal(got, want) {
+			t.Errorf("the devices of %q are %v, want %v", name, got, want)
+		}
 	}
 	if err := p.remove("Ben"); err != nil {
 		t.Fatal(err)

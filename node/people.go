@@ -78,6 +78,25 @@ func (p *people) Name(id peer.ID) string {
 	return ""
 }
 
+// Devices implements app.People.
+func (p *people) Devices(name string) []peer.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var alike []person
+	for _, c := range p.list {
+		if c.Name == name {
+			return slices.Clone(c.Peers)
+		}
+		if strings.EqualFold(c.Name, name) {
+			alike = append(alike, c)
+		}
+	}
+	if len(alike) != 1 {
+		return nil
+	}
+	return slices.Clone(alike[0].Peers)
+}
+
 func (p *people) all() []person {
 	p.mu.Lock()
 	defer p.mu.Unlock()
