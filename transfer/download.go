@@ -98,6 +98,7 @@ func (d *Download) run(ctx context.Context) {
 		stop(nil)
 		switch {
 		case err == nil:
+			d.m.forget(d)
 			d.set(Done, nil)
 			return
 		case errors.Is(err, errPaused):
@@ -512,11 +513,7 @@ func (d *Download) Resume() {
 
 // Cancel ends the download and forgets it; what is on disk stays there, for blob.Store.Delete to remove.
 func (d *Download) Cancel() {
-	d.m.mu.Lock()
-	if d.m.downloads[d.root] == d {
-		delete(d.m.downloads, d.root)
-	}
-	d.m.mu.Unlock()
+	d.m.forget(d)
 	d.cancel(ErrCanceled)
 }
 

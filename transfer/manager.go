@@ -89,6 +89,7 @@ func (m *Manager) spawn(name string, d *Download) {
 	m.wg.Add(1)
 	run := func(outer context.Context) error {
 		defer m.wg.Done()
+		defer stop(nil)
 		defer context.AfterFunc(outer, func() { stop(outer.Err()) })()
 		d.run(ctx)
 		return nil
@@ -100,7 +101,16 @@ func (m *Manager) spawn(name string, d *Download) {
 	}
 }
 
-// Download returns the download of root, or nil.
+// forget forgets d, of which nothing more is to come.
+func (m *Manager) forget(d *Download) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.downloads[d.root] == d {
+		delete(m.downloads, d.root)
+	}
+}
+
+// Download returns the download of root, or nil if there is none, or it is done.
 func (m *Manager) Download(root kith.Ref) *Download {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -25,6 +25,9 @@ func TestFile(t *testing.T) {
 			if s.State != Done || s.Size != int64(size) || s.Done != int64(size) || size > 0 && s.From != 1 {
 				t.Errorf("status %+v", s)
 			}
+			if leech.m.Download(d.root) != nil {
+				t.Error("it is done, and is still kept")
+			}
 		})
 	}
 }
