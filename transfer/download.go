@@ -61,6 +61,8 @@ type Download struct {
 	changed  chan struct{}
 	progress bool // since the last tick
 	sized    chan struct{}
+	narrow   bool          // a source says that it is for contacts alone
+	open     bool          // a source does not
 	hunted   chan struct{} // cap 1: there is a new source
 }
 
@@ -437,6 +439,21 @@ func (d *Download) learn(size int64, name string) {
 		close(d.sized)
 	}
 	d.tell()
+}
+
+// widen notes whether a source says that it is for contacts alone. One that does not has it for whoever has the link.
+func (d *Download) widen(narrow bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.narrow = d.narrow || narrow
+	d.open = d.open || !narrow
+}
+
+// Narrow reports whether all sources so far say that it is for their contacts alone.
+func (d *Download) Narrow() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.narrow && !d.open
 }
 
 // set changes the state.

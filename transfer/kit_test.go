@@ -55,6 +55,8 @@ type node struct {
 	serve func(ctx context.Context, s network.Stream) error // instead of m.Serve
 	open  map[network.Stream]bool
 	rates []rated // reported
+
+	narrow bool // it shares for contacts alone
 }
 
 // A rated is what a Manager reports of a conversation.
@@ -145,6 +147,7 @@ func (n *node) info() peer.AddrInfo { return peer.AddrInfo{ID: n.id} }
 func (n *node) ID() peer.ID                                         { return n.id }
 func (n *node) Addrs() []multiaddr.Multiaddr                        { return nil }
 func (n *node) Connect(ctx context.Context, to peer.AddrInfo) error { return nil }
+func (n *node) Narrow(kith.Ref) bool                                { return n.narrow }
 func (n *node) Allow(p peer.ID, root kith.Ref) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

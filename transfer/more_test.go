@@ -115,6 +115,27 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestNarrow learns from its sources whether what it fetches is for contacts alone: only if none has it for more.
+func TestNarrow(t *testing.T) {
+	for _, c := range []struct{ first, second, want bool }{{false, false, false}, {true, true, true}, {true, false, false}, {false, true, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHub(t)
+			seeds := []*node{h.node(), h.node()}
+			seeds[0].narrow, seeds[1].narrow = c.first, c.second
+			data := noise(9, 8<<20)
+			root := seeds[0].share(data)
+			seeds[1].share(data)
+			leech := h.node()
+			leech.m.SetLimits(0, 4<<20) // so that both come to serve
+			d := leech.get(root, seeds...)
+			wait(t, d)
+			if got := d.Narrow(); got != c.want {
+				t.Errorf("%+v: narrow is %v", c, got)
+			}
+		})
+	}
+}
+
 // TestSourcesGoAndReturn loses its only source in the middle, says so, and goes on when it is back.
 func TestSourcesGoAndReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

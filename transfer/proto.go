@@ -83,6 +83,7 @@ type welcome struct {
 	Status kith.Kind `cbor:"1,keyasint"`           // statusOK, or why not
 	Size   int64     `cbor:"2,keyasint"`           // bytes of the root blob; -1 if not known
 	Name   string    `cbor:"3,keyasint,omitempty"` // what it is called here: a hint
+	Narrow bool      `cbor:"4,keyasint,omitempty"` // it is for contacts alone
 }
 
 // An answer says what follows it on the stream: for each part its proof, then its data.

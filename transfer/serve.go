@@ -112,7 +112,7 @@ func (x *session) welcome(ctx context.Context, h *hello) welcome {
 	if err := x.m.o.Guard.Allow(x.peer, x.root); err != nil {
 		return no(err)
 	}
-	w := welcome{Size: -1, Name: x.m.nameOf(ctx, x.root)}
+	w := welcome{Size: -1, Name: x.m.nameOf(ctx, x.root), Narrow: x.m.o.Guard.Narrow(x.root)}
 	b, err := x.m.o.Blobs.Blob(ctx, x.root)
 	switch {
 	case err == nil:

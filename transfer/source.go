@@ -144,6 +144,7 @@ func (c *conn) greet(ctx context.Context) error {
 	case t.Welcome.Status != statusOK:
 		return fmt.Errorf("transfer: it does not share this: %w", t.Welcome.Status)
 	}
+	c.d.widen(t.Welcome.Narrow)
 	known := c.d.rootSize()
 	size := t.Welcome.Size
 	switch {

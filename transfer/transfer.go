@@ -34,9 +34,11 @@ type Net interface {
 	Report(p peer.ID, bulk bool, bytes int64, d time.Duration) // how fast a conversation was that is over
 }
 
-// Guard decides who may fetch what. Allow returns nil, or an error that is Denied or NotFound; it is called often and must be quick.
+// Guard decides who may fetch what. Allow returns nil, or an error that is Denied or NotFound; it is called often and must be quick. Narrow reports
+// whether root is for this node's contacts alone, which those who fetch it are told, so that they serve it to no more than their own.
 type Guard interface {
 	Allow(p peer.ID, root kith.Ref) error
+	Narrow(root kith.Ref) bool
 }
 
 // Options are what a Manager is made of. Routes may be nil: then sources come from jobs and from other sources only.

@@ -106,16 +106,18 @@ func (f *Files) stop(ctx context.Context) error {
 // nothing, so that nobody learns what is here.
 func (f *Files) Allow(p peer.ID, root kith.Ref) error {
 	f.mu.Lock()
-	it, ok := f.items[root]
-	visibility := ""
-	if ok {
-		visibility = it.For
-	}
+	_, ok := f.items[root]
 	f.mu.Unlock()
-	if !ok || visibility == forContacts && !f.env.People.Contact(p) {
+	if !ok || f.Narrow(root) && !f.env.People.Contact(p) {
 		return fmt.Errorf("files: %s: %w", root.Short(), kith.NotFound)
 	}
 	return nil
+}
+
+// Narrow says whether root is for the person's contacts alone: they said so, or it is being fetched from those for whose contacts it is.
+func (f *Files) Narrow(root kith.Ref) bool {
+	it, ok := f.byRef(root)
+	return ok && (it.For == forContacts || it.dl != nil && it.For == forLink && it.dl.Narrow())
 }
 
 var _ transfer.Guard = (*Files)(nil)

@@ -198,7 +198,7 @@ func TestPrivateShareShowsNothingWithoutItsKey(t *testing.T) {
 }
 
 func TestContactsOnly(t *testing.T) {
-	net := apptest.New(t, 2, build)
+	net := apptest.New(t, 3, build)
 	path := filepath.Join(t.TempDir(), "party.jpg")
 	want := write(t, path, 1000)
 	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}, For: "contacts"})
@@ -212,6 +212,21 @@ func TestContactsOnly(t *testing.T) {
 	}
 	got := get(t, net.Node(1), files.GetIn{Link: s.Link})
 	sameFile(t, got.Path, want)
+
+	// Who fetched it serves it to contacts of theirs alone, too.
+	onward := until(t, net.Node(1), func(it files.Item) bool { return it.For == "contacts" }).Link
+	if err := net.Node(0).Call(t.Context(), "files", "rm", files.RmIn{Ref: s.Link}, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	err = net.Node(2).Call(t.Context(), "files", "get", files.GetIn{Link: onward, Timeout: "1s", Output: t.TempDir()}, new(files.GetOut))
+	if !errors.Is(err, kith.Timeout) {
+		t.Fatalf("a stranger's get from a contact ended with %v", err)
+	}
+	who["peer"] = net.Node(2).Network().ID().String()
+	if err := net.Node(1).Call(t.Context(), "node", "people add", who, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	sameFile(t, get(t, net.Node(2), files.GetIn{Link: onward}).Path, want)
 }
 
 func TestDownloadsServeOnAndSurviveRestarts(t *testing.T) {

@@ -211,7 +211,7 @@ func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, 
 
 // see follows a download in the background, and writes down how it ends.
 func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) error {
-	announced := false
+	announced, narrowed := false, false
 	for {
 		changed, s := dl.Changed(), dl.Status()
 		f.bell.ring()
@@ -224,6 +224,15 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 			if err := f.save(ctx, it); err != nil {
 				f.env.Log.Warn("item not saved", "ref", ref, "err", err) // it is once more in the end
 				f.know(it)
+			}
+		}
+		if narrow := dl.Narrow(); narrow && it.For == forLink || narrowed && !narrow {
+			narrowed, it.For = narrow, forLink
+			if narrow {
+				it.For = forContacts
+			}
+			if err := f.save(ctx, it); err != nil {
+				return err
 			}
 		}
 		if !announced && s.Done > 0 {
