@@ -2,27 +2,17 @@ package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"kith"
+	"kith/lab/space"
 )
-
-// killTime is how long Close waits for killed programs to be gone.
-const killTime = 5 * time.Second
 
 // A Net is a running set of hosts. Its namespaces have no name: they end with it, also when its process is killed, and
 // nothing is left to sweep.
@@ -42,8 +32,7 @@ type Host struct {
 
 	net   *Net
 	index int
-	space *os.File // its network namespace
-	id    string   // that namespace's name in /proc
+	space *space.Space
 	tun   *os.File
 
 	up    Pipe // owned by read
@@ -73,18 +62,15 @@ func New(c Config) (*Net, error) {
 		h := &Host{Spec: s, Addr: addr(i), net: n, index: i, up: s.pipe(s.Up), rand: rand.New(rand.NewPCG(c.Seed, uint64(i))), wake: make(chan struct{}, 1)}
 		h.port.down = s.pipe(s.Down)
 		var err error
-		if h.space, h.tun, err = newSpace(h.Addr); err != nil {
+		h.space, err = space.New(func() (err error) {
+			h.tun, err = newTUN(h.Addr)
+			return err
+		})
+		if err != nil {
 			n.Close()
-			if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {
-				return nil, kith.Hint(fmt.Errorf("link: host %s: %w: %w", s.Name, err, kith.Unavailable), "network namespaces need root and /dev/net/tun: run it with sudo")
-			}
 			return nil, fmt.Errorf("link: host %s: %w", s.Name, err)
 		}
 		n.hosts = append(n.hosts, h)
-		if h.id, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", h.space.Fd())); err != nil {
-			n.Close()
-			return nil, fmt.Errorf("link: host %s: %w", s.Name, err)
-		}
 	}
 	for _, h := range n.hosts {
 		n.running.Go(h.read)
@@ -111,7 +97,7 @@ func (n *Net) Close() error {
 	n.close.Do(func() {
 		close(n.closing)
 		for _, h := range n.hosts {
-			h.kill()
+			h.space.Kill()
 			h.tun.Close()
 		}
 		n.running.Wait()
@@ -124,25 +110,11 @@ func (n *Net) Close() error {
 
 // Command is like exec.CommandContext for a program that runs inside the host. It is killed when this process ends.
 func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	space := fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), h.space.Fd())
-	cmd := exec.CommandContext(ctx, "nsenter", append([]string{space, "--", name}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
+	return h.space.Command(ctx, name, args...)
 }
 
 // Do runs f on a thread inside the host: sockets that f opens itself, not through another goroutine, belong to the host for good.
-func (h *Host) Do(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
-		if err := unix.Setns(int(h.space.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("link: enter host %s: %w", h.Name, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
+func (h *Host) Do(f func() error) error { return h.space.Do(f) }
 
 // Stats returns what went over the host's line so far.
 func (h *Host) Stats() Stats {
@@ -226,32 +198,4 @@ func (h *Host) write() {
 		case <-timer.C:
 		}
 	}
-}
-
-// kill ends every process that runs inside the host, and waits until they are gone.
-func (h *Host) kill() {
-	for deadline := time.Now().Add(killTime); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		pids := h.processes()
-		if len(pids) == 0 {
-			return
-		}
-		for _, pid := range pids {
-			unix.Kill(pid, unix.SIGKILL)
-		}
-	}
-}
-
-// processes returns who runs inside the host, but for this process.
-func (h *Host) processes() (pids []int) {
-	spaces, _ := filepath.Glob("/proc/[0-9]*/ns/net")
-	for _, space := range spaces {
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(space))))
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		if in, err := os.Readlink(space); err == nil && in == h.id {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }

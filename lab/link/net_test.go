@@ -127,7 +127,7 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	io.ReadFull(pipe, make([]byte, 3))
-	if got := h.processes(); len(got) != 2 {
+	if got := h.space.Processes(); len(got) != 2 {
 		t.Errorf("processes %v run, not a shell and its sleep", got)
 	}
 	n.Close()
@@ -135,7 +135,7 @@ func TestCommand(t *testing.T) {
 	if err := sleep.Wait(); !errors.As(err, &exit) {
 		t.Errorf("ended with %v, was not killed", err)
 	}
-	if got := h.processes(); len(got) != 0 {
+	if got := h.space.Processes(); len(got) != 0 {
 		t.Errorf("processes %v are left", got)
 	}
 }

@@ -4,46 +4,23 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
 const device = "tun0"
 
-// newSpace makes a network namespace in which the TUN device has the address, in a network that all hosts are in.
-func newSpace(addr netip.Addr) (space, tun *os.File, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlock: the thread, which is in the new namespace, ends with the goroutine
-		space, tun, err = unshare(addr)
-	}()
-	<-done
-	return space, tun, err
-}
-
-func unshare(addr netip.Addr) (space, tun *os.File, err error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return nil, nil, fmt.Errorf("make network namespace: %w", err)
-	}
-	if space, err = os.Open("/proc/thread-self/ns/net"); err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			space.Close()
-		}
-	}()
+// newTUN makes a TUN device with the address in the thread's namespace, in a network that all hosts are in.
+func newTUN(addr netip.Addr) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
+		return nil, &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
 	}
 	if err := configure(fd, addr); err != nil {
 		unix.Close(fd)
-		return nil, nil, err
+		return nil, err
 	}
-	return space, os.NewFile(uintptr(fd), "/dev/net/tun"), nil
+	return os.NewFile(uintptr(fd), "/dev/net/tun"), nil
 }
 
 // configure gives the device and the loopback of the thread's namespace their names, addresses and a start.
