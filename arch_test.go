@@ -34,7 +34,7 @@ var floors = map[string][]string{
 	"apps/*":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "app"},
 	"apps":       {".", "internal", "transfer", "app", "apps"},
 	"node":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "app"},
-	"lab":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "app", "api", "node"},
+	"lab":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "app", "api", "node", "lab"},
 	"api":        {".", "internal", "app", "config"},
 	"cli":        {".", "internal", "app", "config", "api"},
 	"web":        {".", "internal", "app", "config"},
