@@ -30,6 +30,8 @@ func Error(err error) error {
 		return fmt.Errorf("%w: %w", err, kith.NotFound)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: %w", err, kith.Denied)
+	case errors.Is(err, syscall.EROFS):
+		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Denied), "choose a place that can be written")
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%w: %w", err, kith.Exists)
 	}

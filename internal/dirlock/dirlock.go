@@ -7,11 +7,14 @@ package dirlock
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"kith"
@@ -54,6 +57,9 @@ type Lock struct {
 func Acquire(dir string) (*Lock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, fileName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
+		if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+			err = kith.Hint(fmt.Errorf("%w: %w", err, kith.Denied), "choose a data directory that you may write, with --dir")
+		}
 		return nil, fmt.Errorf("dirlock: lock %s: %w", dir, room.Explain(err))
 	}
 	held, err := tryLock(f, true)
