@@ -320,7 +320,7 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			reason := fmt.Sprintf("gave up after %s without a byte: %s", human.Duration(waited), out.Reason)
 			f.hold(ref, dl, reason)
 			yield(GetOut{}, kith.Hint(fmt.Errorf("files: get %s: %s: %w", title(out), reason, kith.Timeout),
-				"ask who shared it to be online, then go on with: kith resume %s", ref))
+				"ask who shared it to %s, then go on with: kith resume %s", toDo(dl), ref))
 			return
 		}
 		if !yield(out, nil) {
@@ -338,6 +338,14 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			return
 		}
 	}
+}
+
+// toDo says what whoever shared it can do so that a download goes on.
+func toDo(dl *transfer.Download) string {
+	if active(dl.Status().Sources) > 0 { // it answers, and has not what is missing: perhaps it was changed
+		return "share it once more"
+	}
+	return "be online"
 }
 
 // nextLook waits for a tick, or until the download of ref has ended, which is told at once.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -72,6 +73,9 @@ func (f *Files) rm(ctx context.Context, in RmIn) (RmOut, error) {
 	}
 	if err := f.forget(ctx, it.Ref); err != nil {
 		return RmOut{}, err
+	}
+	if _, err := os.Lstat(path); !deleted && err != nil {
+		path = "" // there is nothing, so nothing stays
 	}
 	out := RmOut{Ref: it.Ref, Name: it.Name, Deleted: deleted, Path: path}
 	if in.Delete && path != "" {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"kith"
@@ -119,6 +120,8 @@ func diskError(what string, err error) error {
 		return fmt.Errorf("files: %s: %w", what, room.Explain(err))
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("files: %s: %w", what, kith.Exists)
+	case errors.Is(err, syscall.EROFS):
+		return kith.Hint(fmt.Errorf("files: %s: %w: %w", what, err, kith.Denied), "choose a place that can be written")
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("files: %s: %w: %w", what, err, kith.Denied)
 	}
