@@ -99,7 +99,9 @@ func (c *computer) refuses(args ...string) {
 // names returns what kith ls shows, and in which state.
 func (c *computer) names() map[string]string {
 	c.t.Helper()
-	var ls struct{ Items []struct{ Name, State string } }
+	var ls struct {
+		Items []struct{ Name, State string }
+	}
 	c.ask(&ls, "ls")
 	all := map[string]string{}
 	for _, it := range ls.Items {
@@ -176,8 +178,20 @@ func fullDisk(t *testing.T, dir string) {
 	c.refuses("get", shared.Link, "-o", tiny.path)
 	c.ask(&none, "rm", "one", "--delete")
 	c.refuses("get", shared.Link, "-o", tiny.path)
-	got.Path = ""
-	c.ask(&got, "get", shared.Link, "-o", dir+"/elsewhere")
+	if err := unix.Mount("", tiny.path, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	little := filepath.Join(dir, "little")
+	file(t, little, 1000)
+	giver.ask(&second, "share", little)
+	for _, args := range [][]string{
+		{"get", second.Link, "-o", filepath.Join(tiny.path, "name")}, {"up", "--no-open", "--dir", tiny.path}, {"up", "--no-open", "--dir", filepath.Join(tiny.path, "node")},
+	} {
+		if _, errs, exit := c.run(args...); exit != kith.Denied.ExitCode() || !strings.Contains(errs, "choose a") {
+			t.Errorf("kith %s to a disk that cannot be written ended with %d: %s", args[0], exit, errs)
+		}
+	}
+	c.ask(&none, "get", shared.Link, "-o", filepath.Join(dir, "elsewhere"))
 	same(t, filepath.Join(dir, "elsewhere"), want)
 
 	// The node is stopped, by force too, and started while there is no room.
