@@ -30,7 +30,7 @@ func TestNothingGrows(t *testing.T) {
 				file(t, filepath.Join(path, "two"), 100_000)
 			}
 			shared := do[files.ShareOut](t, give, "share", files.ShareIn{Paths: []string{path}, Private: i%2 == 1}).Shared[0]
-			got := do[files.GetOut](t, take, "get", files.GetIn{Link: shared.Link, Output: to, Timeout: "20s"})
+			got := do[files.GetOut](t, take, "get", files.GetIn{Link: shared.Link, Output: to, Timeout: "1m"})
 			if got.State != "done" || got.Size != shared.Size {
 				t.Fatalf("round %d: %+v", i, got)
 			}
@@ -116,7 +116,7 @@ const spare = 5
 func (c *computer) settles(before taken) {
 	c.t.Helper()
 	var now taken
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if now = c.metrics(); now.goroutines <= before.goroutines+spare && now.files <= before.files+spare {
 			return
 		}
