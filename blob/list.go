@@ -270,3 +270,6 @@ func (s *Store) pin(ctx context.Context, root kith.Ref, pinned bool) error {
 
 // Stored returns the bytes that Kith keeps itself.
 func (s *Store) Stored(ctx context.Context) (int64, error) { return s.kept.Load(), ctx.Err() }
+
+// Room returns how many bytes are free on the disk that the store is on, if that can be known.
+func (s *Store) Room() (int64, bool) { return disk.Free(s.dir) }

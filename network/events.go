@@ -66,7 +66,7 @@ func (n *Network) publish(e Event) {
 func (n *Network) watch() error {
 	sub, err := n.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerConnectednessChanged), new(event.EvtLocalAddressesUpdated),
-		new(event.EvtHostReachableAddrsChanged),
+		new(event.EvtHostReachableAddrsChanged), new(event.EvtNATDeviceTypeChanged),
 	}, eventbus.Name("kith"), eventbus.BufSize(256))
 	if err != nil {
 		return err
@@ -101,6 +101,8 @@ func (n *Network) watch() error {
 					}
 				case event.EvtHostReachableAddrsChanged:
 					n.reachable(e)
+				case event.EvtNATDeviceTypeChanged:
+					n.mapping(e)
 				}
 			}
 		}

@@ -85,6 +85,7 @@ type Network struct {
 	known    map[peer.ID]*known
 	pinged   map[peer.ID]time.Time // when the round trip to a connected peer was last measured
 	subs     map[chan Event]struct{}
+	hard     map[string]bool // Health.Hard
 	notes    []string
 	closed   bool
 }
@@ -112,7 +113,7 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 	n := &Network{
 		cfg: cfg, log: cfg.Log, gater: newGater(),
 		handlers: map[protocol.ID]Handler{}, traffic: map[peer.ID]*traffic{},
-		pinged: map[peer.ID]time.Time{}, subs: map[chan Event]struct{}{},
+		pinged: map[peer.ID]time.Time{}, subs: map[chan Event]struct{}{}, hard: map[string]bool{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	defer func() {

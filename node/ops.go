@@ -31,6 +31,7 @@ func (n *Node) app() app.App {
 		UI:   "Network",
 		Ops: slices.Concat([]app.Op{
 			query(app.NewOp("status", "show how the node is", n.status)),
+			doctorOp(n.doctor),
 			query(app.NewOp("peers", "list the peers that the node is connected to", n.peers)),
 			connectOp(n.connect),
 			query(app.NewOp("people", "list your contacts", n.listPeople)),

@@ -20,7 +20,8 @@ func Inode(info fs.FileInfo) (dev, ino int64) {
 	return 0, 0
 }
 
-func freeRoom(dir string) (int64, bool) {
+// Free returns how many bytes may still be written to the disk that dir is on, if that can be known.
+func Free(dir string) (int64, bool) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, false

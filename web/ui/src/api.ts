@@ -132,6 +132,7 @@ export const files = {
 export const node = {
   status: () => get('/api/node/status'),
   peers: () => get('/api/node/peers'),
+  doctor: () => get('/api/node/doctor'),
   id: () => get('/api/node/id'),
   people: () => get('/api/node/people'),
   connect: (addr: string) => post('/api/node/connect', { addr }),

@@ -239,6 +239,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/node/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * say why connections are as they are, and what to do
+         * @description It looks only at what the node knows already: it asks nobody and sends nothing.
+         */
+        get: operations["node-doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/id": {
         parameters: {
             query?: never;
@@ -520,11 +540,27 @@ export interface components {
             /** @description id of their device, as kith id shows it there */
             peer: string;
         };
+        DoctorOut: {
+            findings: components["schemas"]["Finding"][];
+        };
         FieldProblem: {
             /** @description path of the member */
             field: string;
             /** @description what is wrong with it */
             wrong: string;
+        };
+        Finding: {
+            /** @description what was looked at: listening, reachable, nat, udp, ipv6, router, relays, overlay, clock, disk */
+            check: string;
+            /** @description what to do about it */
+            do?: string;
+            /** @description what was found */
+            says: string;
+            /**
+             * @description weak: it works, but could be better; unknown: nothing can be said yet
+             * @enum {string}
+             */
+            state: "ok" | "weak" | "wrong" | "unknown";
         };
         GetIn: {
             /** @description do not wait: it goes on in the node */
@@ -1467,6 +1503,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Peer"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorOut"];
                 };
             };
             /** @description Error */

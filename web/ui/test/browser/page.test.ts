@@ -257,6 +257,8 @@ describe('the page', { concurrency: 1 }, () => {
     await g.getByLabel('Address').fill('nonsense')
     await g.getByRole('button', { name: 'Connect', exact: true }).click()
     await g.getByRole('status').getByText(/nonsense|address/i).first().waitFor()
+    const doctor = g.getByRole('region', { name: 'How it is reached' })
+    await doctor.getByRole('listitem').filter({ hasText: 'Listening' }).getByText('over TCP on IPv4, UDP on IPv4').waitFor()
     assert.deepEqual(await look(g, 'network'), [])
   })
 
