@@ -471,8 +471,11 @@ func active(sources []transfer.Source) (n int) {
 // Progress implements app.Progresser.
 func (o GetOut) Progress() app.Progress {
 	note := human.Count(o.Sources, "source")
-	if o.Reason != "" {
+	switch {
+	case o.Reason != "":
 		note = plain.Text(o.Reason)
+	case o.State == statePaused:
+		note = "paused by somebody"
 	}
 	if o.CopyOf != "" {
 		note += "; goes on at " + plain.Text(o.CopyOf) + ", where it was begun, and is copied then"
@@ -483,7 +486,14 @@ func (o GetOut) Progress() app.Progress {
 // WriteText implements app.Texter.
 func (o GetOut) WriteText(w io.Writer, _ int) error {
 	if o.State != stateDone {
-		_, err := fmt.Fprintf(w, "%s: %s; see how it goes with: kith ls\n", title(o), o.State)
+		text := "%s: " + o.State + "; see how it goes with: kith ls\n"
+		switch o.State {
+		case stateFinding, stateFetching:
+			text = "%s is being fetched; see how it goes with: kith ls\n"
+		case statePaused:
+			text = "%s is paused; go on with: kith resume " + o.Ref.Short() + "\n"
+		}
+		_, err := fmt.Fprintf(w, text, title(o))
 		return err
 	}
 	from := ""

@@ -240,10 +240,14 @@ func state(it Item) string {
 			return s
 		}
 	}
-	if it.Reason != "" {
-		return it.State + ": " + plain.Text(it.Reason)
+	how := it.State
+	if it.Done > 0 && it.Size > 0 && it.State != stateGone {
+		how += fmt.Sprintf(" at %d%%", 100*it.Done/it.Size)
 	}
-	return it.State
+	if it.Reason != "" {
+		how += ": " + plain.Text(it.Reason)
+	}
+	return how
 }
 
 // WriteText implements app.Texter.

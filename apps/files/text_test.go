@@ -1,0 +1,40 @@
+package files
+
+import (
+	"strings"
+	"testing"
+
+	"kith"
+)
+
+// What a person reads of an unfinished download says how far it is, and what to type next.
+func TestUnfinishedInWords(t *testing.T) {
+	ref := kith.RawRef([32]byte{1})
+	for _, c := range []struct {
+		item Item
+		want string
+	}{
+		{Item{State: "paused", Size: 200, Done: 13}, "paused at 6%"},
+		{Item{State: "waiting", Size: 200, Done: 13, Reason: "the disk is full"}, "waiting at 6%: the disk is full"},
+		{Item{State: "finding", Size: -1, Reason: "no source found"}, "finding: no source found"},
+		{Item{State: "gone", Size: 200, Done: 200, Reason: "it was moved"}, "gone: it was moved"},
+	} {
+		if got := state(c.item); got != c.want {
+			t.Errorf("%+v is %q, want %q", c.item, got, c.want)
+		}
+	}
+	for is, want := range map[string]string{
+		"finding":  "film.mkv is being fetched; see how it goes with: kith ls\n",
+		"fetching": "film.mkv is being fetched; see how it goes with: kith ls\n",
+		"paused":   "film.mkv is paused; go on with: kith resume " + ref.Short() + "\n",
+		"waiting":  "film.mkv: waiting; see how it goes with: kith ls\n",
+	} {
+		var b strings.Builder
+		if err := (GetOut{Ref: ref, Name: "film.mkv", State: is}).WriteText(&b, 0); err != nil || b.String() != want {
+			t.Errorf("%s: %q, %v, want %q", is, b.String(), err, want)
+		}
+	}
+	if note := (GetOut{State: "paused"}).Progress().Note; note != "paused by somebody" {
+		t.Errorf("a get that another command paused waits for %q", note)
+	}
+}
