@@ -19,6 +19,7 @@ type Field struct {
 	Path     bool     // it is a path, or a list of them
 	Enum     []string // values that it may have; nil for any
 	Default  string   // value that it has when left out
+	Suggest  string   // name of the op of the same app whose output, a Suggester, has values that it may have
 	Secret   bool     // it is asked for without echo
 	New      bool     // it is a new secret, asked for twice
 	With     string   // Name of the switch without which a secret is not asked for
@@ -51,7 +52,7 @@ func fields(t reflect.Type, outer []int) []Field {
 		field := Field{
 			Name: name, Index: index, Type: f.Type, Doc: f.Tag.Get("doc"), Arg: arg, Short: f.Tag.Get("short"),
 			Optional: strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero"),
-			Path:     f.Tag.Get("path") == "true", Default: f.Tag.Get("default"),
+			Path:     f.Tag.Get("path") == "true", Default: f.Tag.Get("default"), Suggest: f.Tag.Get("suggest"),
 			Secret: secret != "", New: secret == "new", With: f.Tag.Get("with"),
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {

@@ -104,5 +104,8 @@ type Progress struct {
 // A Progresser is an output of a stream that a progress bar can be drawn from.
 type Progresser interface{ Progress() Progress }
 
+// A Suggester is an output that has values for fields of other ops' inputs; a shell completes them.
+type Suggester interface{ Suggest() []string }
+
 // A Resulter is a last output of a stream of which only a part, or another form, is the result: what --json prints.
 type Resulter interface{ Result() any }

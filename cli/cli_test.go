@@ -142,6 +142,12 @@ func ls(context.Context, lsIn) (lsOut, error) {
 	return lsOut{Items: []item{{"film \x1b[2J\u202eexe.mkv", 5, true, kith.RawRef([32]byte{1})}, {"b", 0, false, kith.Ref{}}}, Free: 7}, nil
 }
 
+func (o lsOut) Suggest() []string { return []string{"film.mkv", "b"} }
+
+type pickIn struct {
+	Ref string `json:"ref" arg:"0" suggest:"ls" doc:"one of what ls lists"`
+}
+
 type confirmIn struct {
 	Words      []string `json:"words" arg:"0" doc:"the words"`
 	Keep       bool     `json:"keep,omitempty" doc:"keep the key"`
@@ -187,7 +193,7 @@ func fakeApps() []app.App {
 	return []app.App{
 		{Name: "files", Help: "Files", Root: true, Ops: []app.Op{
 			shareOp, lsOp, app.NewOp("fail", "Fail", fail), hidden,
-			app.NewStreamOp("wait", "Wait for ever", wait), app.NewStreamOp("count", "Count to three", count),
+			app.NewOp("pick", "Pick one", echo[pickIn]), app.NewStreamOp("wait", "Wait for ever", wait), app.NewStreamOp("count", "Count to three", count),
 			app.NewOp("id", "Who this is", echo[none]),
 			app.NewOp("id confirm", "Prove it", echo[confirmIn]), app.NewOp("id restore", "Come back", echo[restoreIn]),
 		}},

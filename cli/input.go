@@ -1,17 +1,20 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"kith"
+	"kith/api"
 	"kith/app"
 )
 
@@ -19,6 +22,7 @@ import (
 type input struct {
 	fields []app.Field
 	args   []app.Field // those that are positional, in their order
+	app    app.App     // that the operation is of
 }
 
 // newInput checks that the tags of an operation's input make a command.
@@ -85,7 +89,7 @@ func (in *input) addFlags(cmd *cobra.Command) error {
 		if f.Type.Kind() == reflect.Bool {
 			flag.NoOptDefVal = "true"
 		}
-		if err := cmd.RegisterFlagCompletionFunc(flag.Name, completeField(f)); err != nil {
+		if err := cmd.RegisterFlagCompletionFunc(flag.Name, in.completeField(f)); err != nil {
 			return err
 		}
 	}
@@ -94,13 +98,36 @@ func (in *input) addFlags(cmd *cobra.Command) error {
 
 func flagName(f app.Field) string { return strings.ReplaceAll(f.Name, "_", "-") }
 
-func completeField(f app.Field) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		if f.Path {
+func (in *input) completeField(f app.Field) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		switch {
+		case f.Path:
 			return nil, cobra.ShellCompDirectiveDefault
+		case f.Suggest != "":
+			return in.ask(cmd, f.Suggest), cobra.ShellCompDirectiveNoFileComp
 		}
 		return f.Enum, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+const askTime = 2 * time.Second // for which a person who pressed Tab waits at most
+
+// ask has the node say what it suggests, by the operation of that name; nothing if none runs.
+func (in *input) ask(cmd *cobra.Command, name string) []string {
+	i := slices.IndexFunc(in.app.Ops, func(op app.Op) bool { return op.Name == name })
+	c, err := api.Dial(Dir(cmd))
+	if i < 0 || err != nil {
+		return nil
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), askTime)
+	defer cancel()
+	for v, err := range c.Call(ctx, in.app.Name, in.app.Ops[i], map[string]any{}) {
+		if s, ok := as[app.Suggester](v); ok && err == nil {
+			return s.Suggest()
+		}
+	}
+	return nil
 }
 
 // complete suggests values for the next argument.
@@ -112,7 +139,7 @@ func (in *input) complete(cmd *cobra.Command, args []string, start string) ([]st
 	if i >= len(in.args) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return completeField(in.args[i])(cmd, args, start)
+	return in.completeField(in.args[i])(cmd, args, start)
 }
 
 // check refuses a wrong number of arguments.

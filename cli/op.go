@@ -40,7 +40,7 @@ func addApp(root *cobra.Command, a app.App) error {
 		if cmd == top || cmd.Annotations[annotation] != "" {
 			return fmt.Errorf("cli: two commands %q: %w", cmd.CommandPath(), kith.Exists)
 		}
-		if err := setOp(cmd, a.Name, op); err != nil {
+		if err := setOp(cmd, a, op); err != nil {
 			return err
 		}
 	}
@@ -87,17 +87,18 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 }
 
 // setOp makes of a command an operation.
-func setOp(cmd *cobra.Command, appName string, op app.Op) error {
+func setOp(cmd *cobra.Command, a app.App, op app.Op) error {
 	in, err := newInput(op)
 	if err != nil {
-		return fmt.Errorf("cli: operation %s %s: %w", appName, op.Name, err)
+		return fmt.Errorf("cli: operation %s %s: %w", a.Name, op.Name, err)
 	}
+	in.app = a
 	cmd.Use = strings.TrimSpace(cmd.Name() + " " + in.usage())
 	cmd.Short, cmd.Long, cmd.Example = op.Help, op.Long, indent(op.Example)
-	cmd.Annotations = map[string]string{annotation: appName + " " + op.Name}
+	cmd.Annotations = map[string]string{annotation: a.Name + " " + op.Name}
 	cmd.DisableFlagsInUseLine = true
 	if err := in.addFlags(cmd); err != nil {
-		return fmt.Errorf("cli: operation %s %s: %w", appName, op.Name, err)
+		return fmt.Errorf("cli: operation %s %s: %w", a.Name, op.Name, err)
 	}
 	cmd.Args = in.check
 	cmd.ValidArgsFunction = in.complete
@@ -111,7 +112,7 @@ func setOp(cmd *cobra.Command, appName string, op app.Op) error {
 		if err != nil {
 			return err
 		}
-		return carryOut(cmd, c, appName, op, values)
+		return carryOut(cmd, c, a.Name, op, values)
 	}
 	return nil
 }

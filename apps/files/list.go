@@ -209,6 +209,23 @@ func (o LsOut) WriteText(w io.Writer, width int) error {
 	return tw.Flush()
 }
 
+// Suggest implements app.Suggester: an item's name, or the end of its ref where another has that name too or it is no word for a terminal.
+func (o LsOut) Suggest() []string {
+	named := map[string]int{}
+	for _, it := range o.Items {
+		named[it.Name]++
+	}
+	var all []string
+	for _, it := range o.Items {
+		if name := it.Name; named[name] == 1 && name == plain.Text(name) {
+			all = append(all, name)
+		} else {
+			all = append(all, it.Ref.Short()+"\t"+plain.Text(name)) // cobra: what stands behind the tab is told, not typed
+		}
+	}
+	return all
+}
+
 // who says who may fetch an item, and whether the key is needed too.
 func who(it Item) string {
 	if it.Private {

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,5 +37,14 @@ func TestUnfinishedInWords(t *testing.T) {
 	}
 	if note := (GetOut{State: "paused"}).Progress().Note; note != "paused by somebody" {
 		t.Errorf("a get that another command paused waits for %q", note)
+	}
+}
+
+func TestSuggestedNamesOneItem(t *testing.T) {
+	a, b := kith.RawRef([32]byte{1}), kith.RawRef([32]byte{2})
+	got := LsOut{Items: []Item{{Name: "film.mkv", Ref: a}, {Name: "photos", Ref: a}, {Name: "photos", Ref: b}, {Name: "x\ty", Ref: b}}}.Suggest()
+	want := []string{"film.mkv", a.Short() + "\tphotos", b.Short() + "\tphotos", b.Short() + "\t"}
+	if len(got) != 4 || !slices.Equal(got[:3], want[:3]) || !strings.HasPrefix(got[3], want[3]) || strings.Count(got[3], "\t") != 1 {
+		t.Errorf("suggested %q, want %q", got, want)
 	}
 }

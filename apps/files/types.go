@@ -99,7 +99,7 @@ type Item struct {
 
 // RefIn names an item by its ref, or by a part of its ref or name that only it has.
 type RefIn struct {
-	Ref string `json:"ref" arg:"0" doc:"CID, link, name, or a part that only one has"`
+	Ref string `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
 }
 
 // ShowOut is all that is known of one item.
@@ -137,7 +137,7 @@ type TreeEntry struct {
 
 // RmIn removes an item from the list.
 type RmIn struct {
-	Ref    string `json:"ref" arg:"0" doc:"CID, link, name, or a part that only one has"`
+	Ref    string `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
 	Delete bool   `json:"delete,omitempty" doc:"also delete the file, if it was downloaded by Kith; what was shared in place is never deleted"`
 }
 
@@ -166,7 +166,7 @@ type LsOut struct {
 
 // OpenIn asks for an address at which a browser can read an item, even while it comes.
 type OpenIn struct {
-	Ref   string `json:"ref" arg:"0" doc:"CID, link, name, or a part that only one has"`
+	Ref   string `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
 	Index int    `json:"index,omitempty" doc:"which file of a folder"`
 }
 
