@@ -72,9 +72,9 @@ type bulkPort struct {
 	at   time.Time
 }
 
-// startBulk makes n.bulk, and serves bulk streams on p.bulk.
-func (n *Network) startBulk(rm network.ResourceManager, p ports) error {
-	id, err := libp2ptls.NewIdentity(n.cfg.Key)
+// startBulk makes n.bulk, and serves bulk streams on p.bulk, under a certificate that cert makes.
+func (n *Network) startBulk(rm network.ResourceManager, p ports, cert libp2ptls.IdentityOption) error {
+	id, err := libp2ptls.NewIdentity(n.cfg.Key, cert)
 	if err != nil {
 		p.close()
 		return fmt.Errorf("network: bulk identity: %w", err)

@@ -47,6 +47,10 @@ func (n *Network) startHost(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("network: peerstore: %w", err)
 	}
+	cert, err := ageless()
+	if err != nil {
+		return err
+	}
 	ports, err := n.choosePorts()
 	if err != nil {
 		return err
@@ -61,7 +65,7 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.Muxer(yamux.ID, muxer()),
 		libp2plib.ShareTCPListener(),
 		libp2plib.Transport(tcp.NewTCPTransport),
-		libp2plib.Transport(quic.NewTransport),
+		libp2plib.Transport(quic.NewTransport, quic.WithTLSIdentityOption(cert)),
 		libp2plib.Transport(ws.New),
 		libp2plib.Transport(webtransport.New),
 		libp2plib.Transport(webrtc.New),
@@ -90,7 +94,7 @@ func (n *Network) startHost(ctx context.Context) error {
 	if got := len(n.listening()); got < len(ports.addrs) { // libp2p is content with one
 		n.note("only %d of the %d addresses to listen on could be used", got, len(ports.addrs))
 	}
-	return n.startBulk(paced, ports)
+	return n.startBulk(paced, ports, cert)
 }
 
 // muxer is yamux with windows for a fast path.
