@@ -4,11 +4,12 @@ package apps
 import (
 	"kith/app"
 	"kith/apps/files"
+	"kith/apps/send"
 	"kith/transfer"
 )
 
 // New returns all applications, not started, and who decides what peers may fetch.
 func New() ([]app.App, transfer.Guard) {
 	f := files.New()
-	return []app.App{f.App()}, f
+	return []app.App{f.App(), send.New(f).App()}, f
 }

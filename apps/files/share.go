@@ -37,7 +37,7 @@ func (f *Files) share(ctx context.Context, in ShareIn) iter.Seq2[ShareOut, error
 		}
 		var out ShareOut
 		for _, path := range in.Paths {
-			done, err := f.shareOne(ctx, path, in, func(p ShareOut) bool {
+			done, err := f.shareOne(ctx, path, in, newKey(in), func(p ShareOut) bool {
 				p.Done, p.Total = p.Done+out.Done, p.Total+out.Total
 				return yield(p, nil)
 			})
@@ -71,15 +71,19 @@ func checkShare(in ShareIn) error {
 
 var errStopped = errors.New("the caller went away")
 
-// shareOne imports one path, and makes it an item. While it reads it calls tell, which answers whether anybody still listens.
-func (f *Files) shareOne(ctx context.Context, path string, in ShareIn, tell func(ShareOut) bool) (Shared, error) {
+// newKey returns the key of a share that is to be private, or nil.
+func newKey(in ShareIn) *seal.Key {
+	if !in.Private {
+		return nil
+	}
+	key := seal.NewKey()
+	return &key
+}
+
+// shareOne imports one path, encrypted if there is a key, and makes it an item. While it reads it calls tell, which answers whether anybody still listens.
+func (f *Files) shareOne(ctx context.Context, path string, in ShareIn, key *seal.Key, tell func(ShareOut) bool) (Shared, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var key *seal.Key
-	if in.Private {
-		k := seal.NewKey()
-		key = &k
-	}
 	progress := make(chan ShareOut, 1)
 	type result struct {
 		tree blob.Tree

@@ -157,7 +157,7 @@ func (f *Files) uploadDone(r *http.Request) (any, error) {
 		return nil, diskError("upload", err)
 	}
 	os.Remove(dir) // empty, or already renamed
-	return f.shareOne(r.Context(), to, in, func(ShareOut) bool { return r.Context().Err() == nil })
+	return f.shareOne(r.Context(), to, in, newKey(in), func(ShareOut) bool { return r.Context().Err() == nil })
 }
 
 func (f *Files) uploadDrop(r *http.Request) (any, error) {

@@ -492,10 +492,199 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/send/inbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list what contacts offer you and have sent */
+        get: operations["send-inbox"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/inbox-accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** take what a contact offers, or go on with what has stopped */
+        post: operations["send-inbox-accept"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/inbox-auto": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** take what a contact sends without asking, up to so much a day */
+        post: operations["send-inbox-auto"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/inbox-decline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** say no to what a contact offers, or give up what is coming */
+        post: operations["send-inbox-decline"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/inbox-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * take something off the list; what has come stays on the disk
+         * @description An offer that waits is declined by that.
+         */
+        post: operations["send-inbox-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list inbox and outbox, again whenever they change */
+        get: operations["send-mail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/outbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list what you have sent, and how it stands */
+        get: operations["send-outbox"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/outbox-cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** take back what was sent and is not there yet */
+        post: operations["send-outbox-cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/send/send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * send files and folders to a contact
+         * @description It is offered to every device of theirs, and the first that takes it gets it, encrypted on the way. It waits while they are
+         *     offline, and through restarts; the files must stay where they are until then. Ctrl-C leaves it in the outbox (kith outbox).
+         */
+        post: operations["send-send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AcceptIn: {
+            /**
+             * Format: int64
+             * @description number in the inbox
+             */
+            n: number;
+            /** @description folder to put it in, or the name it shall have; default: Inbox in the node's files folder */
+            output?: string;
+        };
+        Auto: {
+            /**
+             * Format: int64
+             * @description bytes in a day
+             */
+            max: number;
+            who: string;
+        };
+        AutoIn: {
+            /** @description most that is taken in a day, such as 500MiB; off: ask each time (default 1GiB) */
+            max?: string;
+            /** @description the contact; without one, the contacts for whom it is on are listed */
+            who?: string;
+        };
+        AutoOut: {
+            auto: components["schemas"]["Auto"][];
+        };
+        BoxOut: {
+            deliveries: components["schemas"]["Delivery"][];
+        };
         BrowseEntry: {
             folder: boolean;
             name: string;
@@ -539,6 +728,58 @@ export interface components {
             name: string;
             /** @description id of their device, as kith id shows it there */
             peer: string;
+        };
+        Delivery: {
+            /**
+             * Format: int64
+             * @description bytes read, then bytes that are there
+             */
+            done: number;
+            /** Format: date-time */
+            ended?: string;
+            /**
+             * Format: int64
+             * @description number of files
+             */
+            files: number;
+            id: string;
+            /** Format: date-time */
+            made: string;
+            /**
+             * Format: int64
+             * @description its number in the inbox or the outbox
+             */
+            n: number;
+            name: string;
+            /** @description the text that came with it */
+            note?: string;
+            /** @description a device of the contact is connected */
+            online: boolean;
+            /** @description where it is on this computer */
+            path?: string;
+            /**
+             * Format: double
+             * @description bytes a second
+             */
+            rate: number;
+            /** @description the item it is in the list of files */
+            ref?: string;
+            /**
+             * Format: int64
+             * @description bytes of all its files
+             */
+            size: number;
+            /** @enum {string} */
+            state: "reading" | "waiting" | "offered" | "taking" | "stuck" | "delivered" | "declined" | "cancelled" | "expired" | "failed";
+            /** @description how it stands, in a sentence */
+            text: string;
+            /**
+             * Format: date-time
+             * @description when it is taken back unless it was taken
+             */
+            until: string;
+            /** @description the contact */
+            who: string;
         };
         DoctorOut: {
             findings: components["schemas"]["Finding"][];
@@ -738,12 +979,23 @@ export interface components {
              */
             up_rate: number;
         };
+        MailOut: {
+            in: components["schemas"]["Delivery"][];
+            out: components["schemas"]["Delivery"][];
+        };
         NameIn: {
             /** @description what you call them */
             name: string;
         };
         NodeNone: Record<string, never>;
         None: Record<string, never>;
+        NumberIn: {
+            /**
+             * Format: int64
+             * @description number in the list
+             */
+            n: number;
+        };
         OpenIn: {
             /**
              * Format: int64
@@ -863,6 +1115,28 @@ export interface components {
             /** @description where the files are, or were if they were deleted; empty if nothing had come */
             path?: string;
             ref: string;
+        };
+        SendIn: {
+            /** @description do not wait: it goes on in the node */
+            detach?: boolean;
+            /**
+             * @description take it back if nobody has taken it after this long
+             * @default 30d
+             */
+            expire: string;
+            /** @description a short text that goes with it */
+            note?: string;
+            /** @description files and folders to send */
+            paths: string[];
+            /** @description stop waiting after this long, such as 90s; it stays in the outbox (default: never) */
+            timeout?: string;
+            /** @description what you call the contact, with or without @ */
+            to: string;
+        };
+        SendNone: Record<string, never>;
+        SendOut: {
+            /** @description one for each path */
+            sent: components["schemas"]["Delivery"][];
         };
         ShareIn: {
             /**
@@ -1945,6 +2219,291 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StopOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-inbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoxOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-inbox-accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-inbox-auto": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AutoIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AutoOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-inbox-decline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NumberIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-inbox-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NumberIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["MailOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-outbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoxOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-outbox-cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NumberIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "send-send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SendIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["SendOut"];
                 };
             };
             /** @description Error */
