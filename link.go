@@ -18,6 +18,9 @@ const (
 	KeySize       = 32       // bytes of a private share's key
 )
 
+// InviteScheme begins an invite to become somebody's contact, which is no link to content.
+const InviteScheme = "kith:invite:"
+
 const (
 	magnetScheme = "magnet:?"
 	urnBLAKE3    = "urn:blake3:"
@@ -63,6 +66,8 @@ func parseLink(s string) (Link, error) {
 		return Link{}, fmt.Errorf("it is empty: %w", Invalid)
 	case strings.HasPrefix(lower, magnetScheme):
 		return parseMagnet(s[len(magnetScheme):])
+	case strings.HasPrefix(strings.ToLower(s[:min(len(s), len(InviteScheme))]), InviteScheme):
+		return Link{}, Hint(fmt.Errorf("it is an invite to become a contact, and names nothing to fetch: %w", Invalid), "kith join '%s'", s)
 	case strings.HasPrefix(lower, shortScheme):
 		return parseShort(s[len(shortScheme):])
 	}

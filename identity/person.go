@@ -127,7 +127,7 @@ func parseState(data []byte) (state, error) {
 			return state{}, fmt.Errorf("its recovery phrase is not that of its certificate: %w", kith.Corrupt)
 		}
 	}
-	if err := s.profile.check(); err != nil {
+	if err := s.profile.Check(); err != nil {
 		return state{}, fmt.Errorf("its profile: %v: %w", err, kith.Corrupt)
 	}
 	return s, nil

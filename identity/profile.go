@@ -35,7 +35,7 @@ func (i *Identity) SetProfile(p Profile) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	p.Picture = bytes.Clone(p.Picture)
-	err := p.check()
+	err := p.Check()
 	if err == nil {
 		s := i.state
 		s.profile = p
@@ -55,7 +55,8 @@ func (p Profile) MediaType() string {
 	return ""
 }
 
-func (p Profile) check() error {
+// Check returns what is wrong with a profile: Invalid or TooLarge, or nil.
+func (p Profile) Check() error {
 	switch {
 	case len(p.Name) > MaxName:
 		return fmt.Errorf("the name has %d bytes, at most %d: %w", len(p.Name), MaxName, kith.TooLarge)

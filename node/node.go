@@ -22,6 +22,7 @@ import (
 	"kith/internal/dirlock"
 	"kith/network"
 	"kith/overlay/kaddht"
+	"kith/people"
 	"kith/transfer"
 )
 
@@ -50,7 +51,7 @@ type Node struct {
 	net     *network.Network
 	routes  *kaddht.Router
 	moves   *transfer.Manager
-	people  *people
+	people  *people.People
 	origin  app.Origin
 	api     string
 	started time.Time
@@ -99,9 +100,6 @@ func (n *Node) open(ctx context.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
-	if n.people, err = openPeople(filepath.Join(dir, "people.json")); err != nil {
-		return err
-	}
 	if n.blobs, err = blob.Open(ctx, blob.Options{Dir: filepath.Join(dir, "blobs"), Quota: n.o.Config.Quota, Log: n.log,
 		Secret: n.secret()}); err != nil {
 		return err
@@ -130,6 +128,19 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Log: n.log, Go: n.Go})
 	n.moves.SetLimits(c.Up, c.Down)
 	n.net.Handle(transfer.Protocol, n.moves.Serve)
+	return n.openPeople(ctx)
+}
+
+func (n *Node) openPeople(ctx context.Context) (err error) {
+	n.people, err = people.Open(ctx, people.Options{
+		Path: filepath.Join(n.o.Dir, "people.db"), Old: filepath.Join(n.o.Dir, "people.json"),
+		Me: n.me, Net: n.net, Routes: n.routes, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.note(n.people.Notes()...)
+	n.net.Handle(people.Protocol, n.people.Serve)
 	return nil
 }
 
@@ -143,6 +154,7 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 		return err
 	}
 	n.Go("node.gc", n.sweep)
+	n.Go("node.people", n.people.Run)
 	for _, a := range n.o.Apps {
 		env, err := n.env(a)
 		if err != nil {
@@ -266,6 +278,9 @@ func (n *Node) close() error {
 	}
 	if n.net != nil {
 		errs = append(errs, n.net.Close())
+	}
+	if n.people != nil {
+		errs = append(errs, n.people.Close())
 	}
 	if n.blobs != nil {
 		errs = append(errs, n.blobs.Close())

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/test"
 
 	"kith"
 	"kith/blob"
@@ -68,61 +64,6 @@ func TestDamagedDatabaseIsSetAsideAndSaid(t *testing.T) {
 	}
 	if n.Network().ID() != id {
 		t.Error("the device has another peer id")
-	}
-}
-
-func somebody(t *testing.T) peer.ID {
-	t.Helper()
-	id, err := test.RandPeerID()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
-func TestPeopleAreKept(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "people.json")
-	p, err := openPeople(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b, c := somebody(t), somebody(t), somebody(t)
-	if err := errors.Join(p.add("Anna", a), p.add("Anna", a), p.add("Ben", b)); err != nil {
-		t.Fatal(err)
-	}
-	for _, bad := range []string{"", " ", "x\x00y", strings.Repeat("x", 100)} {
-		if err := p.add(bad, c); !errors.Is(err, kith.Invalid) {
-			t.Errorf("add %q: %v", bad, err)
-		}
-	}
-	if err := p.add("Eve", a); !errors.Is(err, kith.Exists) {
-		t.Errorf("a device of two people: %v", err)
-	}
-	if err := p.remove("Nobody"); !errors.Is(err, kith.NotFound) {
-		t.Errorf("remove nobody: %v", err)
-	}
-	if err := p.add("ANNA", c); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string][]peer.ID{"Anna": {a}, "ANNA": {c}, "anna": nil, "BEN": {b}, "Be": nil, "": nil} {
-		if got := p.Devices(name); !slices.Equal(got, want) {
-			t.Errorf("the devices of %q are %v, want %v", name, got, want)
-		}
-	}
-	if err := p.remove("Ben"); err != nil {
-		t.Fatal(err)
-	}
-	if p, err = openPeople(path); err != nil {
-		t.Fatal(err)
-	}
-	if p.Name(a) != "Anna" || p.Contact(b) || !p.Contact(a) {
-		t.Errorf("read back: %+v", p.all())
-	}
-	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openPeople(path); !errors.Is(err, kith.Corrupt) || kith.HintOf(err) == "" {
-		t.Errorf("a damaged file: %v", err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
@@ -34,11 +33,8 @@ func (n *Node) app() app.App {
 			doctorOp(n.doctor),
 			query(app.NewOp("peers", "list the peers that the node is connected to", n.peers)),
 			connectOp(n.connect),
-			query(app.NewOp("people", "list your contacts", n.listPeople)),
-			app.NewOp("people add", "call the owner of a device by a name: they become a contact", n.addPerson),
-			app.NewOp("people rm", "take somebody off your contacts", n.removePerson),
 			app.NewOp("stop", "stop the node", n.stopOp),
-		}, idOps(n.me, n.addrs), n.o.Ops),
+		}, n.peopleOps(), idOps(n.me, n.addrs), n.o.Ops),
 	}
 }
 
@@ -128,37 +124,6 @@ func (n *Node) connect(ctx context.Context, in ConnectIn) (Peer, error) {
 	return Peer{}, errors.Join(err, fmt.Errorf("node: connect: it hung up at once: %w", kith.Unavailable))
 }
 
-func (n *Node) listPeople(context.Context, None) (PeopleOut, error) {
-	out := PeopleOut{People: []Contact{}}
-	for _, c := range n.people.all() {
-		v := Contact{Name: c.Name, Peers: []string{}, Added: c.Added}
-		for _, id := range c.Peers {
-			v.Peers = append(v.Peers, id.String())
-			v.Online = v.Online || n.net.Host().Network().Connectedness(id) == network.Connected
-		}
-		out.People = append(out.People, v)
-	}
-	return out, nil
-}
-
-func (n *Node) addPerson(ctx context.Context, in ContactIn) (PeopleOut, error) {
-	id, err := peer.Decode(in.Peer)
-	if err != nil {
-		return PeopleOut{}, kith.Hint(fmt.Errorf("node: people add: %.80q is no peer id: %w", in.Peer, kith.Invalid), "they find theirs with: kith id")
-	}
-	if err := n.people.add(in.Name, id); err != nil {
-		return PeopleOut{}, err
-	}
-	return n.listPeople(ctx, None{})
-}
-
-func (n *Node) removePerson(ctx context.Context, in NameIn) (PeopleOut, error) {
-	if err := n.people.remove(in.Name); err != nil {
-		return PeopleOut{}, err
-	}
-	return n.listPeople(ctx, None{})
-}
-
 // StopOut is the answer to stop.
 type StopOut struct {
 	PID int `json:"pid" doc:"process that stops now"`
@@ -227,23 +192,4 @@ func (o PeersOut) WriteText(w io.Writer, _ int) error {
 func (p Peer) WriteText(w io.Writer, _ int) error {
 	_, err := fmt.Fprintf(w, "connected to %s: %s\n", p.ID, p.Why)
 	return err
-}
-
-// WriteText implements app.Texter.
-func (o PeopleOut) WriteText(w io.Writer, _ int) error {
-	if len(o.People) == 0 {
-		_, err := fmt.Fprintln(w, "no contacts yet; add one with: kith people add NAME PEER")
-		return err
-	}
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, c := range o.People {
-		online := ""
-		if c.Online {
-			online = "connected"
-		}
-		for _, p := range c.Peers {
-			fmt.Fprintf(tw, "%s\t%s\t%s\n", plain.Text(c.Name), p, online)
-		}
-	}
-	return tw.Flush()
 }

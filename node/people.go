@@ -1,157 +1,341 @@
 package node
 
 import (
-	"encoding/json"
-	"errors"
+	"cmp"
+	"context"
+	"encoding/base64"
 	"fmt"
-	"io/fs"
-	"os"
-	"slices"
-	"strings"
-	"sync"
+	"io"
+	"iter"
+	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
-	"kith/internal/atomicfile"
+	"kith/app"
+	"kith/identity"
+	"kith/internal/human"
+	"kith/internal/plain"
+	"kith/internal/qr"
+	"kith/people"
 )
 
-// Limits of the list of contacts.
-const (
-	maxPeople  = 10000
-	maxDevices = 32
-	maxName    = 64 // bytes
-)
-
-// people is who the person knows: pet names of theirs for peer ids. It is kept in a file that a person can read.
-type people struct {
-	path string
-
-	mu     sync.Mutex
-	list   []person
-	byPeer map[peer.ID]int // index into list
+// PeopleOut lists the person's contacts.
+type PeopleOut struct {
+	People []Contact `json:"people"`
 }
 
-type person struct {
-	Name  string    `json:"name"`
-	Peers []peer.ID `json:"peers"`
-	Added time.Time `json:"added"`
+// Contact is somebody the person knows.
+type Contact struct {
+	Name    string     `json:"name" doc:"what the person calls them"`
+	Profile string     `json:"profile,omitempty" doc:"what they call themselves"`
+	Picture string     `json:"picture,omitempty" doc:"changes with their picture, which people-picture gives; left out if there is none"`
+	Me      bool       `json:"me,omitempty" doc:"the person's own other devices"`
+	Proven  bool       `json:"proven" doc:"they have shown who they are; false: added by a peer id alone, and not met since"`
+	Peers   []string   `json:"peers" doc:"ids of their devices"`
+	Devices []string   `json:"devices" doc:"names of these devices; empty where not known"`
+	Online  bool       `json:"online" doc:"one of them is connected now"`
+	Direct  bool       `json:"direct" doc:"it is connected without a relay"`
+	How     string     `json:"how,omitempty" doc:"how it is connected, in words"`
+	Seen    *time.Time `json:"seen,omitempty" doc:"when one of them was last connected"`
+	Added   time.Time  `json:"added"`
 }
 
-func openPeople(path string) (*people, error) {
-	p := &people{path: path}
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("node: people: %w", err)
+// ContactIn names a contact to add or change.
+type ContactIn struct {
+	Name string `json:"name" arg:"0" doc:"what you call them"`
+	Peer string `json:"peer" arg:"1" doc:"id of their device, as kith id shows it there"`
+}
+
+// NameIn names a contact.
+type NameIn struct {
+	Name string `json:"name" arg:"0" doc:"what you call them"`
+}
+
+// RenameIn gives a contact another name.
+type RenameIn struct {
+	Name string `json:"name" arg:"0" doc:"what you call them"`
+	To   string `json:"to" arg:"1" doc:"what you will call them"`
+}
+
+// PictureOut is the picture of a contact.
+type PictureOut struct {
+	Picture string `json:"picture,omitempty" doc:"data: URL; left out if there is none"`
+}
+
+// InviteIn makes an invite.
+type InviteIn struct {
+	Name string `json:"name,omitempty" doc:"what you call who joins (else as they call themselves)"`
+	For  string `json:"for,omitempty" default:"7d" doc:"how long it holds: 24h, 7d"`
+}
+
+// Invite is a link by which one other person becomes a contact.
+type Invite struct {
+	ID      string    `json:"id"`
+	Link    string    `json:"link"`
+	Name    string    `json:"name,omitempty" doc:"what you call who joins"`
+	State   string    `json:"state" enum:"open,used,expired,withdrawn"`
+	By      string    `json:"by,omitempty" doc:"who used it: what you call them, or their peer id"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+}
+
+// InviteOut is an invite and the ways to hand it on.
+type InviteOut struct {
+	Invite
+	Command string `json:"command" doc:"what the other person types, if they have no page at hand"`
+	QR      string `json:"qr" doc:"SVG"`
+}
+
+// InvitesOut lists invites.
+type InvitesOut struct {
+	Invites []Invite `json:"invites"`
+}
+
+// InviteRef names an invite.
+type InviteRef struct {
+	ID string `json:"id" arg:"0" doc:"as kith invite ls shows it, or the whole link"`
+}
+
+// JoinIn takes an invite up.
+type JoinIn struct {
+	Link    string `json:"link" arg:"0" doc:"the invite: kith:invite:…"`
+	Name    string `json:"name,omitempty" doc:"what you call who invites (else as they call themselves)"`
+	Timeout string `json:"timeout,omitempty" default:"10m" doc:"how long to wait for them to come online"`
+}
+
+// JoinOut says how joining goes.
+type JoinOut struct {
+	State   string `json:"state" enum:"waiting,joined"`
+	Why     string `json:"why,omitempty" doc:"the reason for waiting"`
+	Contact string `json:"contact,omitempty" doc:"what the person calls the new contact"`
+}
+
+// peopleOps returns the operations on who the person knows.
+func (n *Node) peopleOps() []app.Op {
+	picture := query(app.NewOp("people picture", "show the picture of a contact", n.picture))
+	picture.Hidden = true
+
+	invite := app.NewOp("invite", "invite somebody to become a contact: a link for one person, once", n.invite)
+	invite.Long = "Send the link to one other person. When they open it, you are contacts of each other: each knows who the other is,\n" +
+		"and finds them again. Nobody else can use it, and nobody else learns who you are from it."
+	invite.Example = "kith invite\nkith invite --name Anna --for 24h"
+
+	join := app.NewStreamOp("join", "become a contact of who sent you an invite", n.join)
+	join.Long = "It waits until they are online."
+	join.Example = "kith join 'kith:invite:AbQ…'\nkith join 'kith:invite:AbQ…' --name Anna --timeout 1h"
+
+	rename := app.NewOp("people rename", "call a contact otherwise", n.renamePerson)
+	rename.Example = "kith people rename 'Anna 2' Annika"
+
+	return []app.Op{
+		query(app.NewOp("people", "list your contacts", n.listPeople)),
+		app.NewOp("people add", "call the owner of a device by a name: they become a contact", n.addPerson),
+		app.NewOp("people rm", "take somebody off your contacts", n.removePerson),
+		rename, picture, invite,
+		query(app.NewOp("invite ls", "list the invites that you made", n.listInvites)),
+		app.NewOp("invite rm", "withdraw an invite that nobody has used", n.revoke),
+		join,
 	}
-	if err == nil {
-		if err := json.Unmarshal(b, &p.list); err != nil {
-			return nil, kith.Hint(fmt.Errorf("node: people: %s: %w: %w", path, err, kith.Corrupt), "mend the file, or move it away and start again")
+}
+
+func (n *Node) listPeople(context.Context, None) (PeopleOut, error) {
+	out := PeopleOut{People: []Contact{}}
+	for _, c := range n.people.All() {
+		v := Contact{Name: c.Name, Profile: c.Profile, Me: c.Me, Proven: c.Person != nil, Peers: []string{}, Devices: []string{}, Added: c.Added}
+		if c.Picture != nil {
+			v.Picture = fmt.Sprintf("%x", c.Picture[:8])
 		}
-	}
-	p.index()
-	return p, nil
-}
-
-// index rebuilds byPeer; the caller holds mu, or is alone.
-func (p *people) index() {
-	p.byPeer = map[peer.ID]int{}
-	for i, c := range p.list {
-		for _, id := range c.Peers {
-			p.byPeer[id] = i
+		for _, d := range c.Devices {
+			v.Peers, v.Devices = append(v.Peers, d.Peer.String()), append(v.Devices, d.Name)
+			if d.Seen.After(time.Time{}) && (v.Seen == nil || d.Seen.After(*v.Seen)) {
+				v.Seen = &d.Seen
+			}
+			if info, ok := n.net.Peer(d.Peer); ok && !v.Direct { // a direct way, if there is one
+				v.Online, v.Direct, v.How = true, info.Direct, info.Why
+			}
 		}
+		out.People = append(out.People, v)
 	}
+	return out, nil
 }
 
-// Contact implements app.People.
-func (p *people) Contact(id peer.ID) bool { return p.Name(id) != "" }
-
-// Name implements app.People: it returns what the person calls the owner of a peer id, or "".
-func (p *people) Name(id peer.ID) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if i, ok := p.byPeer[id]; ok {
-		return p.list[i].Name
-	}
-	return ""
-}
-
-// Devices implements app.People.
-func (p *people) Devices(name string) []peer.ID {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var alike []person
-	for _, c := range p.list {
-		if c.Name == name {
-			return slices.Clone(c.Peers)
-		}
-		if strings.EqualFold(c.Name, name) {
-			alike = append(alike, c)
-		}
-	}
-	if len(alike) != 1 {
-		return nil
-	}
-	return slices.Clone(alike[0].Peers)
-}
-
-func (p *people) all() []person {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.list)
-}
-
-// add gives a peer to the contact called name, who is made if there is none.
-func (p *people) add(name string, id peer.ID) error {
-	name = strings.TrimSpace(name)
-	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 127 }) {
-		return fmt.Errorf("node: people: name %.70q: want 1 to %d bytes without control characters: %w", name, maxName, kith.Invalid)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if i, ok := p.byPeer[id]; ok {
-		if p.list[i].Name == name {
-			return nil
-		}
-		return kith.Hint(fmt.Errorf("node: people: that device is %s's: %w", p.list[i].Name, kith.Exists), "take it away first: kith people rm '%s'", p.list[i].Name)
-	}
-	list := slices.Clone(p.list)
-	i := slices.IndexFunc(list, func(c person) bool { return c.Name == name })
-	switch {
-	case i < 0 && len(list) >= maxPeople:
-		return fmt.Errorf("node: people: at most %d: %w", maxPeople, kith.TooLarge)
-	case i < 0:
-		list = append(list, person{Name: name, Peers: []peer.ID{id}, Added: time.Now().UTC().Truncate(time.Second)})
-	case len(list[i].Peers) >= maxDevices:
-		return fmt.Errorf("node: people: %s has %d devices already: %w", name, maxDevices, kith.TooLarge)
-	default:
-		list[i].Peers = append(slices.Clone(list[i].Peers), id)
-	}
-	return p.save(list)
-}
-
-func (p *people) remove(name string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	list := slices.DeleteFunc(slices.Clone(p.list), func(c person) bool { return c.Name == name })
-	if len(list) == len(p.list) {
-		return kith.Hint(fmt.Errorf("node: people: %.70q: %w", name, kith.NotFound), "see who is there with: kith people")
-	}
-	return p.save(list)
-}
-
-// save writes list and takes it; the caller holds mu.
-func (p *people) save(list []person) error {
-	b, err := json.MarshalIndent(list, "", "  ")
+func (n *Node) addPerson(ctx context.Context, in ContactIn) (PeopleOut, error) {
+	id, err := peer.Decode(in.Peer)
 	if err != nil {
+		return PeopleOut{}, kith.Hint(fmt.Errorf("node: people add: %.80q is no peer id: %w", in.Peer, kith.Invalid), "they find theirs with: kith id")
+	}
+	if err := n.people.Add(ctx, in.Name, id); err != nil {
+		return PeopleOut{}, err
+	}
+	return n.listPeople(ctx, None{})
+}
+
+func (n *Node) removePerson(ctx context.Context, in NameIn) (PeopleOut, error) {
+	if err := n.people.Remove(ctx, in.Name); err != nil {
+		return PeopleOut{}, err
+	}
+	return n.listPeople(ctx, None{})
+}
+
+func (n *Node) renamePerson(ctx context.Context, in RenameIn) (PeopleOut, error) {
+	if err := n.people.Rename(ctx, in.Name, in.To); err != nil {
+		return PeopleOut{}, err
+	}
+	return n.listPeople(ctx, None{})
+}
+
+func (n *Node) picture(ctx context.Context, in NameIn) (PictureOut, error) {
+	data, err := n.people.Picture(ctx, in.Name)
+	if err != nil || data == nil {
+		return PictureOut{}, err
+	}
+	kind := identity.Profile{Picture: data}.MediaType()
+	return PictureOut{"data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(data)}, nil
+}
+
+func (n *Node) invite(ctx context.Context, in InviteIn) (InviteOut, error) {
+	life, err := human.ParseDuration(cmp.Or(in.For, "7d"))
+	if err != nil {
+		return InviteOut{}, err
+	}
+	i, err := n.people.Invite(ctx, in.Name, life)
+	if err != nil {
+		return InviteOut{}, err
+	}
+	out := InviteOut{Invite: n.issued(i), Command: "kith join '" + i.Link + "'"}
+	out.QR, err = qr.SVG(i.Link)
+	return out, err
+}
+
+// issued returns an invite as it is shown.
+func (n *Node) issued(i people.Issued) Invite {
+	v := Invite{ID: i.ID, Link: i.Link, Name: i.Name, State: i.State, Created: i.Created, Expires: i.Expires}
+	if i.By != "" {
+		if v.By = n.people.Name(i.By); v.By == "" {
+			v.By = i.By.String()
+		}
+	}
+	return v
+}
+
+func (n *Node) listInvites(ctx context.Context, _ None) (InvitesOut, error) {
+	list, err := n.people.Invites(ctx)
+	out := InvitesOut{Invites: []Invite{}}
+	for _, i := range list {
+		out.Invites = append(out.Invites, n.issued(i))
+	}
+	return out, err
+}
+
+func (n *Node) revoke(ctx context.Context, in InviteRef) (InvitesOut, error) {
+	if err := n.people.Revoke(ctx, in.ID); err != nil {
+		return InvitesOut{}, err
+	}
+	return n.listInvites(ctx, None{})
+}
+
+// join yields why it waits whenever that is known anew, and the contact at last.
+func (n *Node) join(ctx context.Context, in JoinIn) iter.Seq2[JoinOut, error] {
+	return func(yield func(JoinOut, error) bool) {
+		limit, err := human.ParseDuration(cmp.Or(in.Timeout, "10m"))
+		if err != nil {
+			yield(JoinOut{}, err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		gone := false
+		contact, err := n.people.Join(ctx, in.Link, in.Name, func(why string) {
+			if !gone && !yield(JoinOut{State: "waiting", Why: why}, nil) {
+				gone = true
+				cancel()
+			}
+		})
+		if gone {
+			return
+		}
+		if err != nil {
+			yield(JoinOut{}, err)
+			return
+		}
+		yield(JoinOut{State: "joined", Contact: contact.Name}, nil)
+	}
+}
+
+// Progress implements app.Progresser.
+func (o JoinOut) Progress() app.Progress { return app.Progress{Label: "joining", Note: o.Why} }
+
+// WriteText implements app.Texter.
+func (o JoinOut) WriteText(w io.Writer, _ int) error {
+	_, err := fmt.Fprintf(w, "%s is a contact of yours now, and you are one of theirs\n", plain.Text(o.Contact))
+	return err
+}
+
+// WriteText implements app.Texter.
+func (o InviteOut) WriteText(w io.Writer, width int) error {
+	fmt.Fprintf(w, "%s\n\nIt is for one person, once, and holds until %s. They open it with:\n  %s\n",
+		o.Link, o.Expires.Local().Format("2 January, 15:04"), o.Command)
+	if width > 0 {
+		if code, err := qr.Text(o.Link, width); err == nil {
+			fmt.Fprintf(w, "\n%s", code)
+		}
+	}
+	return nil
+}
+
+// WriteText implements app.Texter.
+func (o InvitesOut) WriteText(w io.Writer, _ int) error {
+	if len(o.Invites) == 0 {
+		_, err := fmt.Fprintln(w, "no invites; make one with: kith invite")
 		return err
 	}
-	if err := atomicfile.Write(p.path, append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("node: people: %w", err)
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "ID\tFOR\tSTATE\tUNTIL")
+	for _, i := range o.Invites {
+		state := i.State
+		if i.By != "" {
+			state += " by " + plain.Text(i.By)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", i.ID, plain.Text(i.Name), state, i.Expires.Local().Format("2 January, 15:04"))
 	}
-	p.list = list
-	p.index()
-	return nil
+	return tw.Flush()
+}
+
+// WriteText implements app.Texter.
+func (o PeopleOut) WriteText(w io.Writer, _ int) error {
+	if len(o.People) == 0 {
+		_, err := fmt.Fprintln(w, "no contacts yet; invite somebody with: kith invite")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "NAME\tHOW\tDEVICES")
+	for _, c := range o.People {
+		name := plain.Text(c.Name)
+		if c.Profile != "" && c.Profile != c.Name {
+			name += " (" + plain.Text(c.Profile) + ")"
+		}
+		for i, p := range c.Peers {
+			how := ""
+			if i == 0 {
+				how = c.how()
+			} else {
+				name = ""
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%s  %s\n", name, how, p, plain.Text(c.Devices[i]))
+		}
+	}
+	return tw.Flush()
+}
+
+// how says in words whether they are there.
+func (c Contact) how() string {
+	switch {
+	case c.Online:
+		return c.How
+	case c.Seen != nil:
+		return "not online, last seen " + c.Seen.Local().Format("2 January, 15:04")
+	}
+	return "never seen"
 }

@@ -100,27 +100,3 @@ type Listener struct {
 	For  string `json:"for" doc:"api, peers, bulk, mdns"`
 	Addr string `json:"addr"`
 }
-
-// PeopleOut lists the person's contacts.
-type PeopleOut struct {
-	People []Contact `json:"people"`
-}
-
-// Contact is somebody the person knows.
-type Contact struct {
-	Name   string    `json:"name" doc:"what the person calls them"`
-	Peers  []string  `json:"peers" doc:"ids of their devices"`
-	Online bool      `json:"online" doc:"one of them is connected now"`
-	Added  time.Time `json:"added"`
-}
-
-// ContactIn names a contact to add or change.
-type ContactIn struct {
-	Name string `json:"name" arg:"0" doc:"what you call them"`
-	Peer string `json:"peer" arg:"1" doc:"id of their device, as kith id shows it there"`
-}
-
-// NameIn names a contact.
-type NameIn struct {
-	Name string `json:"name" arg:"0" doc:"what you call them"`
-}

@@ -356,6 +356,81 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/node/invite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * invite somebody to become a contact: a link for one person, once
+         * @description Send the link to one other person. When they open it, you are contacts of each other: each knows who the other is,
+         *     and finds them again. Nobody else can use it, and nobody else learns who you are from it.
+         */
+        post: operations["node-invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/invite-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the invites that you made */
+        get: operations["node-invite-ls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/invite-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** withdraw an invite that nobody has used */
+        post: operations["node-invite-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * become a contact of who sent you an invite
+         * @description It waits until they are online.
+         */
+        post: operations["node-join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/lab-start": {
         parameters: {
             query?: never;
@@ -435,6 +510,40 @@ export interface paths {
         put?: never;
         /** call the owner of a device by a name: they become a contact */
         post: operations["node-people-add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/people-picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** show the picture of a contact */
+        get: operations["node-people-picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/people-rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** call a contact otherwise */
+        post: operations["node-people-rename"];
         delete?: never;
         options?: never;
         head?: never;
@@ -716,12 +825,31 @@ export interface components {
         Contact: {
             /** Format: date-time */
             added: string;
+            /** @description names of these devices; empty where not known */
+            devices: string[];
+            /** @description it is connected without a relay */
+            direct: boolean;
+            /** @description how it is connected, in words */
+            how?: string;
+            /** @description the person's own other devices */
+            me?: boolean;
             /** @description what the person calls them */
             name: string;
             /** @description one of them is connected now */
             online: boolean;
             /** @description ids of their devices */
             peers: string[];
+            /** @description changes with their picture, which people-picture gives; left out if there is none */
+            picture?: string;
+            /** @description what they call themselves */
+            profile?: string;
+            /** @description they have shown who they are; false: added by a peer id alone, and not met since */
+            proven: boolean;
+            /**
+             * Format: date-time
+             * @description when one of them was last connected
+             */
+            seen?: string;
         };
         ContactIn: {
             /** @description what you call them */
@@ -871,6 +999,54 @@ export interface components {
             /** @description data: URL */
             picture?: string;
         };
+        Invite: {
+            /** @description who used it: what you call them, or their peer id */
+            by?: string;
+            /** Format: date-time */
+            created: string;
+            /** Format: date-time */
+            expires: string;
+            id: string;
+            link: string;
+            /** @description what you call who joins */
+            name?: string;
+            /** @enum {string} */
+            state: "open" | "used" | "expired" | "withdrawn";
+        };
+        InviteIn: {
+            /**
+             * @description how long it holds: 24h, 7d
+             * @default 7d
+             */
+            for: string;
+            /** @description what you call who joins (else as they call themselves) */
+            name?: string;
+        };
+        InviteOut: {
+            /** @description who used it: what you call them, or their peer id */
+            by?: string;
+            /** @description what the other person types, if they have no page at hand */
+            command: string;
+            /** Format: date-time */
+            created: string;
+            /** Format: date-time */
+            expires: string;
+            id: string;
+            link: string;
+            /** @description what you call who joins */
+            name?: string;
+            /** @description SVG */
+            qr: string;
+            /** @enum {string} */
+            state: "open" | "used" | "expired" | "withdrawn";
+        };
+        InviteRef: {
+            /** @description as kith invite ls shows it, or the whole link */
+            id: string;
+        };
+        InvitesOut: {
+            invites: components["schemas"]["Invite"][];
+        };
         Item: {
             /** Format: date-time */
             added: string;
@@ -931,6 +1107,25 @@ export interface components {
              * @description bytes a second going out
              */
             up_rate: number;
+        };
+        JoinIn: {
+            /** @description the invite: kith:invite:… */
+            link: string;
+            /** @description what you call who invites (else as they call themselves) */
+            name?: string;
+            /**
+             * @description how long to wait for them to come online
+             * @default 10m
+             */
+            timeout: string;
+        };
+        JoinOut: {
+            /** @description what the person calls the new contact */
+            contact?: string;
+            /** @enum {string} */
+            state: "waiting" | "joined";
+            /** @description the reason for waiting */
+            why?: string;
         };
         Kept: {
             /** @description below the item's path; empty for that itself */
@@ -1060,6 +1255,10 @@ export interface components {
             /** @description 24 words (BIP-39); whoever has them is this person */
             phrase: string[];
         };
+        PictureOut: {
+            /** @description data: URL; left out if there is none */
+            picture?: string;
+        };
         Problem: {
             /** @description what went wrong this time */
             detail: string;
@@ -1088,6 +1287,12 @@ export interface components {
         RefIn: {
             /** @description CID, link, name, or a part that only one has */
             ref: string;
+        };
+        RenameIn: {
+            /** @description what you call them */
+            name: string;
+            /** @description what you will call them */
+            to: string;
         };
         RestoreIn: {
             /** @description the words of the recovery phrase */
@@ -1980,6 +2185,134 @@ export interface operations {
             };
         };
     };
+    "node-invite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["InviteIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InviteOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-invite-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-invite-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InviteRef"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["JoinOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "node-lab-start": {
         parameters: {
             query?: never;
@@ -2114,6 +2447,71 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ContactIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeopleOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-people-picture": {
+        parameters: {
+            query: {
+                /** @description what you call them */
+                name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PictureOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-people-rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenameIn"];
             };
         };
         responses: {

@@ -1,0 +1,174 @@
+package people
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"kith"
+	"kith/network"
+)
+
+const (
+	// MaxInvite is the length in characters that an invite's link never exceeds: one that a terminal can show as a QR code.
+	MaxInvite = 300
+
+	inviteVersion = 1
+	invitePrefix  = "kith invite\x00" // what a device signs begins so
+	secretSize    = 16                // bytes
+	ownerSize     = 16                // bytes of the commitment to a person
+)
+
+// An Invite is the link that one person hands to one other, once. What it carries of the inviting person is a commitment: the person's key is shown
+// to who joins, and to nobody else who sees the link.
+type Invite struct {
+	Device  peer.ID // of who invites
+	Secret  [secretSize]byte
+	Owner   [ownerSize]byte // commits to the person's master key, under Secret
+	Expires time.Time       // to the second
+	Network string          // name of the network
+	Addrs   []ma.Multiaddr  // of Device, without /p2p
+
+	text string
+}
+
+// String returns the link.
+func (i Invite) String() string { return i.text }
+
+// owner returns the commitment to the person with the master key given.
+func owner(secret [secretSize]byte, master ed25519.PublicKey) [ownerSize]byte {
+	return [ownerSize]byte(keyed(secret, "kith person\x00", master))
+}
+
+// inviteID returns the name under which both sides know an invite; the secret does not follow from it.
+func inviteID(secret [secretSize]byte) []byte { return keyed(secret, "kith invite id\x00")[:16] }
+
+// proof shows that joiner has the invite's secret, and binds it to both ends of the stream and to the joiner's card.
+func proof(secret [secretSize]byte, inviter, joiner peer.ID, card []byte) []byte {
+	sum := sha256.Sum256(card)
+	return keyed(secret, "kith join\x00", []byte{byte(len(inviter))}, []byte(inviter), []byte{byte(len(joiner))}, []byte(joiner), sum[:])
+}
+
+func keyed(secret [secretSize]byte, label string, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, secret[:])
+	h.Write([]byte(label))
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
+
+// seal signs the invite with the device's key, and makes its link:
+//
+//	"kith:invite:" base64url( version (1) · device's Ed25519 key (32) · secret (16) · owner (16) · expiry, seconds since 1970 (4) ·
+//	length (1) and name of the network, none for the default · {length (1) · multiaddr}… · Ed25519 signature (64) )
+//
+// As many of the addresses as fit are kept, in their order.
+func (i Invite) seal(key crypto.PrivKey) (Invite, error) {
+	raw, err := key.GetPublic().Raw()
+	if err != nil {
+		return i, err
+	}
+	name := i.Network
+	if name == network.DefaultName {
+		name = ""
+	}
+	b := append([]byte{inviteVersion}, raw...)
+	b = append(append(b, i.Secret[:]...), i.Owner[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(i.Expires.Unix()))
+	b = append(append(b, byte(len(name))), name...)
+	all := i.Addrs
+	i.Addrs = nil
+	for _, a := range all {
+		raw := a.Bytes()
+		if len(raw) > 255 || len(kith.InviteScheme)+base64.RawURLEncoding.EncodedLen(len(b)+1+len(raw)+ed25519.SignatureSize) > MaxInvite {
+			continue
+		}
+		b = append(append(b, byte(len(raw))), raw...)
+		i.Addrs = append(i.Addrs, a)
+	}
+	signature, err := key.Sign(append([]byte(invitePrefix), b...))
+	if err != nil {
+		return i, err
+	}
+	i.text = kith.InviteScheme + base64.RawURLEncoding.EncodeToString(append(b, signature...))
+	return i, nil
+}
+
+// ParseInvite reads an invite's link, and checks that the device it names made it. Its error is Invalid, and says what to do.
+func ParseInvite(text string) (Invite, error) {
+	i, err := parseInvite(strings.TrimSpace(text))
+	if err != nil {
+		return Invite{}, fmt.Errorf("people: parse invite: %w", err)
+	}
+	return i, nil
+}
+
+func parseInvite(text string) (Invite, error) {
+	const fixed = 1 + ed25519.PublicKeySize + secretSize + ownerSize + 4 + 1
+	head := text[:min(len(text), len(kith.InviteScheme))]
+	if !strings.EqualFold(head, kith.InviteScheme) {
+		return Invite{}, kith.Hint(fmt.Errorf("%.40q is no invite: %w", text, kith.Invalid), "an invite begins with %s; they make one with: kith invite", kith.InviteScheme)
+	}
+	damaged := kith.Hint(fmt.Errorf("the invite is damaged, or was changed on its way: %w", kith.Invalid),
+		"copy the whole link, to its last character; if that does not help, ask for a new one")
+	b, err := base64.RawURLEncoding.DecodeString(text[len(head):])
+	if err != nil || len(text) > MaxInvite || len(b) < fixed+ed25519.SignatureSize {
+		return Invite{}, damaged
+	}
+	if b[0] != inviteVersion {
+		return Invite{}, kith.Hint(fmt.Errorf("an invite of version %d, this program knows %d: %w", b[0], inviteVersion, kith.Invalid), "update kith")
+	}
+	b, signature := b[:len(b)-ed25519.SignatureSize], b[len(b)-ed25519.SignatureSize:]
+	key, err := crypto.UnmarshalEd25519PublicKey(b[1 : 1+ed25519.PublicKeySize])
+	if err != nil {
+		return Invite{}, damaged
+	}
+	if ok, err := key.Verify(append([]byte(invitePrefix), b...), signature); err != nil || !ok {
+		return Invite{}, damaged
+	}
+	i := Invite{text: text}
+	if i.Device, err = peer.IDFromPublicKey(key); err != nil {
+		return Invite{}, damaged
+	}
+	b = b[1+ed25519.PublicKeySize:]
+	b = b[copy(i.Secret[:], b):]
+	b = b[copy(i.Owner[:], b):]
+	i.Expires = time.Unix(int64(binary.BigEndian.Uint32(b)), 0).UTC()
+	name, b, ok := field(b[4:])
+	if !ok {
+		return Invite{}, damaged
+	}
+	if i.Network = string(name); i.Network == "" {
+		i.Network = network.DefaultName
+	}
+	for len(b) > 0 {
+		var raw []byte
+		if raw, b, ok = field(b); !ok {
+			return Invite{}, damaged
+		}
+		a, err := ma.NewMultiaddrBytes(raw)
+		if err != nil {
+			return Invite{}, damaged
+		}
+		i.Addrs = append(i.Addrs, a)
+	}
+	return i, nil
+}
+
+// field cuts off b what begins with its length in one byte.
+func field(b []byte) (value, rest []byte, ok bool) {
+	if len(b) == 0 || len(b) < 1+int(b[0]) {
+		return nil, nil, false
+	}
+	return b[1 : 1+b[0]], b[1+int(b[0]):], true
+}

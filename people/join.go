@@ -1,0 +1,196 @@
+package people
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/network"
+)
+
+// How long somebody who joins waits between two attempts.
+const (
+	againMin = time.Second
+	againMax = 15 * time.Second
+	tryFor   = 20 * time.Second // one attempt to connect
+)
+
+// Join makes the contact whose invite the link is, and this person theirs. While the inviter cannot be reached it tries again, and tells say
+// why, until ctx ends. The contact is called name here, or as they call themselves if that is "".
+func (p *People) Join(ctx context.Context, text, name string, say func(why string)) (Contact, error) {
+	i, err := ParseInvite(text)
+	if err == nil && name != "" {
+		name, err = checkName(name)
+	}
+	if err == nil {
+		err = p.mayJoin(i)
+	}
+	if err != nil {
+		return Contact{}, err
+	}
+	events, cancel := p.o.Net.Subscribe()
+	defer cancel()
+	for wait := againMin; ; wait = min(2*wait, againMax) {
+		contact, err := p.tryJoin(ctx, i, name)
+		if err == nil || !errors.Is(err, kith.Unavailable) {
+			return contact, err
+		}
+		say(waiting(err))
+		if err := until(ctx, time.After(wait), events, i.Device); err != nil {
+			return Contact{}, kith.Hint(fmt.Errorf("people: join: %v: %w", reason(err), kith.Timeout),
+				"ask them to start kith, and try again: the invite holds until %s", i.Expires.Local().Format("2 January, 15:04"))
+		}
+	}
+}
+
+// reason says why waiting ended.
+func reason(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "they did not come online in time"
+	}
+	return "stopped before they came online"
+}
+
+// waiting says in words why an attempt failed.
+func waiting(err error) string {
+	if errors.Is(err, errLater) {
+		return "their node is busy"
+	}
+	return "they are not online, or cannot be reached from here"
+}
+
+// until waits for the next attempt: a while, or less if the peer comes by itself.
+func until(ctx context.Context, later <-chan time.Time, events <-chan network.Event, id peer.ID) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-later:
+			return nil
+		case e, ok := <-events:
+			if !ok {
+				return context.Canceled
+			}
+			if e.Peer == id && e.Connected {
+				return nil
+			}
+		}
+	}
+}
+
+// mayJoin checks what can be known without asking.
+func (p *People) mayJoin(i Invite) error {
+	fail := func(kind kith.Kind, what, hint string, args ...any) error {
+		return kith.Hint(fmt.Errorf("people: join: %s: %w", what, kind), hint, args...)
+	}
+	switch {
+	case i.Device == p.o.Me.PeerID() || i.Owner == owner(i.Secret, p.o.Me.Certificate().Master) && p.Contact(i.Device):
+		return fail(kith.Invalid, "this invite is your own", "send it to one other person; they open it on their computer")
+	case i.Network != p.o.Net.Name():
+		return fail(kith.Invalid, fmt.Sprintf("the invite is for the network %q, and this node is on %q", i.Network, p.o.Net.Name()),
+			"start a node there, with a data directory of its own: kith --dir DIR up --network %s", i.Network)
+	case !p.now().Before(i.Expires):
+		return fail(kith.Gone, "the invite has expired, on "+i.Expires.Local().Format("2 January 2006, 15:04"),
+			"ask for a new one; or, if that day is still to come, set this computer's clock")
+	}
+	return nil
+}
+
+var errLater = errors.New("it cannot answer now")
+
+// tryJoin asks once. The error is Unavailable if asking again may help.
+func (p *People) tryJoin(ctx context.Context, i Invite, name string) (Contact, error) {
+	if err := p.reach(ctx, i); err != nil {
+		return Contact{}, err
+	}
+	mine, err := p.card(ctx)
+	if err != nil {
+		return Contact{}, err
+	}
+	a, err := p.ask(ctx, i.Device, request{
+		Card: mine.encoded, Invite: inviteID(i.Secret), Proof: proof(i.Secret, i.Device, p.o.Me.PeerID(), mine.encoded),
+	})
+	if errors.Is(err, kith.NotFound) {
+		return Contact{}, kith.Hint(fmt.Errorf("people: join: their program knows no invites: %w", kith.Denied), "ask them to update kith")
+	}
+	if err == nil {
+		err = refusal(a.Says)
+	}
+	if err != nil {
+		return Contact{}, err
+	}
+	c, err := parseCard(a.Card, i.Device)
+	if err != nil {
+		return Contact{}, err
+	}
+	if owner(i.Secret, c.certs[0].Master) != i.Owner {
+		return Contact{}, kith.Hint(fmt.Errorf("people: join: who answers is not who made the invite: %w", kith.Denied),
+			"they may have restored another recovery phrase since: ask for a new invite")
+	}
+	err = p.change(ctx, func(tx *sql.Tx) error {
+		_, err := p.accept(tx, c, true, name)
+		return err
+	})
+	if err != nil {
+		return Contact{}, err
+	}
+	p.met(c, mine)
+	for _, contact := range p.All() {
+		if bytes.Equal(contact.Person, c.person()) {
+			return contact, nil
+		}
+	}
+	return Contact{}, fmt.Errorf("people: join: they were taken off the list at once: %w", kith.Gone)
+}
+
+// reach connects to the inviter: where the invite says, or else where the overlay does.
+func (p *People) reach(ctx context.Context, i Invite) error {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	err := p.o.Net.Connect(ctx, peer.AddrInfo{ID: i.Device, Addrs: i.Addrs})
+	if err == nil || p.o.Routes == nil {
+		return unreached(err)
+	}
+	info, errFind := p.o.Routes.FindPeer(ctx, i.Device)
+	if errFind != nil {
+		return unreached(err)
+	}
+	return unreached(p.o.Net.Connect(ctx, info))
+}
+
+// unreached makes every failure to connect one that may pass.
+func unreached(err error) error {
+	if err == nil || errors.Is(err, kith.Unavailable) {
+		return err
+	}
+	return fmt.Errorf("people: join: %v: %w", err, kith.Unavailable)
+}
+
+// refusal returns what a person is told of an answer; nil if it is yes.
+func refusal(says uint64) error {
+	fail := func(kind kith.Kind, what, hint string) error {
+		return kith.Hint(fmt.Errorf("people: join: %s: %w", what, kind), "%s", hint)
+	}
+	const again = "ask for a new one: each is for one person, once"
+	switch says {
+	case saysYes:
+		return nil
+	case saysNoInvite:
+		return fail(kith.NotFound, "they know no such invite", "they may have moved to a new data directory: ask for a new one")
+	case saysUsed:
+		return fail(kith.Gone, "the invite has been used", again)
+	case saysExpired:
+		return fail(kith.Gone, "the invite has expired, by their clock", again)
+	case saysRevoked:
+		return fail(kith.Gone, "the invite has been withdrawn", again)
+	case saysLater:
+		return fmt.Errorf("people: join: %w: %w", errLater, kith.Unavailable)
+	}
+	return fail(kith.Denied, "they refuse what this node says of you", "update kith on both sides; if your data directory is a copy from a backup, change your name once: kith id profile --name NAME")
+}

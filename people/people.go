@@ -1,0 +1,184 @@
+// Package people is who the person knows: contacts, what they are called here, which devices are theirs, and how two who do not know each other yet
+// become contacts, by an invite.
+//
+// It is no address book of the network: it asks nobody about anybody, and tells who a person is to their contacts alone. It decides nothing about what a
+// contact may do; applications do. Its one idea: a contact is a master key, proven by the devices that it certified. Whichever of them
+// connects shows a card that it signed, and what changed in it (a name, a picture, a new device, new addresses) follows by itself.
+package people
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/routing"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"kith/identity"
+	"kith/internal/db"
+	"kith/network"
+)
+
+// Options say what People is made of. Path, Me, Net and Log are required.
+type Options struct {
+	Path   string // of the database
+	Old    string // the list of contacts of earlier versions, taken over once; "" for none
+	Me     *identity.Identity
+	Net    *network.Network
+	Routes routing.PeerRouting // finds an inviter whose addresses are stale; nil: nobody does
+	Log    *slog.Logger
+	Now    func() time.Time // nil: time.Now
+}
+
+// People is the list of contacts. Its methods may be called at once.
+type People struct {
+	o     Options
+	log   *slog.Logger
+	db    *sql.DB
+	notes []string
+	woken chan struct{} // has room for one: something changed that contacts may want to know
+	serve chan struct{} // a place for each stream that is being served
+
+	write sync.Mutex // held by who writes
+
+	mu     sync.Mutex
+	list   []Contact         // in the order of their names
+	byPeer map[peer.ID]int   // index into list
+	links  map[peer.ID]*link // of contacts' devices: what goes on with them
+	closed bool
+	work   sync.WaitGroup
+}
+
+// Open reads the contacts. Nobody is talked to before Run, but who asks may be served.
+func Open(ctx context.Context, o Options) (*People, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}}
+	var note string
+	var err error
+	if p.db, note, err = db.Open(o.Path, o.Log, database); err != nil {
+		return nil, fmt.Errorf("people: %w", err)
+	}
+	if note != "" {
+		p.notes = append(p.notes, note)
+	}
+	if err = p.load(ctx); err == nil {
+		err = p.takeOver(ctx)
+	}
+	if err != nil {
+		p.db.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Notes returns what a person should know: a database that was set aside.
+func (p *People) Notes() []string { return slices.Clone(p.notes) }
+
+// Close waits for what goes on, and closes the database. The network must have been closed, or Serve is no longer called.
+func (p *People) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.work.Wait()
+	return p.db.Close()
+}
+
+func (p *People) now() time.Time { return p.o.Now() }
+
+// wake has Run look at what changed.
+func (p *People) wake() {
+	select {
+	case p.woken <- struct{}{}:
+	default:
+	}
+}
+
+// All returns the contacts in the order of their names.
+func (p *People) All() []Contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.list)
+}
+
+// Contact implements app.People.
+func (p *People) Contact(id peer.ID) bool { return p.Name(id) != "" }
+
+// Name implements app.People: it returns what the person calls the owner of a device, or "".
+func (p *People) Name(id peer.ID) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i, ok := p.byPeer[id]; ok {
+		return p.list[i].Name
+	}
+	return ""
+}
+
+// Devices implements app.People.
+func (p *People) Devices(name string) []peer.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var alike []Contact
+	for _, c := range p.list {
+		if c.Name == name {
+			return c.peers()
+		}
+		if strings.EqualFold(c.Name, name) {
+			alike = append(alike, c)
+		}
+	}
+	if len(alike) != 1 {
+		return nil
+	}
+	return alike[0].peers()
+}
+
+func (c Contact) peers() []peer.ID {
+	var out []peer.ID
+	for _, d := range c.Devices {
+		out = append(out, d.Peer)
+	}
+	return out
+}
+
+// Picture returns the picture of the contact called name, or nil.
+func (p *People) Picture(ctx context.Context, name string) ([]byte, error) {
+	var data []byte
+	err := p.db.QueryRowContext(ctx, `SELECT picture FROM contacts WHERE name = ?`, name).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, noSuch(name)
+	}
+	return data, err
+}
+
+// addrs returns where this device can be reached, as others are told: over TCP, QUIC and relays, and on this computer alone only if there is
+// nothing else.
+func (p *People) addrs() []ma.Multiaddr {
+	var far, near []ma.Multiaddr
+	for _, a := range p.o.Net.Addrs() {
+		text := a.String()
+		if strings.Contains(text, "/certhash/") || strings.Contains(text, "/ws") {
+			continue
+		}
+		bare, _ := peer.SplitAddr(a)
+		switch {
+		case bare == nil:
+		case strings.HasPrefix(text, "/ip4/127.") || strings.HasPrefix(text, "/ip6/::1/"):
+			near = append(near, bare)
+		default:
+			far = append(far, bare)
+		}
+	}
+	if far == nil {
+		far = near
+	}
+	return far[:min(len(far), maxAddrs)]
+}

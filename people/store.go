@@ -1,0 +1,422 @@
+package people
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"kith"
+	"kith/identity"
+	"kith/internal/plain"
+	"kith/internal/room"
+	"kith/wire"
+)
+
+// Limits of the list of contacts.
+const (
+	maxPeople = 10000
+	maxName   = 64 // bytes of what the person calls somebody
+)
+
+var database = []string{`
+CREATE TABLE contacts (
+	id      INTEGER PRIMARY KEY,
+	name    TEXT NOT NULL UNIQUE,       -- what the person calls them
+	chosen  INTEGER NOT NULL,           -- 0: it is that of a device, until they say how they are called
+	person  BLOB UNIQUE,                -- master public key; NULL until they have shown a certificate
+	profile TEXT NOT NULL DEFAULT '',   -- as they call themselves
+	digest  BLOB,                       -- SHA-256 of their picture
+	picture BLOB,                       -- once it has come
+	serial  INTEGER NOT NULL DEFAULT 0, -- of the card that said so
+	added   INTEGER NOT NULL            -- seconds since 1970
+);
+CREATE TABLE devices (
+	peer    BLOB PRIMARY KEY,
+	contact INTEGER NOT NULL REFERENCES contacts ON DELETE CASCADE,
+	cert    BLOB,                       -- NULL: added by its peer id alone
+	serial  INTEGER NOT NULL DEFAULT 0, -- of the newest card that it signed
+	addrs   BLOB,                       -- CBOR list of multiaddrs, of that card
+	seen    INTEGER NOT NULL DEFAULT 0  -- when it was last connected
+);
+CREATE INDEX devices_contact ON devices (contact);
+CREATE TABLE invites (
+	id      BLOB PRIMARY KEY,
+	secret  BLOB NOT NULL,
+	name    TEXT NOT NULL,              -- what who joins will be called; '': as they call themselves
+	link    TEXT NOT NULL,
+	created INTEGER NOT NULL,
+	expires INTEGER NOT NULL,
+	used    INTEGER NOT NULL DEFAULT 0, -- when
+	used_by BLOB,                       -- peer id
+	revoked INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE own (one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL, digest BLOB NOT NULL);
+`}
+
+// A Contact is somebody the person knows.
+type Contact struct {
+	ID      int64
+	Name    string // what the person calls them
+	Profile string // what they call themselves
+	Person  []byte // master public key; nil until they have shown a certificate
+	Picture []byte // SHA-256 of their picture, if it is here
+	Added   time.Time
+	Me      bool // it is the person, with other devices
+	Devices []Device
+}
+
+// A Device is one of a contact's.
+type Device struct {
+	Peer  peer.ID
+	Name  string // by its certificate
+	Addrs []ma.Multiaddr
+	Seen  time.Time // zero: never
+}
+
+// load reads the contacts into memory, where they are asked for at every request of a peer. The caller holds p.write, or is Open.
+func (p *People) load(ctx context.Context) error {
+	rows, err := p.db.QueryContext(ctx, `SELECT c.id, c.name, c.profile, c.person, CASE WHEN c.picture IS NULL THEN NULL ELSE c.digest END, c.added,
+		d.peer, d.cert, d.addrs, d.seen FROM contacts c LEFT JOIN devices d ON d.contact = c.id ORDER BY c.name COLLATE NOCASE, c.id, d.rowid`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var list []Contact
+	for rows.Next() {
+		var c Contact
+		var id, cert, addrs []byte
+		var added int64
+		var seen sql.NullInt64
+		if err := rows.Scan(&c.ID, &c.Name, &c.Profile, &c.Person, &c.Picture, &added, &id, &cert, &addrs, &seen); err != nil {
+			return err
+		}
+		if n := len(list); n == 0 || list[n-1].ID != c.ID {
+			c.Added, c.Me = time.Unix(added, 0).UTC(), c.Person != nil && bytes.Equal(c.Person, p.o.Me.Certificate().Master)
+			list = append(list, c)
+		}
+		if id != nil {
+			last := &list[len(list)-1]
+			last.Devices = append(last.Devices, device(id, cert, addrs, seen.Int64))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	byPeer := map[peer.ID]int{}
+	for i, c := range list {
+		for _, d := range c.Devices {
+			byPeer[d.Peer] = i
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list, p.byPeer = list, byPeer
+	return nil
+}
+
+// change runs do in a transaction, and reads the contacts anew. What do returns as an error undoes all of it.
+func (p *People) change(ctx context.Context, do func(*sql.Tx) error) error {
+	p.write.Lock()
+	defer p.write.Unlock()
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("people: %w", room.Explain(err))
+	}
+	defer tx.Rollback()
+	if err := do(tx); err != nil {
+		return room.Explain(err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("people: %w", room.Explain(err))
+	}
+	if err := p.load(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("people: %w", err)
+	}
+	p.wake()
+	return nil
+}
+
+// checkName returns name as it is kept. Its error is Invalid.
+func checkName(name string) (string, error) {
+	name = strings.TrimSpace(name)
+	if name == "" || len(name) > maxName || !utf8.ValidString(name) || name != plain.Text(name) {
+		return "", fmt.Errorf("people: name %.70q: want 1 to %d bytes without control characters: %w", name, maxName, kith.Invalid)
+	}
+	return name, nil
+}
+
+func noSuch(name string) error {
+	return kith.Hint(fmt.Errorf("people: %.70q: %w", name, kith.NotFound), "see who is there with: kith people")
+}
+
+// Add gives a device to the contact called name, who is made if there is none. Who they are is learnt from them when they connect.
+func (p *People) Add(ctx context.Context, name string, id peer.ID) error {
+	name, err := checkName(name)
+	if err != nil {
+		return err
+	}
+	if id == p.o.Me.PeerID() {
+		return fmt.Errorf("people: add %s: that is this device itself: %w", name, kith.Invalid)
+	}
+	return p.change(ctx, func(tx *sql.Tx) error { return p.add(tx, name, id, p.now()) })
+}
+
+func (p *People) add(tx *sql.Tx, name string, id peer.ID, added time.Time) error {
+	var owner string
+	err := tx.QueryRow(`SELECT c.name FROM devices d JOIN contacts c ON c.id = d.contact WHERE d.peer = ?`, []byte(id)).Scan(&owner)
+	switch {
+	case err == nil && owner == name:
+		return nil
+	case err == nil:
+		return kith.Hint(fmt.Errorf("people: that device is %s's: %w", owner, kith.Exists), "take it away first: kith people rm '%s'", owner)
+	case !errors.Is(err, sql.ErrNoRows):
+		return err
+	}
+	var contact int64
+	err = tx.QueryRow(`SELECT id FROM contacts WHERE name = ?`, name).Scan(&contact)
+	if errors.Is(err, sql.ErrNoRows) {
+		contact, err = insert(tx, name, true, nil, added)
+	}
+	if err != nil {
+		return err
+	}
+	return addDevice(tx, contact, id, nil)
+}
+
+// insert makes a contact.
+func insert(tx *sql.Tx, name string, chosen bool, person []byte, added time.Time) (int64, error) {
+	var n int
+	if err := tx.QueryRow(`SELECT count(*) FROM contacts`).Scan(&n); err != nil {
+		return 0, err
+	}
+	if n >= maxPeople {
+		return 0, fmt.Errorf("people: at most %d: %w", maxPeople, kith.TooLarge)
+	}
+	res, err := tx.Exec(`INSERT INTO contacts (name, chosen, person, added) VALUES (?, ?, ?, ?)`, name, chosen, person, added.Unix())
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
+}
+
+// addDevice makes a device the contact's. It must not be there.
+func addDevice(tx *sql.Tx, contact int64, id peer.ID, cert []byte) error {
+	var n int
+	if err := tx.QueryRow(`SELECT count(*) FROM devices WHERE contact = ?`, contact).Scan(&n); err != nil {
+		return err
+	}
+	if n >= maxDevices {
+		return fmt.Errorf("people: they have %d devices already: %w", maxDevices, kith.TooLarge)
+	}
+	_, err := tx.Exec(`INSERT INTO devices (peer, contact, cert) VALUES (?, ?, ?)`, []byte(id), contact, cert)
+	return err
+}
+
+// Remove takes a contact and all of their devices off the list.
+func (p *People) Remove(ctx context.Context, name string) error {
+	return p.change(ctx, func(tx *sql.Tx) error { return one(tx, name, `DELETE FROM contacts WHERE name = ?`, name) })
+}
+
+// Rename calls a contact otherwise.
+func (p *People) Rename(ctx context.Context, name, to string) error {
+	to, err := checkName(to)
+	if err != nil {
+		return err
+	}
+	return p.change(ctx, func(tx *sql.Tx) error {
+		var taken int
+		if err := tx.QueryRow(`SELECT count(*) FROM contacts WHERE name = ? AND name != ?`, to, name).Scan(&taken); err != nil {
+			return err
+		}
+		if taken > 0 {
+			return kith.Hint(fmt.Errorf("people: somebody else is called %s: %w", to, kith.Exists), "choose another name")
+		}
+		return one(tx, name, `UPDATE contacts SET name = ?, chosen = 1 WHERE name = ?`, to, name)
+	})
+}
+
+// one runs a statement that is to change the contact called name.
+func one(tx *sql.Tx, name, query string, args ...any) error {
+	res, err := tx.Exec(query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, noSuch(name))
+	}
+	return nil
+}
+
+// free returns name, or name with the first number behind it that makes it nobody else's.
+func free(tx *sql.Tx, name string) (string, error) {
+	for n, try := 2, name; ; n++ {
+		var taken int
+		if err := tx.QueryRow(`SELECT count(*) FROM contacts WHERE name = ?`, try).Scan(&taken); err != nil || taken == 0 {
+			return try, err
+		}
+		tail := fmt.Sprintf(" %d", n)
+		for try = name; len(try)+len(tail) > maxName; {
+			_, size := utf8.DecodeLastRuneInString(try)
+			try = try[:len(try)-size]
+		}
+		try += tail
+	}
+}
+
+// accept takes in a card whose signatures have been checked, and returns whose it is. Who is not a contact becomes one only if invited, and is then
+// called name, or as they call themselves if that is "". Otherwise the error is NotFound. A card that is older than one that came before is Denied.
+func (p *People) accept(tx *sql.Tx, c card, invited bool, name string) (contact int64, err error) {
+	contact, err = p.claim(tx, c, invited, name)
+	if err != nil {
+		return 0, err
+	}
+	id := []byte(c.device())
+	var last uint64
+	switch err := tx.QueryRow(`SELECT serial FROM devices WHERE peer = ?`, id).Scan(&last); {
+	case errors.Is(err, sql.ErrNoRows):
+		if err := addDevice(tx, contact, c.device(), nil); err != nil {
+			return 0, err
+		}
+	case err != nil:
+		return 0, err
+	case c.serial < last:
+		return 0, fmt.Errorf("people: card of %s: number %d, and %d has been seen: %w", c.device(), c.serial, last, kith.Denied)
+	}
+	addrs := [][]byte{}
+	for _, a := range c.addrs {
+		addrs = append(addrs, a.Bytes())
+	}
+	encoded, err := wire.Marshal(addrs)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(`UPDATE devices SET contact = ?, cert = ?, serial = ?, addrs = ?, seen = ? WHERE peer = ?`,
+		contact, c.certs[0].Bytes(), c.serial, encoded, p.now().Unix(), id); err != nil {
+		return 0, err
+	}
+	// A device that others only list is theirs if nobody else's: it has not said so itself.
+	for _, cert := range c.certs[1:] {
+		var known int
+		if err := tx.QueryRow(`SELECT count(*) FROM devices WHERE peer = ?`, []byte(cert.Device)).Scan(&known); err != nil {
+			return 0, err
+		}
+		if known > 0 || cert.Device == p.o.Me.PeerID() {
+			continue
+		}
+		if err := addDevice(tx, contact, cert.Device, cert.Bytes()); err != nil && !errors.Is(err, kith.TooLarge) {
+			return 0, err
+		}
+	}
+	return contact, describe(tx, contact, c)
+}
+
+// claim returns the contact whose card c is.
+func (p *People) claim(tx *sql.Tx, c card, invited bool, name string) (int64, error) {
+	var known, holder int64 // contact by person; contact to whom the device belongs so far
+	var person []byte       // of holder
+	err := tx.QueryRow(`SELECT id FROM contacts WHERE person = ?`, c.person()).Scan(&known)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	err = tx.QueryRow(`SELECT c.id, c.person FROM devices d JOIN contacts c ON c.id = d.contact WHERE d.peer = ?`, []byte(c.device())).Scan(&holder, &person)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	switch {
+	case holder != 0 && person == nil && known == 0: // added by its peer id: now they say who they are
+		_, err := tx.Exec(`UPDATE contacts SET person = ? WHERE id = ?`, c.person(), holder)
+		return holder, err
+	case holder != 0 && person == nil: // and are known already
+		_, err := tx.Exec(`UPDATE devices SET contact = ? WHERE contact = ?`, known, holder)
+		if err == nil {
+			_, err = tx.Exec(`DELETE FROM contacts WHERE id = ?`, holder)
+		}
+		return known, err
+	case holder != 0 && !bytes.Equal(person, c.person()) && !invited:
+		return 0, fmt.Errorf("people: card of %s: the device is certified for somebody else than before: %w", c.device(), kith.Denied)
+	case known != 0:
+		return known, nil
+	case !invited:
+		return 0, fmt.Errorf("people: card of %s: not a contact: %w", c.device(), kith.NotFound)
+	}
+	chosen := true
+	if name == "" {
+		name = c.name
+	}
+	if name, err = checkName(name); err != nil {
+		chosen = false
+		if name, err = checkName(c.certs[0].Name); err != nil {
+			name = "somebody"
+		}
+	}
+	if name, err = free(tx, name); err != nil {
+		return 0, err
+	}
+	return insert(tx, name, chosen, c.person(), p.now())
+}
+
+// describe takes over how they call themselves and what they look like, from the newest card of any of their devices.
+func describe(tx *sql.Tx, contact int64, c card) error {
+	var last uint64
+	var chosen bool
+	if err := tx.QueryRow(`SELECT serial, chosen FROM contacts WHERE id = ?`, contact).Scan(&last, &chosen); err != nil || c.serial < last {
+		return err
+	}
+	if name, err := checkName(c.name); err == nil && !chosen {
+		if name, err = free(tx, name); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE contacts SET name = ?, chosen = 1 WHERE id = ?`, name, contact); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(`UPDATE contacts SET profile = ?, serial = ?, picture = CASE WHEN digest IS ?3 THEN picture ELSE NULL END, digest = ?3 WHERE id = ?4`,
+		c.name, c.serial, c.picture, contact)
+	return err
+}
+
+// nextSerial returns the number of the own card with the content that digest names: the last one, or a greater one if it has changed.
+func (p *People) nextSerial(ctx context.Context, digest [sha256.Size]byte) (serial uint64, err error) {
+	p.write.Lock()
+	defer p.write.Unlock()
+	var last []byte
+	err = p.db.QueryRowContext(ctx, `SELECT serial, digest FROM own`).Scan(&serial, &last)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	if bytes.Equal(last, digest[:]) {
+		return serial, nil
+	}
+	serial = max(serial+1, uint64(p.now().UnixMilli())) // also above what was used before this file was lost
+	_, err = p.db.ExecContext(ctx, `INSERT INTO own VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET serial = excluded.serial, digest = excluded.digest`, serial, digest[:])
+	return serial, err
+}
+
+// device reads a row of devices; what cannot be read of it is left out.
+func device(id, cert, addrs []byte, seen int64) Device {
+	d := Device{Peer: peer.ID(id)}
+	if c, err := identity.ParseCertificate(cert); err == nil {
+		d.Name = c.Name
+	}
+	var raw [][]byte
+	if addrs != nil && wire.Unmarshal(addrs, &raw) == nil {
+		for _, b := range raw {
+			if a, err := ma.NewMultiaddrBytes(b); err == nil {
+				d.Addrs = append(d.Addrs, a)
+			}
+		}
+	}
+	if seen != 0 {
+		d.Seen = time.Unix(seen, 0).UTC()
+	}
+	return d
+}
