@@ -31,7 +31,7 @@ var floors = map[string][]string{
 	"overlay/*":  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"transfer":   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"record":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
-	"people":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"people":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "record"},
 	"app":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
 	"apps/*":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "app"},
 	"apps":       {".", "internal", "transfer", "app", "apps"},

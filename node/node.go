@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	librecord "github.com/libp2p/go-libp2p-record"
+
 	"kith"
 	"kith/app"
 	"kith/blob"
@@ -23,6 +25,7 @@ import (
 	"kith/network"
 	"kith/overlay/kaddht"
 	"kith/people"
+	"kith/record"
 	"kith/transfer"
 )
 
@@ -50,6 +53,7 @@ type Node struct {
 	blobs   *blob.Store
 	net     *network.Network
 	routes  *kaddht.Router
+	records *record.Store
 	moves   *transfer.Manager
 	people  *people.People
 	origin  app.Origin
@@ -122,9 +126,16 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 		return err
 	}
 	n.note(n.net.Notes()...)
-	if n.routes, err = kaddht.New(n.ctx, kaddht.Options{Host: n.net.Host(), Network: n.net.Name(), DS: n.net.Store(), Log: n.log}); err != nil {
+	var v record.Validator
+	if n.routes, err = kaddht.New(n.ctx, kaddht.Options{
+		Host: n.net.Host(), Network: n.net.Name(), DS: n.net.Store(), Validators: map[string]librecord.Validator{record.Namespace: &v}, Log: n.log,
+	}); err != nil {
 		return err
 	}
+	if n.records, err = record.New(record.Options{Routes: n.routes, Validator: &v, Path: filepath.Join(dir, "records.db"), Log: n.log}); err != nil {
+		return err
+	}
+	n.note(n.records.Note())
 	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Log: n.log, Go: n.Go})
 	n.moves.SetLimits(c.Up, c.Down)
 	n.net.Handle(transfer.Protocol, n.moves.Serve)
@@ -134,7 +145,7 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 func (n *Node) openPeople(ctx context.Context) (err error) {
 	n.people, err = people.Open(ctx, people.Options{
 		Path: filepath.Join(n.o.Dir, "people.db"), Old: filepath.Join(n.o.Dir, "people.json"),
-		Me: n.me, Net: n.net, Routes: n.routes, Log: n.log,
+		Me: n.me, Net: n.net, Routes: n.routes, Records: n.records, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -281,6 +292,9 @@ func (n *Node) close() error {
 	}
 	if n.people != nil {
 		errs = append(errs, n.people.Close())
+	}
+	if n.records != nil {
+		errs = append(errs, n.records.Close())
 	}
 	if n.blobs != nil {
 		errs = append(errs, n.blobs.Close())

@@ -14,6 +14,7 @@ import (
 	"kith"
 	"kith/identity"
 	"kith/internal/plain"
+	"kith/record"
 	"kith/wire"
 )
 
@@ -37,6 +38,7 @@ type card struct {
 	picture []byte                 // SHA-256 of their picture; nil: none
 	certs   []identity.Certificate // of the person's devices, all by one master key; the first is of the device that signed
 	addrs   []ma.Multiaddr         // of that device, without /p2p
+	ticket  record.Ticket          // of the record that says where it is; zero: it has none
 
 	encoded []byte
 }
@@ -48,6 +50,7 @@ type cardBody struct {
 	Picture []byte   `cbor:"4,keyasint,omitempty"`
 	Certs   [][]byte `cbor:"5,keyasint"`
 	Addrs   [][]byte `cbor:"6,keyasint"`
+	Ticket  []byte   `cbor:"7,keyasint,omitempty"`
 }
 
 type cardWire struct {
@@ -69,6 +72,9 @@ func (c card) body() ([]byte, error) {
 	}
 	for _, a := range c.addrs {
 		b.Addrs = append(b.Addrs, a.Bytes())
+	}
+	if c.ticket != (record.Ticket{}) {
+		b.Ticket = c.ticket.Bytes()
 	}
 	return wire.Marshal(b)
 }
@@ -147,6 +153,11 @@ func readCard(data []byte, from peer.ID) (card, error) {
 			return card{}, fmt.Errorf("an address in it is malformed: %w", kith.Invalid)
 		}
 		c.addrs = append(c.addrs, a)
+	}
+	if b.Ticket != nil {
+		if c.ticket, err = record.ParseTicket(b.Ticket); err != nil {
+			return card{}, err
+		}
 	}
 	return c, nil
 }

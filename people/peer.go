@@ -168,6 +168,13 @@ func (p *People) card(ctx context.Context) (card, error) {
 		sum := sha256.Sum256(profile.Picture)
 		c.picture = sum[:]
 	}
+	if p.o.Records != nil {
+		key, err := p.placeKey()
+		if err != nil {
+			return c, err
+		}
+		c.ticket = key.Ticket()
+	}
 	rows, err := p.db.QueryContext(ctx, `SELECT d.cert FROM devices d JOIN contacts c ON c.id = d.contact WHERE c.person = ? AND d.cert IS NOT NULL ORDER BY d.peer LIMIT ?`,
 		[]byte(c.person()), maxDevices-1)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"kith/identity"
 	"kith/internal/db"
 	"kith/network"
+	"kith/record"
 )
 
 // Options say what People is made of. Path, Me, Net and Log are required.
@@ -33,18 +34,22 @@ type Options struct {
 	Me     *identity.Identity
 	Net    *network.Network
 	Routes routing.PeerRouting // finds an inviter whose addresses are stale; nil: nobody does
-	Log    *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	// Records are where devices say to contacts where they are; nil: nowhere.
+	Records *record.Store
+	Log     *slog.Logger
+	Now     func() time.Time // nil: time.Now
 }
 
 // People is the list of contacts. Its methods may be called at once.
 type People struct {
-	o     Options
-	log   *slog.Logger
-	db    *sql.DB
-	notes []string
-	woken chan struct{} // has room for one: something changed that contacts may want to know
-	serve chan struct{} // a place for each stream that is being served
+	o      Options
+	log    *slog.Logger
+	db     *sql.DB
+	notes  []string
+	woken  chan struct{} // has room for one: something changed that contacts may want to know
+	again  chan struct{} // has room for one: those who are missing are to be dialled
+	placed chan struct{} // has room for one: there may be something new to publish
+	serve  chan struct{} // a place for each stream that is being served
 
 	write sync.Mutex // held by who writes
 
@@ -61,7 +66,7 @@ func Open(ctx context.Context, o Options) (*People, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}}
+	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}}
 	var note string
 	var err error
 	if p.db, note, err = db.Open(o.Path, o.Log, database); err != nil {
@@ -96,9 +101,11 @@ func (p *People) now() time.Time { return p.o.Now() }
 
 // wake has Run look at what changed.
 func (p *People) wake() {
-	select {
-	case p.woken <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{p.woken, p.placed} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -11,12 +11,15 @@ import (
 	"testing"
 	"time"
 
+	librecord "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 
 	"kith"
 	"kith/identity"
 	"kith/network"
+	"kith/overlay/kaddht"
+	"kith/record"
 )
 
 // A home is a person's device: an identity, a network on loopback, and who they know.
@@ -27,11 +30,24 @@ type home struct {
 	name  string
 	clock atomic.Int64 // nanoseconds that its clock is ahead
 	stop  func()
+
+	routed bool // it has an overlay, and records in it
 }
 
 func newHome(t *testing.T, name string) *home {
 	t.Helper()
-	h := &home{t: t, dir: t.TempDir(), name: name}
+	return enter(&home{t: t, dir: t.TempDir(), name: name})
+}
+
+// newRouted returns a home with an overlay.
+func newRouted(t *testing.T, name string) *home {
+	t.Helper()
+	return enter(&home{t: t, dir: t.TempDir(), name: name, routed: true})
+}
+
+func enter(h *home) *home {
+	t, name := h.t, h.name
+	t.Helper()
 	h.start("kith")
 	if err := h.o.Me.SetProfile(identity.Profile{Name: name}); err != nil {
 		t.Fatal(err)
@@ -52,8 +68,19 @@ func (h *home) start(netName string) {
 	fatal(err)
 	net, err := network.New(h.t.Context(), network.Config{Key: me.Key(), Name: netName, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, NoMDNS: true, NoUPnP: true})
 	fatal(err)
-	h.People, err = Open(h.t.Context(), Options{Path: filepath.Join(h.dir, "people.db"), Old: filepath.Join(h.dir, "people.json"),
-		Me: me, Net: net, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(time.Duration(h.clock.Load())) }})
+	o := Options{Path: filepath.Join(h.dir, "people.db"), Old: filepath.Join(h.dir, "people.json"),
+		Me: me, Net: net, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(time.Duration(h.clock.Load())) }}
+	leave := func() error { return nil }
+	if h.routed {
+		var v record.Validator
+		routes, err := kaddht.New(h.t.Context(), kaddht.Options{Host: net.Host(), Network: netName, DS: net.Store(),
+			Validators: map[string]librecord.Validator{record.Namespace: &v}})
+		fatal(err)
+		o.Records, err = record.New(record.Options{Routes: routes, Validator: &v, Path: filepath.Join(h.dir, "records.db")})
+		fatal(err)
+		leave = routes.Close
+	}
+	h.People, err = Open(h.t.Context(), o)
 	fatal(err)
 	net.Handle(Protocol, h.Serve)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -63,8 +90,11 @@ func (h *home) start(netName string) {
 	h.stop = func() {
 		cancel()
 		<-ran
-		if err := errors.Join(net.Close(), p.Close()); err != nil {
+		if err := errors.Join(leave(), net.Close(), p.Close()); err != nil {
 			h.t.Error(err)
+		}
+		if o.Records != nil {
+			o.Records.Close()
 		}
 		h.stop = func() {}
 	}

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	libp2p "github.com/libp2p/go-libp2p/core/network"
@@ -13,6 +14,7 @@ import (
 
 	"kith"
 	"kith/identity"
+	"kith/record"
 )
 
 const (
@@ -20,7 +22,8 @@ const (
 	retryMin    = 2 * time.Minute  // between two attempts to connect to a device that is not there; it doubles
 	retryMax    = 30 * time.Minute // up to this
 	maxTalks    = 8                // with contacts at once
-	dialTimeout = 15 * time.Second
+	dialTimeout = 15 * time.Second // at the addresses that somebody said once
+	findTimeout = 30 * time.Second // for a record, and at the addresses in it
 )
 
 // A link is what goes on with a contact's device.
@@ -38,6 +41,15 @@ func (p *People) Run(ctx context.Context) error {
 	defer cancel()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	if p.o.Records != nil {
+		var told sync.WaitGroup
+		defer told.Wait()
+		told.Go(func() {
+			if err := p.tellPlace(ctx); err != nil {
+				p.log.Warn("own addresses not published", "err", err)
+			}
+		})
+	}
 	p.look(ctx, true)
 	for {
 		select {
@@ -50,6 +62,8 @@ func (p *People) Run(ctx context.Context) error {
 			p.event(ctx, e.Peer, e.Connected)
 		case <-p.woken:
 			p.look(ctx, false)
+		case <-p.again:
+			p.look(ctx, true)
 		case <-look.C:
 			p.look(ctx, true)
 		}
@@ -84,7 +98,7 @@ func (p *People) look(ctx context.Context, dial bool) {
 	for _, c := range p.All() {
 		for _, d := range c.Devices {
 			connected := p.o.Net.Host().Network().Connectedness(d.Peer) == libp2p.Connected
-			if (connected || dial && len(d.Addrs) > 0) && d.Peer != p.o.Me.PeerID() {
+			if (connected || dial && (len(d.Addrs) > 0 || d.Ticket != record.Ticket{})) && d.Peer != p.o.Me.PeerID() {
 				p.talk(ctx, d, mine, connected)
 			}
 		}
@@ -115,9 +129,7 @@ func (p *People) talk(ctx context.Context, d Device, mine card, connected bool) 
 		if connected {
 			err = p.meet(ctx, d.Peer, mine)
 		} else {
-			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-			defer cancel()
-			err = p.o.Net.Connect(ctx, peer.AddrInfo{ID: d.Peer, Addrs: d.Addrs})
+			err = p.find(ctx, d)
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()

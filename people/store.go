@@ -18,6 +18,7 @@ import (
 	"kith/identity"
 	"kith/internal/plain"
 	"kith/internal/room"
+	"kith/record"
 	"kith/wire"
 )
 
@@ -60,6 +61,8 @@ CREATE TABLE invites (
 	revoked INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE own (one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL, digest BLOB NOT NULL);
+`, `
+ALTER TABLE devices ADD COLUMN ticket BLOB; -- of the record that says where it is, by that card
 `}
 
 // A Contact is somebody the person knows.
@@ -80,12 +83,14 @@ type Device struct {
 	Name  string // by its certificate
 	Addrs []ma.Multiaddr
 	Seen  time.Time // zero: never
+
+	Ticket record.Ticket // of the record that says where it is; zero: it has none
 }
 
 // load reads the contacts into memory, where they are asked for at every request of a peer. The caller holds p.write, or is Open.
 func (p *People) load(ctx context.Context) error {
 	rows, err := p.db.QueryContext(ctx, `SELECT c.id, c.name, c.profile, c.person, CASE WHEN c.picture IS NULL THEN NULL ELSE c.digest END, c.added,
-		d.peer, d.cert, d.addrs, d.seen FROM contacts c LEFT JOIN devices d ON d.contact = c.id ORDER BY c.name COLLATE NOCASE, c.id, d.rowid`)
+		d.peer, d.cert, d.addrs, d.ticket, d.seen FROM contacts c LEFT JOIN devices d ON d.contact = c.id ORDER BY c.name COLLATE NOCASE, c.id, d.rowid`)
 	if err != nil {
 		return err
 	}
@@ -93,10 +98,10 @@ func (p *People) load(ctx context.Context) error {
 	var list []Contact
 	for rows.Next() {
 		var c Contact
-		var id, cert, addrs []byte
+		var id, cert, addrs, ticket []byte
 		var added int64
 		var seen sql.NullInt64
-		if err := rows.Scan(&c.ID, &c.Name, &c.Profile, &c.Person, &c.Picture, &added, &id, &cert, &addrs, &seen); err != nil {
+		if err := rows.Scan(&c.ID, &c.Name, &c.Profile, &c.Person, &c.Picture, &added, &id, &cert, &addrs, &ticket, &seen); err != nil {
 			return err
 		}
 		if n := len(list); n == 0 || list[n-1].ID != c.ID {
@@ -105,7 +110,7 @@ func (p *People) load(ctx context.Context) error {
 		}
 		if id != nil {
 			last := &list[len(list)-1]
-			last.Devices = append(last.Devices, device(id, cert, addrs, seen.Int64))
+			last.Devices = append(last.Devices, device(id, cert, addrs, ticket, seen.Int64))
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -223,7 +228,19 @@ func addDevice(tx *sql.Tx, contact int64, id peer.ID, cert []byte) error {
 
 // Remove takes a contact and all of their devices off the list.
 func (p *People) Remove(ctx context.Context, name string) error {
-	return p.change(ctx, func(tx *sql.Tx) error { return one(tx, name, `DELETE FROM contacts WHERE name = ?`, name) })
+	var gone []Device
+	for _, c := range p.All() {
+		if c.Name == name {
+			gone = c.Devices
+		}
+	}
+	err := p.change(ctx, func(tx *sql.Tx) error { return one(tx, name, `DELETE FROM contacts WHERE name = ?`, name) })
+	for _, d := range gone {
+		if err == nil && p.o.Records != nil {
+			err = p.o.Records.Forget(ctx, d.Ticket)
+		}
+	}
+	return err
 }
 
 // Rename calls a contact otherwise.
@@ -299,8 +316,12 @@ func (p *People) accept(tx *sql.Tx, c card, invited bool, name string) (contact 
 	if err != nil {
 		return 0, err
 	}
-	if _, err := tx.Exec(`UPDATE devices SET contact = ?, cert = ?, serial = ?, addrs = ?, seen = ? WHERE peer = ?`,
-		contact, c.certs[0].Bytes(), c.serial, encoded, p.now().Unix(), id); err != nil {
+	var ticket []byte
+	if c.ticket != (record.Ticket{}) {
+		ticket = c.ticket.Bytes()
+	}
+	if _, err := tx.Exec(`UPDATE devices SET contact = ?, cert = ?, serial = ?, addrs = ?, ticket = ?, seen = ? WHERE peer = ?`,
+		contact, c.certs[0].Bytes(), c.serial, encoded, ticket, p.now().Unix(), id); err != nil {
 		return 0, err
 	}
 	// A device that others only list is theirs if nobody else's: it has not said so itself.
@@ -402,7 +423,7 @@ func (p *People) nextSerial(ctx context.Context, digest [sha256.Size]byte) (seri
 }
 
 // device reads a row of devices; what cannot be read of it is left out.
-func device(id, cert, addrs []byte, seen int64) Device {
+func device(id, cert, addrs, ticket []byte, seen int64) Device {
 	d := Device{Peer: peer.ID(id)}
 	if c, err := identity.ParseCertificate(cert); err == nil {
 		d.Name = c.Name
@@ -414,6 +435,9 @@ func device(id, cert, addrs []byte, seen int64) Device {
 				d.Addrs = append(d.Addrs, a)
 			}
 		}
+	}
+	if ticket != nil {
+		d.Ticket, _ = record.ParseTicket(ticket)
 	}
 	if seen != 0 {
 		d.Seen = time.Unix(seen, 0).UTC()

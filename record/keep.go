@@ -33,8 +33,11 @@ func (s *Store) Keep(ctx context.Context, k Key, content func() []byte, changed 
 			continue
 		case <-due.C:
 		}
-		err := s.renew(ctx, k, content())
-		switch last, soon = time.Now(), false; {
+		told, err := s.renew(ctx, k, content())
+		if soon = false; told {
+			last = time.Now()
+		}
+		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
@@ -46,18 +49,22 @@ func (s *Store) Keep(ctx context.Context, k Key, content func() []byte, changed 
 	}
 }
 
-// renew publishes content, or withdraws what is published if there is none.
-func (s *Store) renew(ctx context.Context, k Key, content []byte) error {
+// renew publishes content, or withdraws what is published if there is none. It reports whether it told anybody, or tried to.
+func (s *Store) renew(ctx context.Context, k Key, content []byte) (told bool, err error) {
 	if len(content) > 0 {
-		return s.Publish(ctx, k, content)
+		return true, s.Publish(ctx, k, content)
 	}
 	t := k.Ticket()
 	_, value, err := s.newest(ctx, t.Path())
 	if err != nil {
-		return nil // nothing was ever published
+		return false, nil // nothing was ever published
 	}
-	if r, err := Open(t, value, s.o.Validator.now()); err != nil || len(r.Content) == 0 {
-		return nil // it has expired, or has been withdrawn
+	r, err := Open(t, value, s.o.Validator.now())
+	switch {
+	case err != nil:
+		return false, nil // it has expired, and with it all that went before
+	case len(r.Content) == 0: // others may still have what went before
+		return true, s.o.Routes.PutValue(ctx, t.Path(), value)
 	}
-	return s.Withdraw(ctx, k)
+	return true, s.Withdraw(ctx, k)
 }

@@ -316,8 +316,15 @@ func TestKeep(t *testing.T) {
 		if _, err := s.Resolve(t.Context(), anna.Ticket()); !errors.Is(err, kith.Gone) {
 			t.Errorf("withdrawn: %v", err)
 		}
-		time.Sleep(24 * time.Hour)
-		puts("withdrawn once", 0)
+		time.Sleep(Life + ClockTolerance)
+		d.mu.Lock()
+		if n := d.puts; n < 9 || n > 15 {
+			t.Errorf("withdrawn as long as others may have what was published: %d times", n)
+		}
+		d.puts = 0
+		d.mu.Unlock()
+		time.Sleep(48 * time.Hour)
+		puts("withdrawn, and over", 0)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
