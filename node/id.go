@@ -16,9 +16,10 @@ import (
 	"kith/identity"
 )
 
-// idOps returns the operations on who this is. addrs says where this device can be reached now.
-func idOps(id *identity.Identity, addrs func() []string) []app.Op {
-	o := idOp{id, addrs}
+// idOps returns the operations on who this is. addrs says where this device can be reached now; changed is told when contacts should see
+// somebody else.
+func idOps(id *identity.Identity, addrs func() []string, changed func()) []app.Op {
+	o := idOp{id, addrs, changed}
 
 	show := app.NewOp("id", "show who you are on the network", o.show)
 	show.Query = true
@@ -46,8 +47,9 @@ func idOps(id *identity.Identity, addrs func() []string) []app.Op {
 }
 
 type idOp struct {
-	id    *identity.Identity
-	addrs func() []string
+	id      *identity.Identity
+	addrs   func() []string
+	changed func()
 }
 
 func (o idOp) show(context.Context, None) (IDOut, error) { return o.out(), nil }
@@ -82,6 +84,7 @@ func (o idOp) confirm(_ context.Context, in ConfirmIn) (IDOut, error) {
 
 func (o idOp) restore(_ context.Context, in RestoreIn) (IDOut, error) {
 	err := o.id.Restore(in.Phrase, in.Replace)
+	o.changed()
 	return o.out(), err
 }
 
@@ -101,6 +104,7 @@ func (o idOp) profile(_ context.Context, in ProfileIn) (IDOut, error) {
 	}
 	if err == nil {
 		err = o.id.SetProfile(p)
+		o.changed()
 	}
 	return o.out(), err
 }

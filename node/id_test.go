@@ -29,7 +29,7 @@ func idCaller(t *testing.T) (*identity.Identity, func(op string, in any) (any, e
 		t.Fatal(err)
 	}
 	ops := map[string]app.Op{}
-	for _, op := range idOps(id, func() []string { return []string{"/ip4/127.0.0.1/tcp/1"} }) {
+	for _, op := range idOps(id, func() []string { return []string{"/ip4/127.0.0.1/tcp/1"} }, func() {}) {
 		ops[op.Name] = op
 	}
 	return id, func(name string, in any) (out any, err error) {

@@ -34,7 +34,7 @@ func (n *Node) app() app.App {
 			query(app.NewOp("peers", "list the peers that the node is connected to", n.peers)),
 			connectOp(n.connect),
 			app.NewOp("stop", "stop the node", n.stopOp),
-		}, n.peopleOps(), idOps(n.me, n.addrs), n.o.Ops),
+		}, n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.o.Ops),
 	}
 }
 

@@ -38,7 +38,7 @@ func (p *People) Join(ctx context.Context, text, name string, say func(why strin
 	defer cancel()
 	for wait := againMin; ; wait = min(2*wait, againMax) {
 		contact, err := p.tryJoin(ctx, i, name)
-		if err == nil || !errors.Is(err, kith.Unavailable) {
+		if err == nil || !errors.Is(err, errAway) && !errors.Is(err, errBusy) {
 			return contact, err
 		}
 		say(waiting(err))
@@ -57,9 +57,15 @@ func reason(err error) string {
 	return "stopped before they came online"
 }
 
+// What of the other side may be better at the next attempt.
+var (
+	errAway = errors.New("they cannot be reached")
+	errBusy = errors.New("they cannot answer now")
+)
+
 // waiting says in words why an attempt failed.
 func waiting(err error) string {
-	if errors.Is(err, errLater) {
+	if errors.Is(err, errBusy) {
 		return "their node is busy"
 	}
 	return "they are not online, or cannot be reached from here"
@@ -102,9 +108,7 @@ func (p *People) mayJoin(i Invite) error {
 	return nil
 }
 
-var errLater = errors.New("it cannot answer now")
-
-// tryJoin asks once. The error is Unavailable if asking again may help.
+// tryJoin asks once. The error is errAway or errBusy if asking again may help.
 func (p *People) tryJoin(ctx context.Context, i Invite, name string) (Contact, error) {
 	if err := p.reach(ctx, i); err != nil {
 		return Contact{}, err
@@ -119,10 +123,10 @@ func (p *People) tryJoin(ctx context.Context, i Invite, name string) (Contact, e
 	if errors.Is(err, kith.NotFound) {
 		return Contact{}, kith.Hint(fmt.Errorf("people: join: their program knows no invites: %w", kith.Denied), "ask them to update kith")
 	}
-	if err == nil {
-		err = refusal(a.Says)
-	}
 	if err != nil {
+		return Contact{}, fmt.Errorf("%w: %w", errAway, err)
+	}
+	if err := refusal(a.Says); err != nil {
 		return Contact{}, err
 	}
 	c, err := parseCard(a.Card, i.Device)
@@ -133,14 +137,13 @@ func (p *People) tryJoin(ctx context.Context, i Invite, name string) (Contact, e
 		return Contact{}, kith.Hint(fmt.Errorf("people: join: who answers is not who made the invite: %w", kith.Denied),
 			"they may have restored another recovery phrase since: ask for a new invite")
 	}
-	err = p.change(ctx, func(tx *sql.Tx) error {
+	err = p.change(ctx, func(tx *sql.Tx) error { // Run then exchanges cards once more: only now would they get our picture
 		_, err := p.accept(tx, c, true, name)
 		return err
 	})
 	if err != nil {
 		return Contact{}, err
 	}
-	p.met(c, mine)
 	for _, contact := range p.All() {
 		if bytes.Equal(contact.Person, c.person()) {
 			return contact, nil
@@ -154,22 +157,15 @@ func (p *People) reach(ctx context.Context, i Invite) error {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	err := p.o.Net.Connect(ctx, peer.AddrInfo{ID: i.Device, Addrs: i.Addrs})
-	if err == nil || p.o.Routes == nil {
-		return unreached(err)
+	if err != nil && p.o.Routes != nil {
+		if info, lost := p.o.Routes.FindPeer(ctx, i.Device); lost == nil {
+			err = p.o.Net.Connect(ctx, info)
+		}
 	}
-	info, errFind := p.o.Routes.FindPeer(ctx, i.Device)
-	if errFind != nil {
-		return unreached(err)
+	if err != nil {
+		return fmt.Errorf("people: join: %w: %w", errAway, err)
 	}
-	return unreached(p.o.Net.Connect(ctx, info))
-}
-
-// unreached makes every failure to connect one that may pass.
-func unreached(err error) error {
-	if err == nil || errors.Is(err, kith.Unavailable) {
-		return err
-	}
-	return fmt.Errorf("people: join: %v: %w", err, kith.Unavailable)
+	return nil
 }
 
 // refusal returns what a person is told of an answer; nil if it is yes.
@@ -190,7 +186,7 @@ func refusal(says uint64) error {
 	case saysRevoked:
 		return fail(kith.Gone, "the invite has been withdrawn", again)
 	case saysLater:
-		return fmt.Errorf("people: join: %w: %w", errLater, kith.Unavailable)
+		return fmt.Errorf("people: join: %w: %w", errBusy, kith.Unavailable)
 	}
 	return fail(kith.Denied, "they refuse what this node says of you", "update kith on both sides; if your data directory is a copy from a backup, change your name once: kith id profile --name NAME")
 }

@@ -99,8 +99,8 @@ func (p *People) Close() error {
 
 func (p *People) now() time.Time { return p.o.Now() }
 
-// wake has Run look at what changed.
-func (p *People) wake() {
+// Changed has Run look at what contacts may want to know: call it when the profile is another.
+func (p *People) Changed() {
 	for _, c := range []chan struct{}{p.woken, p.placed} {
 		select {
 		case c <- struct{}{}:

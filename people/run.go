@@ -137,7 +137,7 @@ func (p *People) talk(ctx context.Context, d Device, mine card, connected bool) 
 		if err != nil {
 			l.next, l.wait = p.now().Add(l.wait), min(2*l.wait, retryMax)
 		}
-		p.wake() // others may have waited for this
+		p.Changed() // others may have waited for this
 	})
 }
 

@@ -146,7 +146,7 @@ func (p *People) change(ctx context.Context, do func(*sql.Tx) error) error {
 	if err := p.load(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("people: %w", err)
 	}
-	p.wake()
+	p.Changed()
 	return nil
 }
 

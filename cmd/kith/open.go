@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,7 @@ func openCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "open [ITEM|LINK]",
 		Short:   "open the page, or show an item in the browser, even while it comes",
-		Long:    "With a link to what is not here, the page opens with the link in its box: nothing is fetched until you say so.",
+		Long:    "With an invite, or a link to what is not here, the page opens with the link in its box: nothing happens until you say so.",
 		Example: "  kith open\n  kith open festival.mkv\n  kith open --print",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,11 +59,13 @@ func page(ctx context.Context, c *api.Client) (PageOut, error) {
 	return api.Do[node.None, PageOut](ctx, c, "node", "page", node.None{})
 }
 
-// show returns where an item can be seen, or, for a link to what is not here, the page with the link in its box.
+// show returns where an item can be seen, or, for an invite and for a link to what is not here, the page with the link in its box.
 func show(ctx context.Context, c *api.Client, item string) (PageOut, error) {
-	v, err := api.Do[files.OpenIn, files.OpenOut](ctx, c, "files", "open", files.OpenIn{Ref: item})
-	if _, bad := kith.ParseLink(item); bad != nil || !errors.Is(err, kith.NotFound) {
-		return PageOut{v.URL}, err
+	if !strings.HasPrefix(item, kith.InviteScheme) {
+		v, err := api.Do[files.OpenIn, files.OpenOut](ctx, c, "files", "open", files.OpenIn{Ref: item})
+		if _, bad := kith.ParseLink(item); bad != nil || !errors.Is(err, kith.NotFound) {
+			return PageOut{v.URL}, err
+		}
 	}
 	out, err := page(ctx, c)
 	out.URL += "&link=" + url.QueryEscape(item)
