@@ -43,9 +43,9 @@ const sources: Source[] = [
 ]
 
 let people: Contact[] = [
-  { name: 'Grace', peers: [peerID(0)], online: true, added: now() },
-  { name: 'Linus', peers: [peerID(2)], online: true, added: now() },
-  { name: 'Barbara', peers: [peerID(3)], online: false, added: now() },
+  { name: 'Grace', peers: [peerID(0)], devices: ['laptop'], online: true, direct: true, proven: true, added: now() },
+  { name: 'Linus', peers: [peerID(2)], devices: ['laptop'], online: true, direct: true, proven: true, added: now() },
+  { name: 'Barbara', peers: [peerID(3)], devices: ['laptop'], online: false, direct: false, proven: true, added: now() },
 ]
 
 const words = 'abandon canal theory orbit velvet lunar daring hockey mirror garden solve oxygen pilot fabric ribbon tunnel clever umbrella wisdom zebra kitchen nature bridge above'.split(' ')
@@ -119,7 +119,8 @@ export function mock(): Plugin {
       case 'node/peers': return json(peers)
       case 'node/id': return json({ person: 'did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK', peer_id: peerID(4), addrs: [`/ip4/192.168.1.7/udp/4002/quic-v1/p2p/${peerID(4)}`, `/ip4/192.168.1.7/tcp/4002/p2p/${peerID(4)}`], name: 'Ada', device: 'workbench', master: 'here' })
       case 'node/people': return json({ people })
-      case 'node/people-add': { const b = await body(req); people = [...people, { name: b['name'] ?? '', peers: [b['peer'] ?? ''], online: true, added: now() }]; return json({}) }
+      case 'node/people-add': { const b = await body(req); people = [...people, { name: b['name'] ?? '', peers: [b['peer'] ?? ''], devices: [''], online: true, direct: true, proven: false, added: now() }]; return json({}) }
+      case 'node/invite-ls': return json({ invites: [] })
       case 'node/people-rm': { const b = await body(req); people = people.filter((p) => p.name !== b['name']); return json({}) }
       case 'node/id-phrase': return json({ phrase: words, ask: [3, 11, 20] })
       case 'node/id-confirm': { const b = (await body(req)) as { words?: string[] }; return [3, 11, 20].every((n, k) => b.words?.[k] === words[n - 1]) ? json({}) : problem(400, 'invalid', 'these are not the words', 'look at your note again: word 3 is wrong') }

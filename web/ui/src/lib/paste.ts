@@ -34,5 +34,8 @@ function magnet(link: string): Found | null {
   return { link, name: params.get('dn') ?? '', size: Number.isSafeInteger(size) ? size : -1, sealed: key !== '' }
 }
 
+/** Finds the first invite in text, or ''. */
+export const invitation = (text: string): string => (text.length > maxText ? '' : (/\bkith:invite:[A-Za-z0-9_-]{100,}/i.exec(text)?.[0] ?? ''))
+
 /** Whether text is a magnet link of another program's, which names nothing that Kith can fetch yet. */
 export const foreignMagnet = (text: string): boolean => /^\s*magnet:\?/i.test(text) && recognise(text) === null

@@ -1,7 +1,8 @@
 // Begins a download from a link that somebody pasted.
 
 import { files, problemOf, type Problem } from '../api'
-import { foreignMagnet, recognise } from '../lib/paste'
+import { foreignMagnet, invitation, recognise } from '../lib/paste'
+import { joining } from './joining.svelte'
 import { here } from './route.svelte'
 
 class Fetching {
@@ -14,6 +15,11 @@ class Fetching {
   async start(text: string): Promise<boolean> {
     const found = recognise(text)
     this.problem = undefined
+    if (!found && invitation(text)) {
+      here.go('people') // where it is seen how joining goes
+      void joining.start(text)
+      return true
+    }
     if (!found) {
       this.problem = problemOf(new Error(foreignMagnet(text) ? 'This magnet link is of another network, which Kith does not speak yet.' : 'There is no link in this.'))
       return false

@@ -9,6 +9,7 @@ class Neighbours {
   status = $state.raw<StatusOut>()
   peers = $state.raw<Peer[]>([])
   people = $state.raw<Contact[]>([])
+  pictures = $state.raw<Record<string, string>>({}) // data: URLs, by what Contact.picture says
   me = $state.raw<IDOut>()
   limits = $state.raw<LimitOut>({ up: 0, down: 0 })
   lab = $state(false) // this build can start pretend neighbours
@@ -21,6 +22,18 @@ class Neighbours {
     return this.people.find((c) => c.peers?.includes(id))?.name ?? this.peer(id)?.name ?? ''
   }
 
+  pictureOf(c: Contact): string {
+    return c.picture ? (this.pictures[c.picture] ?? '') : ''
+  }
+
+  async #fetchPictures() {
+    for (const c of this.people) {
+      if (!c.picture || c.picture in this.pictures) continue
+      const { picture } = await node.pictureOf(c.name)
+      this.pictures = { ...this.pictures, [c.picture]: picture ?? '' }
+    }
+  }
+
   async refresh() {
     const settled = <T>(promise: Promise<T>, use: (value: T) => void) => promise.then(use, () => undefined) // library tells when the node is lost
     await Promise.all([
@@ -30,6 +43,7 @@ class Neighbours {
       settled(node.id(), (me) => (this.me = me)),
       settled(files.limits(), (l) => (this.limits = l)),
     ])
+    void this.#fetchPictures().catch(() => undefined) // asked for again the next time
   }
 
   follow(signal: AbortSignal) {

@@ -12,6 +12,13 @@ import { cleanUp, complaints, enter, eventually, film, home, launch, look, Node,
 const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex')
 const items = async (node: Node) => (await node.json<{ items: Item[] | null }>('ls')).items ?? []
 
+/** A picture of somebody: one pixel, as a PNG file. */
+function portrait(): string {
+  const path = join(scratch, 'portrait.png')
+  writeFileSync(path, Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64'))
+  return path
+}
+
 describe('the page', { concurrency: 1 }, () => {
   let browser: Browser
   let ada: Node, grace: Node
@@ -235,6 +242,7 @@ describe('the page', { concurrency: 1 }, () => {
   test('people: a peer gets a name, and loses it', async () => {
     const { peer_id: id } = await ada.json<{ peer_id: string }>('id')
     await g.getByRole('navigation').getByRole('link', { name: 'People' }).click()
+    await g.getByText('Add somebody by their id').click()
     await g.getByLabel('Name', { exact: true }).fill('Ada')
     await g.getByLabel('Their id').fill(id)
     await g.getByRole('button', { name: 'Add', exact: true }).click()
@@ -244,6 +252,38 @@ describe('the page', { concurrency: 1 }, () => {
     await g.getByRole('button', { name: 'Remove Ada' }).click()
     await g.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click()
     await eventually('Ada is gone', async () => (await g.getByText('Ada', { exact: true }).count()) === 0)
+  })
+
+  test('people: one invites, the other joins, and each knows the other', async () => {
+    await ada.text('id', 'profile', '--name', 'Ada')
+    await grace.text('id', 'profile', '--name', 'Hopper', '--picture', portrait())
+    await a.goto(new URL('#/people', a.url()).href)
+    await a.getByRole('button', { name: 'Invite', exact: true }).click()
+    const dialog = a.getByRole('dialog')
+    const link = await dialog.getByLabel('Link', { exact: true }).inputValue()
+    assert.match(link, /^kith:invite:[A-Za-z0-9_-]+$/)
+    await dialog.getByRole('img', { name: 'QR code' }).waitFor()
+    assert.deepEqual(await look(a, 'invite'), [])
+
+    await g.goto(new URL('#/', g.url()).href)
+    await g.getByLabel('Paste a link').fill(`kith join '${link}'`) // with the command around it
+    await g.getByText('Press Enter to become contacts').waitFor()
+    await g.keyboard.press('Enter')
+    await g.getByText('Ada is one of your people now.').waitFor()
+    await a.getByText('Hopper is one of your people now.').waitFor() // in place of the dialog
+    const row = a.getByRole('listitem').filter({ hasText: 'Hopper' })
+    await row.getByText('Online', { exact: false }).waitFor()
+    await row.locator('img[src^="data:image/png"]').waitFor() // the picture comes by itself
+    assert.deepEqual(await look(a, 'contact'), [])
+
+    await g.getByLabel('Paste an invite').fill(await ada.json<{ link: string }>('invite').then((i) => i.link.slice(0, -3)))
+    await g.getByRole('button', { name: 'Join', exact: true }).click()
+    await g.getByRole('alert').getByText(/damaged/).waitFor()
+    await a.getByRole('button', { name: 'Rename Hopper' }).click()
+    await a.getByLabel('What you call them').fill('Amazing Hopper')
+    await a.getByRole('button', { name: 'Rename', exact: true }).click()
+    await a.getByText('Amazing Hopper', { exact: true }).waitFor()
+    await a.goto(new URL('#/', a.url()).href)
   })
 
   test('network: peers, why, and limits', async () => {

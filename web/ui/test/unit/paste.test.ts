@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { foreignMagnet, recognise } from '../../src/lib/paste.ts'
+import { foreignMagnet, invitation, recognise } from '../../src/lib/paste.ts'
 
 const hex = '0123456789abcdef'.repeat(4)
 const cid = `bafkr4i${'a2345bcdefghijklmnopqrstuvwxyz'.repeat(2).slice(0, 52)}`
@@ -33,4 +33,12 @@ test('what is no link of ours', () => {
   assert.equal(foreignMagnet(bittorrent), true)
   assert.equal(foreignMagnet(magnet), false)
   assert.equal(foreignMagnet('hello'), false)
+})
+
+test('an invite is no link to content, and the other way round', () => {
+  const invite = `kith:invite:${'Ab_-'.repeat(50)}`
+  assert.equal(invitation(`Join me: kith join '${invite}' please`), invite)
+  assert.equal(recognise(invite), null)
+  assert.equal(invitation(magnet), '')
+  assert.equal(invitation('kith:invite:short'), '')
 })
