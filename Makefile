@@ -71,6 +71,10 @@ release: ## static binaries for every platform in dist/
 bench: build ## the numbers, each as a ratio in one run (half an hour; BENCH=pair for one)
 	KITH_BIN=$(CURDIR)/bin/kith go run ./bench $(BENCH)
 
+.PHONY: bench-net
+bench-net: ## who reaches whom behind which router, and how fast: every pair (ten minutes; Linux, root)
+	KITH_NAT_MATRIX=1 go test ./cmd/kith -run TestMatrix -count 1 -timeout 20m -v
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \

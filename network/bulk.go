@@ -122,7 +122,9 @@ func (n *Network) OpenBulk(ctx context.Context, p peer.ID, id protocol.ID) (Stre
 		case errors.Is(err, kith.NotFound), errors.Is(err, kith.Denied), ctx.Err() != nil:
 			return nil, err // an ordinary stream would not fare better
 		}
-		n.bulk.paths.failed(p, time.Now())
+		if n.Direct(p) { // through a relay it says nothing of the way that may be found
+			n.bulk.paths.failed(p, time.Now())
+		}
 		n.log.Debug("no bulk stream", "peer", p, "err", err)
 	}
 	return n.Open(ctx, p, id)

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -85,12 +86,16 @@ func (n *Network) watch() error {
 			case e := <-sub.Out():
 				switch e := e.(type) {
 				case event.EvtPeerIdentificationCompleted:
+					n.punch.identified(e)
 					if !known[e.Peer] && n.host.Network().Connectedness(e.Peer) != network.NotConnected {
 						known[e.Peer] = true
 						n.meet(e.Peer)
 						n.publish(Event{e.Peer, true})
 					}
 				case event.EvtPeerConnectednessChanged:
+					if e.Connectedness == network.Connected && slices.ContainsFunc(n.host.Network().ConnsToPeer(e.Peer), relayed) {
+						n.leaveRelay(e.Peer)
+					}
 					if e.Connectedness == network.NotConnected && known[e.Peer] {
 						delete(known, e.Peer)
 						n.publish(Event{e.Peer, false})

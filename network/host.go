@@ -75,8 +75,9 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.ConnectionGater(n.gater),
 		libp2plib.SwarmOpts(swarm.WithDialRanker(rankDials)),
 		libp2plib.WithDialTimeout(dialTimeout),
-		libp2plib.EnableRelay(), // client only: no relay of anybody's is known, and none is run
-		libp2plib.EnableHolePunching(),
+		libp2plib.EnableRelay(),
+		libp2plib.EnableAutoRelayWithPeerSource(n.relays, autoRelay()...),
+		libp2plib.AddrsFactory(announced),
 		libp2plib.EnableAutoNATv2(),
 		libp2plib.DisableMetrics(),
 		libp2plib.ListenAddrStrings(ports.addrs...),

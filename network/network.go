@@ -18,11 +18,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	libp2p "github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -75,6 +77,10 @@ type Network struct {
 	gater  *gater
 	bulk   *bulk
 	mdns   *neighbours
+	relay  *relay
+	friend atomic.Pointer[func(peer.ID) bool]
+	reach  event.Emitter // of EvtLocalReachabilityChanged
+	punch  *puncher
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
 	work   sync.WaitGroup // every goroutine and every served stream
@@ -133,6 +139,9 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 	if !cfg.NoMDNS {
 		n.mdns = newNeighbours(n)
 		n.mdns.moved()
+	}
+	if err := n.startReach(); err != nil {
+		return nil, fmt.Errorf("network: reachability: %w", err)
 	}
 	if err := n.watch(); err != nil {
 		return nil, fmt.Errorf("network: events: %w", err)
@@ -220,7 +229,7 @@ func (n *Network) Connect(ctx context.Context, p peer.AddrInfo) error {
 	if sw, ok := n.host.Network().(*swarm.Swarm); ok {
 		sw.Backoff().Clear(p.ID) // who calls has a reason to try now, and paces its own attempts; a neighbour may have spoken before it listened
 	}
-	if err := n.host.Connect(ctx, p); err != nil {
+	if err := n.host.Connect(libp2p.WithAllowLimitedConn(ctx, "connect"), p); err != nil {
 		return fmt.Errorf("network: connect %s: %w", p.ID, netError(ctx, err))
 	}
 	return nil
@@ -231,7 +240,7 @@ func (n *Network) Open(ctx context.Context, p peer.ID, id protocol.ID) (Stream, 
 	if p == n.ID() {
 		return nil, fmt.Errorf("network: open %s: that is this node: %w", id, kith.Invalid)
 	}
-	s, err := n.host.NewStream(ctx, p, n.wireID(id))
+	s, err := n.host.NewStream(libp2p.WithAllowLimitedConn(ctx, string(id)), p, n.wireID(id))
 	if err != nil {
 		return nil, fmt.Errorf("network: open %s to %s: %w", id, p, netError(ctx, err))
 	}
@@ -316,6 +325,13 @@ func (n *Network) Close() error {
 	}
 	if n.bulk != nil {
 		n.bulk.close()
+	}
+	if n.relay != nil {
+		n.punch.close()
+		n.relay.serve(false)
+	}
+	if n.reach != nil {
+		n.reach.Close()
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close())

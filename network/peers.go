@@ -26,7 +26,8 @@ type PeerInfo struct {
 	ID        peer.ID
 	Addrs     []ma.Multiaddr // what it is connected over now, the best first
 	Direct    bool           // not through a relay
-	Why       string         // how it is connected, in words
+	Relay     peer.ID        // the relay that it is connected through, if not Direct
+	Why       string         // how it is connected, in words: through a relay, why there is no better way
 	Transport string         // tcp, quic, ws, webtransport, webrtc-direct or relay; what bulk streams use is not counted
 	Bulk      int            // bulk streams that are open
 	RTT       time.Duration  // round trip; 0: not known yet
@@ -60,8 +61,11 @@ func (n *Network) Peer(p peer.ID) (PeerInfo, bool) {
 	})
 	best := conns[0].RemoteMultiaddr()
 	i := PeerInfo{
-		ID: p, Direct: transportOf(best) != "relay", Transport: transportOf(best), Why: why(conns[0]),
+		ID: p, Direct: transportOf(best) != "relay", Transport: transportOf(best), Why: n.why(conns[0]),
 		Bulk: n.bulk.count(p), RTT: n.rtt(p), Agent: n.agent(p), Since: conns[0].Stat().Opened,
+	}
+	if !i.Direct {
+		i.Relay = relayOf(best)
 	}
 	for _, c := range conns {
 		if !slices.ContainsFunc(i.Addrs, c.RemoteMultiaddr().Equal) {
@@ -89,24 +93,36 @@ var transportNames = map[string]string{
 	"tcp": "TCP", "quic": "QUIC", "ws": "WebSocket", "webtransport": "WebTransport", "webrtc-direct": "WebRTC",
 }
 
-// why says in words how a connection goes.
-func why(c network.Conn) string {
+// why says in words how a connection goes, or why it goes no better way.
+func (n *Network) why(c network.Conn) string {
 	a := c.RemoteMultiaddr()
 	name := transportNames[transportOf(a)]
 	switch {
-	case transportOf(a) == "relay":
-		if id, err := a.ValueForProtocol(ma.P_P2P); err == nil {
-			return "through the relay …" + id[max(0, len(id)-6):] + ": no direct way was found yet"
-		}
-		return "through a relay: no direct way was found yet"
+	case relayed(c):
+		return n.punch.of(c.RemotePeer()).words()
 	case manet.IsIPLoopback(a):
 		return "direct over " + name + ", same computer"
 	case manet.IsPrivateAddr(a):
 		return "direct over " + name + ", same network"
+	case n.punch.of(c.RemotePeer()).punched:
+		return "direct over " + name + ", both routers were opened at the same time"
 	case c.Stat().Direction == network.DirInbound:
 		return "direct over " + name + ", it reached this node"
 	}
 	return "direct over " + name + ", this node reached it"
+}
+
+// relayOf returns the relay in an address that leads through one.
+func relayOf(a ma.Multiaddr) peer.ID {
+	s, err := a.ValueForProtocol(ma.P_P2P)
+	if err != nil {
+		return ""
+	}
+	id, err := peer.Decode(s)
+	if err != nil {
+		return ""
+	}
+	return id
 }
 
 func (n *Network) agent(p peer.ID) string {

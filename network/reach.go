@@ -1,13 +1,38 @@
 package network
 
 import (
+	"context"
+	"slices"
+	"time"
+
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	circuitproto "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
-// reachable tells what still listens to AutoNAT v1 (the overlay's mode, relays) what AutoNAT v2 has found out of each address. Nobody here
-// serves v1, and in go-libp2p v0.51 nothing else bridges the two.
+const (
+	relaysHeld = 2               // relays at which a node that cannot be reached holds a place
+	relayLook  = 5 * time.Second // between two looks among the connected peers for one that relays
+	relayRetry = 5 * time.Minute // before one that refused is asked again
+)
+
+// startReach tells for the first time that nothing is known, so that relays are looked for at once: who has no public address at all
+// never hears from AutoNAT.
+func (n *Network) startReach() (err error) {
+	n.relay, n.punch = newRelay(n), newPuncher(n)
+	if n.reach, err = n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful); err != nil {
+		return err
+	}
+	n.reachable(event.EvtHostReachableAddrsChanged{})
+	return nil
+}
+
+// reachable tells what still listens to AutoNAT v1 (the overlay's mode, the client of relays) what AutoNAT v2 has found out of each address, and
+// relays for others while the node can be reached. Nobody here serves v1, and in go-libp2p v0.51 nothing else bridges the two.
 func (n *Network) reachable(e event.EvtHostReachableAddrsChanged) {
 	r := network.ReachabilityUnknown
 	switch {
@@ -16,13 +41,70 @@ func (n *Network) reachable(e event.EvtHostReachableAddrsChanged) {
 	case len(e.Unreachable) > 0 && len(e.Unknown) == 0:
 		r = network.ReachabilityPrivate
 	}
-	em, err := n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful)
-	if err != nil {
-		n.log.Warn("reachability not told", "err", err)
-		return
-	}
-	defer em.Close()
-	if err := em.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
+	n.relay.serve(r == network.ReachabilityPublic)
+	if err := n.reach.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
 		n.log.Warn("reachability not told", "err", err)
 	}
 }
+
+// relays offers up to num connected peers that relay for others, friends first. Nobody is connected to for that.
+func (n *Network) relays(_ context.Context, num int) <-chan peer.AddrInfo {
+	out := make(chan peer.AddrInfo, num)
+	defer close(out)
+	var list []peer.ID
+	for _, p := range n.host.Network().Peers() {
+		speaks, err := n.host.Peerstore().SupportsProtocols(p, circuitproto.ProtoIDv2Hop)
+		if err == nil && len(speaks) > 0 && n.Direct(p) {
+			list = append(list, p)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b peer.ID) int {
+		switch fa, fb := n.isFriend(a), n.isFriend(b); {
+		case fa == fb:
+			return 0
+		case fa:
+			return -1
+		}
+		return 1
+	})
+	for _, p := range list[:min(len(list), num)] {
+		out <- peer.AddrInfo{ID: p, Addrs: n.host.Peerstore().Addrs(p)}
+	}
+	return out
+}
+
+// Befriend tells who contacts and own devices are: whom this node relays for, up to RelayPairData an hour. For others it only carries what two need to find
+// a direct way to each other. Until it is called there are none. friend may be called at once.
+func (n *Network) Befriend(friend func(peer.ID) bool) { n.friend.Store(&friend) }
+
+func (n *Network) isFriend(p peer.ID) bool {
+	f := n.friend.Load()
+	return f != nil && (*f)(p)
+}
+
+// autoRelay is how relays are chosen. They are few and known, so that the first is good enough.
+func autoRelay() []autorelay.Option {
+	return []autorelay.Option{
+		autorelay.WithNumRelays(relaysHeld), autorelay.WithMinCandidates(1), autorelay.WithBootDelay(0),
+		autorelay.WithMinInterval(relayLook), autorelay.WithBackoff(relayRetry),
+	}
+}
+
+// announced is what peers are told of where the node can be reached: of the addresses through relays only those that every node can use.
+func announced(addrs []ma.Multiaddr) []ma.Multiaddr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
+		if transportOf(a) != "relay" {
+			return false
+		}
+		to, _ := ma.SplitFunc(a, func(c ma.Component) bool { return c.Protocol().Code == ma.P_P2P })
+		t := transportOf(to)
+		return t != "tcp" && t != "quic"
+	})
+}
+
+// Direct reports whether the node is connected to p other than through a relay.
+func (n *Network) Direct(p peer.ID) bool {
+	return slices.ContainsFunc(n.host.Network().ConnsToPeer(p), func(c network.Conn) bool { return !relayed(c) })
+}
+
+func relayed(c network.Conn) bool { return transportOf(c.RemoteMultiaddr()) == "relay" }

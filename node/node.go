@@ -151,6 +151,7 @@ func (n *Node) openPeople(ctx context.Context) (err error) {
 		return err
 	}
 	n.note(n.people.Notes()...)
+	n.net.Befriend(n.people.Contact)
 	n.net.Handle(people.Protocol, n.people.Serve)
 	return nil
 }

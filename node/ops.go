@@ -96,6 +96,13 @@ func (n *Node) peers(context.Context, None) (PeersOut, error) {
 		if p.RTT > 0 {
 			v.RTT = float64(p.RTT) / float64(time.Millisecond)
 		}
+		if !p.Direct {
+			relay := n.people.Name(p.Relay)
+			if relay == "" {
+				relay = "…" + p.Relay.String()[max(0, len(p.Relay.String())-6):]
+			}
+			v.Why = "relayed through " + relay + ": " + p.Why
+		}
 		for _, a := range p.Addrs {
 			v.Addrs = append(v.Addrs, a.String())
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -221,17 +222,29 @@ func (f *Files) linkTo(it item, addrs []multiaddr.Multiaddr) kith.Link {
 	return l
 }
 
-// maxLinkAddrs bounds the addresses in a link.
-const maxLinkAddrs = 8
+// maxLinkAddrs bounds the addresses in a link, and maxLinkRelays those of them that lead through relays.
+const (
+	maxLinkAddrs  = 8
+	maxLinkRelays = 4
+)
 
 // inLinks picks from a node's addresses, the most useful first, those that stand in its links: plain QUIC and TCP, which every node
-// speaks, and loopback only if there is nothing else. A node that has no other kind of address hands on what it has.
+// speaks, through relays one of each kind, and loopback only if there is nothing else. A node that has no other kind of address hands on what it has.
 func inLinks(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	var plain, loop []multiaddr.Multiaddr
+	via := map[string]bool{}
 	for _, a := range addrs {
-		last := len(a) - 2 // before /p2p/ID
+		to, _ := peer.SplitAddr(a)
+		if n := len(to); n > 3 && to[n-1].Code() == multiaddr.P_CIRCUIT { // /ip4/…/p2p/RELAY/p2p-circuit
+			kind := to[0].Protocol().Name + to[n-3].Protocol().Name
+			if plainTransport(to[:n-2]) && !via[kind] && len(via) < maxLinkRelays {
+				via[kind] = true
+				plain = append(plain, a)
+			}
+			continue
+		}
 		switch {
-		case last < 1 || a[last].Code() != multiaddr.P_TCP && a[last].Code() != multiaddr.P_QUIC_V1:
+		case !plainTransport(to):
 		case manet.IsIPLoopback(a):
 			loop = append(loop, a)
 		default:
@@ -244,6 +257,12 @@ func inLinks(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 		}
 	}
 	return nil
+}
+
+// plainTransport reports whether an address ends in TCP or QUIC, with nothing on top.
+func plainTransport(a multiaddr.Multiaddr) bool {
+	last := len(a) - 1
+	return last > 0 && (a[last].Code() == multiaddr.P_TCP || a[last].Code() == multiaddr.P_QUIC_V1)
 }
 
 // network returns the name of this node's network as a link has it: nothing for the default.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kith"
+	"kith/lab/nat"
 )
 
 // The tests in this file run the program as a person does, as processes of its own: the test binary is the program when asked to be.
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 type computer struct {
 	t    *testing.T
 	dir  string
+	host *nat.Host // nil: this computer
 	node *exec.Cmd
 }
 
@@ -43,9 +45,16 @@ func boot(t *testing.T, flags ...string) *computer {
 }
 
 func (c *computer) command(args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	limit := 2 * time.Minute
+	if args[0] == "up" {
+		limit = 15 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	c.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	if c.host != nil {
+		cmd = c.host.Command(ctx, os.Args[0], args...)
+	}
 	cmd.Env = append(os.Environ(), "KITH_TEST_BE_KITH=1", "KITH_DIR="+c.dir)
 	return cmd
 }
@@ -53,8 +62,11 @@ func (c *computer) command(args ...string) *exec.Cmd {
 // up starts the node, and returns when it answers.
 func (c *computer) up(flags ...string) {
 	c.t.Helper()
-	c.node = c.command(append([]string{"up", "--no-open", "--no-mdns", "--no-upnp", "--network", "test", "--api", "127.0.0.1:0",
-		"--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"}, flags...)...)
+	always := []string{"up", "--no-open", "--no-mdns", "--no-upnp", "--network", "test", "--api", "127.0.0.1:0"}
+	if c.host == nil {
+		always = append(always, "--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1")
+	}
+	c.node = c.command(append(always, flags...)...)
 	out, err := c.node.StdoutPipe()
 	if err != nil {
 		c.t.Fatal(err)

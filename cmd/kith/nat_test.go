@@ -1,0 +1,261 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kith"
+	"kith/lab/nat"
+)
+
+// reachTime is how long it may take until a node behind a router is reachable through relays.
+const reachTime = 60 * time.Second
+
+// directTime is how long it may take until there is a direct connection where there can be one.
+const directTime = 30 * time.Second
+
+// An internet has two public nodes, which relay for the others, and homes.
+type internet struct {
+	t      *testing.T
+	net    *nat.Net
+	public [2]*computer
+	peers  []string // flags that name the public nodes
+}
+
+// homes makes an internet with a host of each of the names, which begin with their kind: cone, cone-2.
+func homes(t *testing.T, specs ...nat.Spec) *internet {
+	t.Helper()
+	specs = append([]nat.Spec{{Name: "relay-1", Kind: nat.Public}, {Name: "relay-2", Kind: nat.Public}}, specs...)
+	n, err := nat.New(specs...)
+	if errors.Is(err, kith.Unavailable) {
+		t.Skip("nodes behind real NATs were not tested: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	i := &internet{t: t, net: n}
+	for k, name := range []string{"relay-1", "relay-2"} {
+		i.public[k] = i.boot(name, i.peers...)
+		for _, a := range i.public[k].identity().Addrs {
+			if strings.Contains(a, "/ip4/11.") && strings.Contains(a, "/quic-v1/p2p/") || strings.Contains(a, "/tcp/") && !strings.Contains(a, "/ws") && !strings.Contains(a, "/ip4/127.") {
+				i.peers = append(i.peers, "--peer", a)
+			}
+		}
+	}
+	return i
+}
+
+// boot starts a node on a host.
+func (i *internet) boot(host string, flags ...string) *computer {
+	i.t.Helper()
+	c := &computer{t: i.t, dir: i.t.TempDir(), host: i.net.Host(host)}
+	c.up(flags...)
+	i.t.Cleanup(func() { c.end(os.Interrupt) })
+	return c
+}
+
+type identityOut struct {
+	Peer_ID string
+	Addrs   []string
+}
+
+func (c *computer) identity() (out identityOut) {
+	c.t.Helper()
+	c.ask(&out, "id")
+	return out
+}
+
+type peerOut struct {
+	ID, Why, Transport string
+	Direct             bool
+	Down               int64
+}
+
+// peer returns how the computer is connected to a peer.
+func (c *computer) peer(id string) (peerOut, bool) {
+	c.t.Helper()
+	var list []peerOut
+	c.ask(&list, "peers")
+	k := slices.IndexFunc(list, func(p peerOut) bool { return p.ID == id })
+	if k < 0 {
+		return peerOut{}, false
+	}
+	return list[k], true
+}
+
+// relayed waits until the computer can be reached through a relay.
+func (c *computer) relayed() {
+	c.t.Helper()
+	for deadline := time.Now().Add(reachTime); ; time.Sleep(100 * time.Millisecond) {
+		id := c.identity()
+		if slices.ContainsFunc(id.Addrs, func(a string) bool { return strings.Contains(a, "/p2p-circuit/") }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s is reachable at %v, and through no relay", c.host.Name, id.Addrs)
+		}
+	}
+}
+
+// befriend makes the public nodes carry whole files for the computer.
+func (i *internet) befriend(c *computer) {
+	i.t.Helper()
+	for _, p := range i.public {
+		if _, errs, exit := p.run("people", "add", "friend-"+c.host.Name, c.identity().Peer_ID); exit != 0 {
+			i.t.Fatal(errs)
+		}
+	}
+}
+
+// A cell is how one node fetched from another.
+type cell struct {
+	pairing
+	first     time.Duration // until the first bytes of the file
+	whole     time.Duration
+	direct    time.Duration // until there was a direct connection; 0: there was none
+	transport string
+	why       string
+}
+
+// fetch lets a fresh node on a host get what the seed shares, and watches how.
+func (i *internet) fetch(host string, seed *computer, link string, want []byte, direct bool) (cell, error) {
+	c := i.boot(host)
+	defer c.end(os.Interrupt)
+	id := seed.identity().Peer_ID
+	var r cell
+	start := time.Now()
+	done := make(chan error, 1)
+	to := i.t.TempDir()
+	go func() {
+		_, errs, exit := c.run("get", link, "-o", to, "--timeout", "20s")
+		r.whole = time.Since(start)
+		if exit != 0 {
+			done <- fmt.Errorf("kith get: %s", errs)
+		}
+		close(done)
+	}()
+	var err error
+	for ended := false; !ended || direct && err == nil && r.direct == 0 && time.Since(start) < directTime; time.Sleep(100 * time.Millisecond) {
+		select {
+		case e, ok := <-done:
+			if err = errors.Join(err, e); !ok {
+				ended, done = true, nil
+			}
+		default:
+		}
+		p, ok := c.peer(id)
+		if !ok {
+			continue
+		}
+		if p.Down > 0 && r.first == 0 {
+			r.first = time.Since(start)
+		}
+		if p.Direct && r.direct == 0 {
+			r.direct = time.Since(start)
+		}
+		r.transport, r.why = p.Transport, p.Why
+	}
+	if err == nil {
+		got, e := os.ReadFile(filepath.Join(to, "film"))
+		if e != nil || string(got) != string(want) {
+			err = fmt.Errorf("what came is not what was shared: %d bytes, %v", len(got), e)
+		}
+	}
+	return r, err
+}
+
+// TestBehindRouters fetches between the most telling pairs of homes, by the link alone: the fetcher is fresh and knows nobody.
+func TestBehindRouters(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nodes behind real NATs were not tested: -short")
+	}
+	matrix(t, []pairing{
+		{nat.Cone, nat.Cone}, {nat.Cone, nat.Symmetric}, {nat.Symmetric, nat.Symmetric}, {nat.UDPBlocked, nat.Double}, {nat.Double, nat.Cone},
+		{nat.IPv6Only, nat.Cone}, {nat.Public, nat.Symmetric},
+	})
+}
+
+// TestMatrix is every pair; make bench-net runs it and prints the table.
+func TestMatrix(t *testing.T) {
+	if os.Getenv("KITH_NAT_MATRIX") == "" {
+		t.Skip("not every pair of NATs was tested: that is make bench-net")
+	}
+	var all []pairing
+	for _, seed := range nat.Kinds {
+		for _, fetcher := range nat.Kinds {
+			all = append(all, pairing{fetcher, seed})
+		}
+	}
+	cells := matrix(t, all)
+	fmt.Println("| fetcher | seed | how | first bytes | direct after | 4 MiB |\n|---|---|---|---:|---:|---:|")
+	for _, c := range cells {
+		how, direct := "relayed", ""
+		if c.direct > 0 {
+			how, direct = "direct, "+c.transport, fmt.Sprintf("%.1f s", c.direct.Seconds())
+		}
+		fmt.Printf("| %s | %s | %s | %.1f s | %s | %.1f s |\n", c.fetcher, c.seed, how, c.first.Seconds(), direct, c.whole.Seconds())
+	}
+}
+
+// A pairing is who fetches from whom.
+type pairing struct{ fetcher, seed nat.Kind }
+
+// direct reports whether a direct connection must come about: both may use UDP and one address family, and what one sees of the other's
+// port is what the other's router uses for everybody; or nothing stands before one of them.
+func (p pairing) direct() bool {
+	punches := func(k nat.Kind) bool { return k == nat.Cone || k == nat.Double }
+	switch {
+	case p.fetcher == nat.Public || p.seed == nat.Public, p.fetcher == nat.IPv6Only && p.seed == nat.IPv6Only:
+		return true
+	}
+	return punches(p.fetcher) && punches(p.seed)
+}
+
+// matrix fetches a file for each pairing; all must arrive, and directly where that can be.
+func matrix(t *testing.T, pairings []pairing) (cells []cell) {
+	var specs []nat.Spec
+	seeds := map[nat.Kind]*computer{}
+	for _, k := range nat.Kinds {
+		specs = append(specs, nat.Spec{Name: string(k), Kind: k}, nat.Spec{Name: "seed-" + string(k), Kind: k})
+	}
+	i := homes(t, specs...)
+	links, want := map[nat.Kind]string{}, map[nat.Kind][]byte{}
+	for _, p := range pairings {
+		if seeds[p.seed] == nil {
+			seeds[p.seed] = i.boot("seed-"+string(p.seed), i.peers...)
+			i.befriend(seeds[p.seed])
+		}
+	}
+	for kind, seed := range seeds {
+		if kind != nat.Public {
+			seed.relayed()
+		}
+		var shared struct{ Link string }
+		path := filepath.Join(t.TempDir(), "film") // each its own: nobody else has it
+		want[kind] = file(t, path, 4<<20)
+		seed.ask(&shared, "share", path)
+		links[kind] = shared.Link
+	}
+	for _, p := range pairings {
+		c, err := i.fetch(string(p.fetcher), seeds[p.seed], links[p.seed], want[p.seed], p.direct())
+		c.pairing = p
+		t.Logf("%s from %s: first bytes %.1f s, all %.1f s, direct %.1f s; %s", p.fetcher, p.seed, c.first.Seconds(), c.whole.Seconds(), c.direct.Seconds(), c.why)
+		if err != nil {
+			t.Errorf("%s from %s: %v", p.fetcher, p.seed, err)
+		}
+		if p.direct() && c.direct == 0 {
+			t.Errorf("%s from %s: no direct connection: %s", p.fetcher, p.seed, c.why)
+		}
+		cells = append(cells, c)
+	}
+	return cells
+}

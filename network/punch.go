@@ -1,0 +1,229 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+const (
+	maxOutcomes  = 1024             // peers of whom it is remembered how the search for a direct way went
+	punchDial    = 5 * time.Second  // for one attempt
+	punchRetry   = time.Second      // after the two could not agree, since one did not know its own address yet; it doubles
+	maxPunches   = 5                // such attempts
+	maxOutside   = 16               // addresses under which peers see this node that are told to one who is to dial them
+	leaveRelayed = 15 * time.Second // after there is a direct connection
+)
+
+// A puncher opens direct connections to peers that came through a relay (DCUtR, libp2p specs). It is libp2p's, but begins when the node first learns how
+// others see it, rather than looking for that now and then, and tries again when the two could not agree: a fresh node is asked before it is ready.
+type puncher struct {
+	n *Network
+
+	mu       sync.Mutex
+	service  *holepunch.Service // nil: nobody has told yet how this node is seen
+	seen     map[network.Conn]ma.Multiaddr
+	outcomes map[peer.ID]outcome
+}
+
+// An outcome is how the search for a direct way to a peer went.
+type outcome struct {
+	trying, punched bool
+	failed          int    // attempts
+	disagreed       int    // times that the two could not agree to try
+	why             string // of the last of these
+}
+
+func newPuncher(n *Network) *puncher {
+	return &puncher{n: n, seen: map[network.Conn]ma.Multiaddr{}, outcomes: map[peer.ID]outcome{}}
+}
+
+// identified notes under which address a peer sees this node. It is called from one goroutine.
+func (p *puncher) identified(e event.EvtPeerIdentificationCompleted) {
+	if e.Conn != nil && e.ObservedAddr != nil && !relayed(e.Conn) && manet.IsPublicAddr(e.ObservedAddr) && p.ours(e.Conn, e.ObservedAddr) {
+		p.mu.Lock()
+		p.seen[e.Conn] = e.ObservedAddr
+		p.mu.Unlock()
+	}
+	p.mu.Lock()
+	begun := p.service != nil
+	p.mu.Unlock()
+	if begun || len(p.outside()) == 0 {
+		return
+	}
+	host, ok := p.n.host.(interface{ IDService() identify.IDService })
+	if !ok {
+		return
+	}
+	s, err := holepunch.NewService(p.n.host, host.IDService(), p.outside,
+		holepunch.WithTracer(p), holepunch.WithAddrFilter(p), holepunch.DirectDialTimeout(punchDial))
+	if err != nil {
+		p.n.log.Warn("no hole punching", "err", err)
+		return
+	}
+	p.mu.Lock()
+	p.service = s
+	p.mu.Unlock()
+	for _, id := range p.n.host.Network().Peers() {
+		p.again(id, 0)
+	}
+}
+
+// ours reports whether what a peer sees stands for a socket that this node listens on: of the same transport, and from its port.
+func (p *puncher) ours(c network.Conn, seen ma.Multiaddr) bool {
+	local := c.LocalMultiaddr()
+	if t := transportOf(local); t != transportOf(seen) || t != "tcp" && t != "quic" {
+		return false
+	}
+	at := portOf(local)
+	return slices.ContainsFunc(p.n.listening(), func(a ma.Multiaddr) bool { return transportOf(a) == transportOf(local) && portOf(a) == at })
+}
+
+// portOf returns the port of a TCP or UDP address; 0: it has none.
+func portOf(a ma.Multiaddr) uint16 {
+	n, err := manet.ToNetAddr(a)
+	if err != nil {
+		return 0
+	}
+	at, err := netip.ParseAddrPort(n.String())
+	if err != nil {
+		return 0
+	}
+	return at.Port()
+}
+
+// outside returns the public addresses of this node: its own, and those under which connected peers see it.
+func (p *puncher) outside() (list []ma.Multiaddr) {
+	if h, ok := p.n.host.(interface{ AllAddrs() []ma.Multiaddr }); ok {
+		for _, a := range h.AllAddrs() {
+			if t := transportOf(a); manet.IsPublicAddr(a) && (t == "tcp" || t == "quic") {
+				list = append(list, a)
+			}
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c, a := range p.seen {
+		if c.IsClosed() {
+			delete(p.seen, c)
+		} else {
+			list = append(list, a)
+		}
+	}
+	list = ma.Unique(list)
+	return list[:min(len(list), maxOutside)]
+}
+
+// FilterLocal implements holepunch.AddrFilter.
+func (p *puncher) FilterLocal(_ peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr { return addrs }
+
+// FilterRemote implements holepunch.AddrFilter: nobody makes this node dial private addresses, or many.
+func (p *puncher) FilterRemote(_ peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
+	addrs = slices.DeleteFunc(addrs, func(a ma.Multiaddr) bool { return !manet.IsPublicAddr(a) })
+	return addrs[:min(len(addrs), maxOutside)]
+}
+
+// again tries to reach a peer directly that came through a relay and is still there, after a while.
+func (p *puncher) again(id peer.ID, wait time.Duration) {
+	came := func(c network.Conn) bool { return relayed(c) && c.Stat().Direction == network.DirInbound }
+	p.n.run(func() {
+		select {
+		case <-time.After(wait):
+		case <-p.n.ctx.Done():
+			return
+		}
+		p.mu.Lock()
+		s := p.service
+		p.mu.Unlock()
+		if s != nil && !p.n.Direct(id) && slices.ContainsFunc(p.n.host.Network().ConnsToPeer(id), came) {
+			s.DirectConnect(id) // what came of it goes to Trace
+		}
+	})
+}
+
+// Trace implements holepunch.EventTracer.
+func (p *puncher) Trace(e *holepunch.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x, known := p.outcomes[e.Remote]
+	if !known && len(p.outcomes) >= maxOutcomes {
+		for old := range p.outcomes {
+			delete(p.outcomes, old)
+			break
+		}
+	}
+	switch e2 := e.Evt.(type) {
+	case *holepunch.StartHolePunchEvt:
+		x.trying, x.punched, x.why = true, false, ""
+	case *holepunch.EndHolePunchEvt:
+		x.trying, x.punched = false, e2.Success
+		if x.punched {
+			x.failed, x.disagreed = 0, 0
+		} else {
+			x.failed++
+		}
+	case *holepunch.ProtocolErrorEvt:
+		x.trying, x.why = false, "the two could not agree on how to try"
+		if x.disagreed++; x.disagreed < maxPunches {
+			p.again(e.Remote, punchRetry<<(x.disagreed-1))
+		}
+	case *holepunch.DirectDialEvt:
+		x.punched = false
+	}
+	p.outcomes[e.Remote] = x
+	p.n.log.Debug("direct way", "peer", e.Remote, "op", e.Type, "n", e.Evt)
+}
+
+// of returns how the search for a direct way to a peer went.
+func (p *puncher) of(id peer.ID) outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.outcomes[id]
+}
+
+// words says why a peer is still reached through a relay.
+func (x outcome) words() string {
+	switch {
+	case x.trying:
+		return "a direct way is being tried"
+	case x.failed > 0:
+		return "the routers between the two let no direct connection through"
+	case x.why != "":
+		return "no direct way was found: " + x.why
+	}
+	return "no direct way was found yet"
+}
+
+// leaveRelay closes connections to a peer through relays, a while after there is a better one, unless something still goes on there.
+func (n *Network) leaveRelay(id peer.ID) {
+	n.run(func() {
+		select {
+		case <-time.After(leaveRelayed):
+		case <-n.ctx.Done():
+			return
+		}
+		for _, c := range n.host.Network().ConnsToPeer(id) {
+			if relayed(c) && n.Direct(id) && len(c.GetStreams()) == 0 {
+				c.Close()
+			}
+		}
+	})
+}
+
+func (p *puncher) close() {
+	p.mu.Lock()
+	s := p.service
+	p.mu.Unlock()
+	if s != nil {
+		s.Close()
+	}
+}
