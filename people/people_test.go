@@ -424,3 +424,23 @@ func TestPeopleAreFoundByName(t *testing.T) {
 		}
 	}
 }
+
+// Two who open the same invite at once: it is one person's.
+func TestOneOfTwoAtOnce(t *testing.T) {
+	anna, ben, eve := newHome(t, "Anna"), newHome(t, "Ben"), newHome(t, "Eve")
+	link := anna.invite("").Link
+	errs := make(chan error, 2)
+	for _, h := range []*home{ben, eve} {
+		go func() {
+			_, err := h.join(link)
+			errs <- err
+		}()
+	}
+	one, other := <-errs, <-errs
+	if one != nil {
+		one, other = other, one
+	}
+	if one != nil || !errors.Is(other, kith.Gone) || len(anna.All()) != 1 {
+		t.Errorf("one: %v, the other: %v; Anna has %+v", one, other, anna.All())
+	}
+}
