@@ -97,7 +97,7 @@ func (p *People) look(ctx context.Context, dial bool) {
 	}
 	for _, c := range p.All() {
 		for _, d := range c.Devices {
-			connected := p.o.Net.Host().Network().Connectedness(d.Peer) == libp2p.Connected
+			connected := p.o.Net.Host().Network().Connectedness(d.Peer) != libp2p.NotConnected // a relayed connection is one
 			if (connected || dial && (len(d.Addrs) > 0 || d.Ticket != record.Ticket{})) && d.Peer != p.o.Me.PeerID() {
 				p.talk(ctx, d, mine, connected)
 			}

@@ -43,6 +43,9 @@ func TestInviteAndJoinAsTheyWouldType(t *testing.T) {
 	if _, errs, exit := b.run("get", link); exit != 2 || !strings.Contains(errs, "kith join") {
 		t.Errorf("fetching an invite ended with %d: %s", exit, errs)
 	}
+	if page, errs, exit := b.run("open", "--print", link); exit != 0 || !strings.Contains(page, "&link=kith%3Ainvite%3A") {
+		t.Errorf("kith open of an invite ended with %d: %s%s", exit, page, errs)
+	}
 	printed, errs, exit = b.run("join", link)
 	if exit != 0 || !strings.Contains(printed, "Anna is a contact of yours now") {
 		t.Fatalf("kith join ended with %d: %s%s", exit, printed, errs)
