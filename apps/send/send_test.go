@@ -8,6 +8,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -173,4 +176,186 @@ func TestDecline(t *testing.T) {
 	if !errors.Is(err, kith.Gone) || kith.HintOf(err) == "" {
 		t.Errorf("taking what was declined: %v", err)
 	}
+}
+
+// Whoever is away, and whoever stops without a word at whatever point: it arrives, and once.
+func TestRestartInEveryState(t *testing.T) {
+	net := pair(t)
+	path, content := film(t, 1<<20)
+	net.Node(1).Stop()
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{path}})
+	if d := leaves(t, net.Node(0), "waiting"); d.Text != "waiting for Anna to be online" {
+		t.Errorf("while she is away the sender reads %q", d.Text)
+	}
+	net.Restart(0) // while it waits
+	leaves(t, net.Node(0), "waiting")
+
+	net.Restart(1)
+	net.Connect(1, 0)
+	arrives(t, net.Node(1), "offered")
+	leaves(t, net.Node(0), "offered")
+	net.Restart(1) // while it is offered
+	net.Restart(0)
+
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: arrives(t, net.Node(1), "offered").N})
+	net.Restart(1) // while it is taken, from a node whose address has changed
+	arrives(t, net.Node(1), "taking")
+	net.Restart(0)
+	net.Connect(0, 1)
+	got := arrives(t, net.Node(1), "delivered")
+	leaves(t, net.Node(0), "delivered")
+	sameFile(t, got.Path, content)
+
+	net.Restart(0) // when it is there
+	net.Restart(1)
+	net.Connect(0, 1)
+	leaves(t, net.Node(0), "delivered")
+	if m := until(t, net.Node(1), "inbox", func(send.MailOut) bool { return true }); len(m.In) != 1 || m.In[0].State != "delivered" {
+		t.Errorf("in the end the inbox has %+v", m.In)
+	}
+	if all, err := os.ReadDir(filepath.Dir(got.Path)); err != nil || len(all) != 1 {
+		t.Errorf("the inbox folder has %v, %v", all, err)
+	}
+	sharesNothing(t, net.Node(0))
+}
+
+func TestFolderTakenWithoutAsking(t *testing.T) {
+	net := pair(t)
+	do(t, net.Node(1), "inbox auto", send.AutoIn{Who: "ben", Max: "10kB"})
+	dir := filepath.Join(t.TempDir(), "photos")
+	if err := os.MkdirAll(filepath.Join(dir, "lake"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one.jpg", "lake/two.jpg"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{dir}})
+	got := arrives(t, net.Node(1), "delivered")
+	sameFile(t, filepath.Join(got.Path, "lake/two.jpg"), []byte("lake/two.jpg"))
+	leaves(t, net.Node(0), "delivered")
+
+	path, _ := film(t, 20_000)
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{path}})
+	if got := arrives(t, net.Node(1), "offered"); got.Files != 1 {
+		t.Errorf("over the limit of what is taken without asking: %+v", got)
+	}
+}
+
+func TestTakenBack(t *testing.T) {
+	net := pair(t)
+	path, _ := film(t, 1000)
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{path}})
+	d := leaves(t, net.Node(0), "offered")
+	do(t, net.Node(0), "outbox cancel", send.NumberIn{N: d.N})
+	arrives(t, net.Node(1), "cancelled")
+	sharesNothing(t, net.Node(0))
+
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{path}})
+	leaves(t, net.Node(0), "offered")
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: arrives(t, net.Node(1), "offered").N})
+	arrives(t, net.Node(1), "delivered")
+}
+
+func TestTwoDevices(t *testing.T) {
+	net := apptest.New(t, 3, build)
+	meet(t, net, 0, 1, "Anna")
+	meet(t, net, 0, 2, "Anna")
+	meet(t, net, 1, 0, "Ben")
+	meet(t, net, 2, 0, "Ben")
+	path, content := film(t, 100_000)
+	post(t, net.Node(0), send.SendIn{To: "anna", Paths: []string{path}})
+	arrives(t, net.Node(1), "offered")
+	do(t, net.Node(2), "inbox accept", send.AcceptIn{N: arrives(t, net.Node(2), "offered").N})
+	sameFile(t, arrives(t, net.Node(2), "delivered").Path, content)
+	if d := arrives(t, net.Node(1), "cancelled"); d.Text != "taken back by Ben: taken on another device" {
+		t.Errorf("the other device reads %q", d.Text)
+	}
+	leaves(t, net.Node(0), "delivered")
+}
+
+// Who is no contact of the recipient's can offer nothing, and learns nothing.
+func TestStranger(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	meet(t, net, 0, 1, "Anna") // she does not know Ben
+	st, err := net.Node(0).Network().Open(t.Context(), net.Node(1).Network().ID(), send.ProtocolID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.SetDeadline(time.Now().Add(30 * time.Second))
+	st.Write([]byte{0})
+	if n, err := st.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a stranger was answered: %d bytes, %v", n, err)
+	}
+	path, _ := film(t, 10)
+	in := send.SendIn{To: "Anna", Paths: []string{path}, Timeout: "2s"}
+	if err := net.Node(0).Call(t.Context(), "send", "send", in, new(any)); !errors.Is(err, kith.Timeout) || kith.HintOf(err) == "" {
+		t.Errorf("the sender is told %v", err)
+	}
+	var box send.BoxOut
+	if err := net.Node(1).Call(t.Context(), "send", "inbox", nil, &box); err != nil || len(box.Deliveries) != 0 {
+		t.Errorf("the inbox has %+v, %v", box, err)
+	}
+}
+
+func TestWhatIsRefusedAtOnce(t *testing.T) {
+	net := pair(t)
+	path, _ := film(t, 10)
+	for name, tt := range map[string]struct {
+		in   send.SendIn
+		kind error
+	}{
+		"nobody":    {send.SendIn{To: "@carl", Paths: []string{path}}, kith.NotFound},
+		"no file":   {send.SendIn{To: "@anna", Paths: []string{path + "x"}}, kith.NotFound},
+		"no path":   {send.SendIn{To: "@anna"}, kith.Invalid},
+		"relative":  {send.SendIn{To: "@anna", Paths: []string{"film.mkv"}}, kith.Invalid},
+		"long note": {send.SendIn{To: "@anna", Paths: []string{path}, Note: string(make([]byte, 1001))}, kith.Invalid},
+		"expire":    {send.SendIn{To: "@anna", Paths: []string{path}, Expire: "soon"}, kith.Invalid},
+	} {
+		if err := net.Node(0).Call(t.Context(), "send", "send", tt.in, new(any)); !errors.Is(err, tt.kind) {
+			t.Errorf("%s: %v, want %v", name, err, tt.kind)
+		}
+	}
+}
+
+// full is files on a disk that has no room until it is made.
+type full struct {
+	*files.Files
+	room atomic.Bool
+}
+
+func (f *full) Fetched(ref kith.Ref) (transfer.Status, bool) {
+	st, ok := f.Files.Fetched(ref)
+	if ok && !f.room.Load() {
+		st.State, st.Err = transfer.Waiting, &os.PathError{Op: "write", Path: "/home/anna/film.mkv", Err: syscall.ENOSPC}
+		st.Reason = st.Err.Error()
+	}
+	return st, ok
+}
+
+func TestNoRoom(t *testing.T) {
+	var disks []*full
+	net := apptest.New(t, 2, func() ([]app.App, transfer.Guard) {
+		f := &full{Files: files.New()}
+		f.room.Store(len(disks) == 0)
+		disks = append(disks, f)
+		return []app.App{f.App(), send.New(f).App()}, f
+	})
+	meet(t, net, 0, 1, "Anna")
+	meet(t, net, 1, 0, "Ben")
+	path, content := film(t, 1000)
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{path}})
+	n := arrives(t, net.Node(1), "offered").N
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: n})
+	if d := arrives(t, net.Node(1), "stuck"); !strings.Contains(d.Text, "/home/anna/film.mkv") {
+		t.Errorf("the recipient reads %q", d.Text)
+	}
+	if d := leaves(t, net.Node(0), "stuck"); d.Text != "Anna could not go on: there is no room on the disk; it goes on from there when that is mended" {
+		t.Errorf("the sender reads %q", d.Text)
+	}
+	disks[1].room.Store(true)
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: n})
+	sameFile(t, arrives(t, net.Node(1), "delivered").Path, content)
+	leaves(t, net.Node(0), "delivered")
 }
