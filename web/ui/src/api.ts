@@ -129,6 +129,15 @@ export const files = {
   dropUpload: (batch: string) => answer<unknown>(url(`${uploads}/drop`, { batch }), init({})),
 }
 
+export const send = {
+  mail: (signal: AbortSignal) => listen('/api/send/mail', signal),
+  send: (to: string, paths: string[], note: string) => run('/api/send/send', { to, paths, note, detach: true, expire: '30d' }),
+  accept: (n: number) => post('/api/send/inbox-accept', { n }),
+  decline: (n: number) => post('/api/send/inbox-decline', { n }),
+  remove: (n: number) => post('/api/send/inbox-rm', { n }),
+  cancel: (n: number) => post('/api/send/outbox-cancel', { n }),
+}
+
 export const node = {
   status: () => get('/api/node/status'),
   peers: () => get('/api/node/peers'),
