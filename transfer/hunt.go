@@ -89,9 +89,31 @@ func (d *Download) hunt(ctx context.Context) {
 		case src := <-ended:
 			delete(busy, src)
 		case <-tick.C:
+			d.leaveRelays()
 		case <-d.hunted:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// errDirect ends a conversation through a relay that can go on directly.
+var errDirect = errors.New("transfer: a direct way was found")
+
+// leaveRelays ends conversations through relays with peers that are connected directly by now. The next begins at once, where the last ended: only
+// what was on its way is asked for again.
+func (d *Download) leaveRelays() {
+	d.mu.Lock()
+	var list []*conn
+	for _, src := range d.sources {
+		if src.conn != nil && src.conn.via {
+			list = append(list, src.conn)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range list {
+		if d.m.o.Net.Direct(c.s.Peer()) {
+			c.end(errDirect)
 		}
 	}
 }
@@ -177,6 +199,10 @@ func (d *Download) ended(ctx context.Context, src *source, err error) {
 	defer d.mu.Unlock()
 	if w := (*wrong)(nil); errors.As(err, &w) {
 		src.cut = true
+	}
+	if errors.Is(err, errDirect) {
+		src.state, src.next = Connecting, time.Time{}
+		return
 	}
 	if src.cut {
 		src.state = CutOff

@@ -56,7 +56,8 @@ type node struct {
 	open  map[network.Stream]bool
 	rates []rated // reported
 
-	narrow bool // it shares for contacts alone
+	relayed bool // nobody is connected to it directly
+	narrow  bool // it shares for contacts alone
 }
 
 // A rated is what a Manager reports of a conversation.
@@ -65,6 +66,15 @@ type rated struct {
 	bulk  bool
 	bytes int64
 	d     time.Duration
+}
+
+func (n *node) Direct(p peer.ID) bool {
+	n.hub.mu.Lock()
+	to := n.hub.nodes[p]
+	n.hub.mu.Unlock()
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	return !to.relayed
 }
 
 func (n *node) Report(p peer.ID, bulk bool, bytes int64, d time.Duration) {
@@ -171,7 +181,7 @@ func (n *node) OpenBulk(ctx context.Context, to peer.ID, p protocol.ID) (network
 		return nil, fmt.Errorf("dial %s: %w", to, kith.Unavailable)
 	}
 	a, b := net.Pipe()
-	mine, theirs := &stream{Conn: a, peer: to}, &stream{Conn: b, peer: n.id}
+	mine, theirs := &stream{Conn: a, peer: to, slow: there.relayed}, &stream{Conn: b, peer: n.id}
 	there.open[theirs] = true
 	serve := there.serve
 	if serve == nil {
@@ -191,12 +201,13 @@ func (n *node) OpenBulk(ctx context.Context, to peer.ID, p protocol.ID) (network
 type stream struct {
 	net.Conn
 	peer peer.ID
+	slow bool // through a relay, and so no bulk stream
 }
 
 func (s *stream) CloseWrite() error { return nil }
 func (s *stream) Reset() error      { return s.Close() }
 func (s *stream) Peer() peer.ID     { return s.peer }
-func (s *stream) Bulk() bool        { return true }
+func (s *stream) Bulk() bool        { return !s.slow }
 
 // noise returns n bytes that depend on seed.
 func noise(seed uint64, n int) []byte {

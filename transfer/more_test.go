@@ -360,3 +360,33 @@ func FuzzTell(f *testing.F) {
 		}
 	})
 }
+
+// TestLeavesRelay: a conversation through a relay is replaced once there is a direct way, and what came through it is kept.
+func TestLeavesRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(9, 16<<20)
+		seed, leech := h.node(), h.node()
+		seed.relayed = true
+		seed.m.SetLimits(1<<20, 0)
+		d := leech.get(seed.share(data), seed)
+		time.Sleep(5 * time.Second)
+		seed.mu.Lock()
+		seed.relayed = false
+		seed.mu.Unlock()
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+		leech.mu.Lock()
+		defer leech.mu.Unlock()
+		var came int64
+		for _, r := range leech.rates {
+			came += r.bytes
+		}
+		if len(leech.rates) == 0 || leech.rates[0].bytes < 2<<20 || leech.rates[0].bytes > 12<<20 {
+			t.Fatalf("conversations that are over: %+v", leech.rates)
+		}
+		if came > int64(len(data))*5/4 {
+			t.Errorf("%d bytes came for %d", came, len(data))
+		}
+	})
+}

@@ -37,6 +37,7 @@ type conn struct {
 	src *source
 	id  sourceID
 	s   network.Stream
+	via bool // through a relay
 	br  *bufio.Reader
 	out *bufio.Writer
 
@@ -119,10 +120,12 @@ func (c *conn) open(ctx context.Context) error {
 			return err
 		}
 	}
+	direct := net.Direct(info.ID)
 	s, err := net.OpenBulk(ctx, info.ID, Protocol)
 	if err != nil {
 		return err
 	}
+	c.via = !direct && !s.Bulk() // if a direct way was found just now, it is taken up anew
 	c.s, c.br, c.out = s, bufio.NewReaderSize(s, slice), bufio.NewWriterSize(s, slice)
 	return nil
 }

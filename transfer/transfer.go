@@ -31,6 +31,7 @@ type Net interface {
 	Addrs() []multiaddr.Multiaddr // where this node is reached, each with /p2p/ID; told to sources, for other askers
 	OpenBulk(ctx context.Context, to peer.ID, p protocol.ID) (network.Stream, error)
 	Connect(ctx context.Context, to peer.AddrInfo) error
+	Direct(to peer.ID) bool                                    // whether it is connected to a peer other than through a relay
 	Report(p peer.ID, bulk bool, bytes int64, d time.Duration) // how fast a conversation was that is over
 }
 
