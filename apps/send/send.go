@@ -128,6 +128,7 @@ func (s *Send) run(ctx context.Context, e *engine) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var looked time.Time
 	for {
 		if err := s.carryOut(ctx, e); err != nil {
 			s.env.Log.Warn("delivery not saved", "err", err)
@@ -136,9 +137,9 @@ func (s *Send) run(ctx context.Context, e *engine) error {
 		wait := e.next(now).Sub(now)
 		switch {
 		case len(e.takings()) > 0:
-			wait = min(wait, lookEvery)
+			wait = min(wait, looked.Add(lookEvery).Sub(now)) // however often it is called meanwhile
 		case s.behind || e.open():
-			wait = min(wait, guardEvery)
+			wait = min(wait, looked.Add(guardEvery).Sub(now))
 		}
 		timer.Reset(max(wait, 0))
 		select {
@@ -160,8 +161,9 @@ func (s *Send) run(ctx context.Context, e *engine) error {
 				events = nil
 			}
 		case <-timer.C:
+			looked = time.Now()
 			s.look(e)
-			e.tick(time.Now())
+			e.tick(looked)
 		}
 	}
 }

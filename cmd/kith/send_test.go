@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A file goes to a person with the lines that one types, through kill -9 of both while it is offered and right after it is taken.
+func TestSendAsTheyWouldType(t *testing.T) {
+	a, b := boot(t), boot(t)
+	var none any
+	a.ask(&none, "id", "profile", "--name", "Anna")
+	b.ask(&none, "id", "profile", "--name", "Ben")
+	printed, _, _ := a.run("invite")
+	_, line, _ := strings.Cut(printed, "kith join '")
+	link, _, _ := strings.Cut(line, "'")
+	if _, errs, exit := b.run("join", link); exit != 0 {
+		t.Fatalf("kith join ended with %d: %s", exit, errs)
+	}
+	path, want := filepath.Join(t.TempDir(), "film.mkv"), noise(2_000_000)
+	if err := os.WriteFile(path, want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, exit := b.run("send", "@nobody", path); exit != 3 || !strings.Contains(errs, "kith people") {
+		t.Errorf("sending to nobody ended with %d: %s", exit, errs)
+	}
+	if _, errs, exit := b.run("send", "@anna", path, "--note", "from the lake", "--timeout", "3s"); exit != 124 || !strings.Contains(errs, "kith outbox") {
+		t.Errorf("sending to who does not answer ended with %d: %s", exit, errs)
+	}
+	if out, _, _ := a.run("inbox"); !strings.Contains(out, "Ben") || !strings.Contains(out, "film.mkv") || !strings.Contains(out, "from the lake") {
+		t.Fatalf("kith inbox shows\n%s", out)
+	}
+	a.end(syscall.SIGKILL)
+	b.end(syscall.SIGKILL)
+	a.up()
+	if out, errs, exit := a.run("inbox", "accept", "1"); exit != 0 {
+		t.Fatalf("kith inbox accept ended with %d: %s%s", exit, out, errs)
+	}
+	a.end(syscall.SIGKILL)
+	a.up()
+	b.up()
+	var me struct{ Addrs []string }
+	b.ask(&me, "id")
+	a.ask(&none, "connect", me.Addrs[0])
+	second := filepath.Join(t.TempDir(), "letter.txt")
+	if err := os.WriteFile(second, []byte("hello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a.ask(&none, "inbox", "auto", "ben")
+	if out, errs, exit := b.run("send", "anna", second, "--timeout", "60s"); exit != 0 || !strings.Contains(out, "delivered to Anna") {
+		t.Fatalf("kith send ended with %d: %s%s", exit, out, errs)
+	}
+	var box struct {
+		Deliveries []struct{ Name, State, Text, Path string }
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) { // between looks
+		a.ask(&box, "inbox")
+		if len(box.Deliveries) == 2 && box.Deliveries[0].State == "delivered" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("in the inbox is %+v", box.Deliveries)
+		}
+	}
+	if got, err := os.ReadFile(box.Deliveries[0].Path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("what came has %d bytes that are not those sent, %v", len(got), err)
+	}
+}
