@@ -65,7 +65,7 @@ func (b *bar) explain(now time.Time, p app.Progress) {
 		b.still, b.speak = p.Done, now.Add(patient)
 	case p.Note != "" && !now.Before(b.speak):
 		b.speak = now.Add(again)
-		fmt.Fprintf(b.w, "kith: %s\n", strings.TrimPrefix(plain.Text(p.Label)+": waiting: "+plain.Text(p.Note), ": "))
+		fmt.Fprintf(b.w, "kith: %s\n", strings.TrimPrefix(plain.Text(p.Label)+": waiting: "+strings.TrimPrefix(plain.Text(p.Note), "waiting "), ": "))
 	}
 }
 

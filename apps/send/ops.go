@@ -423,7 +423,11 @@ func (o SendOut) WriteText(w io.Writer, _ int) error {
 
 // WriteText implements app.Texter.
 func (d Delivery) WriteText(w io.Writer, _ int) error {
-	_, err := fmt.Fprintf(w, "%d  %s  (%s)  %s\n", d.N, plain.Text(d.Name), d.amount(), plain.Text(d.Text))
+	size := ""
+	if d.State != reading { // which is not known before
+		size = "(" + d.amount() + ")  "
+	}
+	_, err := fmt.Fprintf(w, "%d  %s  %s%s\n", d.N, plain.Text(d.Name), size, plain.Text(d.Text))
 	return err
 }
 
