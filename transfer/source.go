@@ -374,6 +374,9 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 		q.stage.mu.Lock()
 		q.stage.engine.Declined(q.id, q.stage.now())
 		q.stage.mu.Unlock()
+		c.mu.Lock()
+		c.pace.came(0, time.Now())
+		c.mu.Unlock()
 		c.nudge()
 		return nil
 	}
