@@ -4,47 +4,22 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"kith"
 	"kith/blob/bao"
+	"kith/internal/disktest"
 )
 
 func init() { children["full"] = fullDisk }
 
 // TestFullDisk fills a small file system of its own, in a mount namespace that ends with the process.
 func TestFullDisk(t *testing.T) {
-	cmd := crash{what: "full", dir: t.TempDir()}.command()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if strings.Contains(string(out), "no tmpfs:") || errors.Is(err, os.ErrPermission) {
-		t.Skip("not tested: a full disk (no mount namespaces here)")
-	}
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	disktest.Run(t, crash{what: "full", dir: t.TempDir()}.command(), "a full disk")
 }
 
 func fullDisk(t *testing.T, c crash) {
-	small := filepath.Join(c.dir, "small")
-	if err := os.Mkdir(small, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal("no tmpfs:", err)
-	}
-	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=6m"); err != nil {
-		t.Fatal("no tmpfs:", err)
-	}
+	small := disktest.New(t, c.dir, "small", "6m")
 	from, to := openStore(t, filepath.Join(c.dir, "from")), openStore(t, filepath.Join(small, "store"))
 	src, out := filepath.Join(c.dir, "x"), filepath.Join(small, "x")
 	data := random(3<<20, 1)

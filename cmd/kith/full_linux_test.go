@@ -6,12 +6,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"kith"
+	"kith/internal/disktest"
 )
 
 // TestFullDisk runs itself once more in a mount namespace that ends with it, in which a node has a small disk of its own.
@@ -22,37 +22,13 @@ func TestFullDisk(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullDisk$")
 	cmd.Env = append(os.Environ(), "KITH_TEST_FULL_DISK="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if strings.Contains(string(out), "no tmpfs:") || errors.Is(err, os.ErrPermission) {
-		t.Skip("not tested: a node on a full disk (no mount namespaces here)")
-	}
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	disktest.Run(t, cmd, "a node on a full disk")
 }
 
 // A disk is a small file system that can be filled to the last byte.
 type disk struct {
 	t    *testing.T
 	path string
-}
-
-func newDisk(t *testing.T, path, size string) disk {
-	t.Helper()
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", path, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatal("no tmpfs:", err)
-	}
-	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
-	return disk{t, path}
 }
 
 func (d disk) junk() string { return filepath.Join(d.path, "junk") }
@@ -111,10 +87,7 @@ func (c *computer) names() map[string]string {
 }
 
 func fullDisk(t *testing.T, dir string) {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal("no tmpfs:", err)
-	}
-	small, tiny := newDisk(t, filepath.Join(dir, "small"), "8m"), newDisk(t, filepath.Join(dir, "tiny"), "256k")
+	small, tiny := disk{t, disktest.New(t, dir, "small", "8m")}, disk{t, disktest.New(t, dir, "tiny", "256k")}
 	giver := boot(t)
 	c := &computer{t: t, dir: filepath.Join(small.path, "node")}
 
