@@ -16,9 +16,9 @@ import (
 	"kith/identity"
 )
 
-// idOps returns the operations on who this is. addrs says where this device can be reached now; changed is told when contacts should see
-// somebody else.
-func idOps(id *identity.Identity, addrs func() []string, changed func()) []app.Op {
+// idOps returns the operations on who this is. addrs says where this device can be reached now, and what of that others are told; changed is
+// told when contacts should see somebody else.
+func idOps(id *identity.Identity, addrs func() (all, told []string), changed func()) []app.Op {
 	o := idOp{id, addrs, changed}
 
 	show := app.NewOp("id", "show who you are on the network", o.show)
@@ -48,7 +48,7 @@ func idOps(id *identity.Identity, addrs func() []string, changed func()) []app.O
 
 type idOp struct {
 	id      *identity.Identity
-	addrs   func() []string
+	addrs   func() (all, told []string)
 	changed func()
 }
 
@@ -56,8 +56,9 @@ func (o idOp) show(context.Context, None) (IDOut, error) { return o.out(), nil }
 
 func (o idOp) out() IDOut {
 	p := o.id.Profile()
+	all, told := o.addrs()
 	out := IDOut{
-		Person: o.id.Person(), PeerID: o.id.PeerID().String(), Addrs: o.addrs(),
+		Person: o.id.Person(), PeerID: o.id.PeerID().String(), Addrs: all, Told: told,
 		Name: p.Name, Device: o.id.Device(), Master: o.id.Master(),
 	}
 	if p.Picture != nil {
@@ -156,12 +157,12 @@ func (o IDOut) WriteText(w io.Writer, _ int) error {
 	row("Device", o.Device)
 	row("Peer id", o.PeerID)
 	row("Recovery phrase", masterText[o.Master])
-	label, plain := "Addresses", toType(o.Addrs)
-	for _, a := range plain {
+	label := "Addresses"
+	for _, a := range o.Told {
 		row(label, a)
 		label = ""
 	}
-	if more := len(o.Addrs) - len(plain); more > 0 {
+	if more := len(o.Addrs) - len(o.Told); more > 0 {
 		row(label, fmt.Sprintf("and %d more, for browsers and for this computer alone: kith id --json", more))
 	}
 	if o.Name == "" {
@@ -169,24 +170,6 @@ func (o IDOut) WriteText(w io.Writer, _ int) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// toType returns those of a node's addresses that are worth reading out: TCP and QUIC, and those on this computer alone only if there are no others.
-func toType(addrs []string) []string {
-	var far, near []string
-	for _, a := range addrs {
-		switch {
-		case strings.Contains(a, "/certhash/") || strings.Contains(a, "/ws/"):
-		case strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/"):
-			near = append(near, a)
-		default:
-			far = append(far, a)
-		}
-	}
-	if far == nil {
-		return near
-	}
-	return far
 }
 
 // WriteText implements app.Texter.

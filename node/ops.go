@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
 	"kith/app"
@@ -49,9 +50,11 @@ func connectOp(run func(context.Context, ConnectIn) (Peer, error)) app.Op {
 	return o
 }
 
-func (n *Node) addrs() []string {
+func (n *Node) addrs() (all, told []string) { return texts(n.net.Addrs()), texts(n.net.Told()) }
+
+func texts(addrs []ma.Multiaddr) []string {
 	out := []string{}
-	for _, a := range n.net.Addrs() {
+	for _, a := range addrs {
 		out = append(out, a.String())
 	}
 	return out

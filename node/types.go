@@ -35,6 +35,7 @@ type IDOut struct {
 	Person  string   `json:"person" doc:"public name of the person: a did:key"`
 	PeerID  string   `json:"peer_id" doc:"public name of this device"`
 	Addrs   []string `json:"addrs" doc:"where this device can be reached now"`
+	Told    []string `json:"told" doc:"those of addrs that links, invites and cards tell others: TCP, QUIC and relays"`
 	Name    string   `json:"name,omitempty"`
 	Picture string   `json:"picture,omitempty" doc:"data: URL"`
 	Device  string   `json:"device" doc:"name of this device"`

@@ -166,26 +166,12 @@ func (p *People) Picture(ctx context.Context, name string) ([]byte, error) {
 	return data, err
 }
 
-// addrs returns where this device can be reached, as others are told: over TCP, QUIC and relays, and on this computer alone only if there is
-// nothing else.
-func (p *People) addrs() []ma.Multiaddr {
-	var far, near []ma.Multiaddr
-	for _, a := range p.o.Net.Addrs() {
-		text := a.String()
-		if strings.Contains(text, "/certhash/") || strings.Contains(text, "/ws") {
-			continue
-		}
-		bare, _ := peer.SplitAddr(a)
-		switch {
-		case bare == nil:
-		case strings.HasPrefix(text, "/ip4/127.") || strings.HasPrefix(text, "/ip6/::1/"):
-			near = append(near, bare)
-		default:
-			far = append(far, bare)
+// addrs returns where this device can be reached, as others are told.
+func (p *People) addrs() (list []ma.Multiaddr) {
+	for _, a := range p.o.Net.Told() {
+		if bare, _ := peer.SplitAddr(a); bare != nil {
+			list = append(list, bare)
 		}
 	}
-	if far == nil {
-		far = near
-	}
-	return far[:min(len(far), maxAddrs)]
+	return list
 }

@@ -17,6 +17,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/internal/bell"
 	"kith/internal/db"
 	"kith/transfer"
 )
@@ -25,7 +26,7 @@ import (
 type Files struct {
 	env  app.Env
 	db   *sql.DB
-	bell bell // rung when an item changes
+	bell bell.Bell // rung when an item changes
 
 	stopping atomic.Bool // callers that go away now have not given up: the node stops
 	mu       sync.Mutex

@@ -574,3 +574,29 @@ func TestGetElsewhere(t *testing.T) {
 		t.Errorf("where it is already: %+v", got)
 	}
 }
+
+// What was on the list before is not begun by another application, so that it does not give it up either.
+func TestFetchOfWhatIsThere(t *testing.T) {
+	f := files.New()
+	net := apptest.New(t, 1, func() ([]app.App, transfer.Guard) { return []app.App{f.App()}, f })
+	path := filepath.Join(t.TempDir(), "film.mkv")
+	write(t, path, 100<<10)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})
+	began, err := f.Fetch(t.Context(), s.Link, t.TempDir())
+	if began || err != nil {
+		t.Errorf("a share of one's own was begun to be fetched: %v, %v", began, err)
+	}
+	l, err := kith.ParseLink(s.Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, ok := f.Fetched(l.Ref); !ok || st.State != transfer.Done || st.Path != path {
+		t.Errorf("it is %+v, %v", st, ok)
+	}
+	nobody := kith.Link{Ref: kith.RawRef([32]byte{9}), Size: -1}
+	for _, want := range []bool{true, false} {
+		if began, err := f.Fetch(t.Context(), nobody.String(), t.TempDir()); began != want || err != nil {
+			t.Errorf("began %v, %v; want %v", began, err, want)
+		}
+	}
+}

@@ -214,7 +214,7 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 	announced, narrowed := false, false
 	for {
 		changed, s := dl.Changed(), dl.Status()
-		f.bell.ring()
+		f.bell.Ring()
 		it, ok := f.byRef(ref)
 		if !ok || it.dl != dl { // it was removed, or begun anew elsewhere
 			return nil
@@ -278,7 +278,7 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) e
 		live.dl = nil
 	}
 	f.mu.Unlock()
-	f.bell.ring()
+	f.bell.Ring()
 	return nil
 }
 
@@ -351,7 +351,7 @@ func toDo(dl *transfer.Download) string {
 // nextLook waits for a tick, or until the download of ref has ended, which is told at once.
 func (f *Files) nextLook(ctx context.Context, ref kith.Ref, tick <-chan time.Time) {
 	for {
-		rung := f.bell.wait()
+		rung := f.bell.Wait()
 		if it, ok := f.byRef(ref); !ok || it.State == stateDone || it.State == stateFailed {
 			return
 		}

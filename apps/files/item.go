@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith"
 	"kith/internal/plain"
@@ -111,7 +108,7 @@ func (f *Files) know(it item) {
 	}
 	f.items[it.Ref] = &it
 	f.mu.Unlock()
-	f.bell.ring()
+	f.bell.Ring()
 }
 
 // settle changes the lasting state of an item, if it is still there: until the next start, if there is no room to write it down.
@@ -135,7 +132,7 @@ func (f *Files) forget(ctx context.Context, ref kith.Ref) error {
 	f.mu.Lock()
 	delete(f.items, ref)
 	f.mu.Unlock()
-	f.bell.ring()
+	f.bell.Ring()
 	return nil
 }
 
@@ -211,7 +208,7 @@ func rendezvous(it item) []cid.Cid {
 func (f *Files) link(it item) kith.Link { return f.linkTo(it, f.addrs()) }
 
 // addrs returns where this node can be reached now, as its links say it.
-func (f *Files) addrs() []multiaddr.Multiaddr { return inLinks(f.env.Host.Addrs()) }
+func (f *Files) addrs() []multiaddr.Multiaddr { return f.env.Host.Told() }
 
 // linkTo is link with the node's addresses, for who needs many links at once.
 func (f *Files) linkTo(it item, addrs []multiaddr.Multiaddr) kith.Link {
@@ -220,49 +217,6 @@ func (f *Files) linkTo(it item, addrs []multiaddr.Multiaddr) kith.Link {
 		l.Name, l.Size = it.Name, it.Size
 	}
 	return l
-}
-
-// maxLinkAddrs bounds the addresses in a link, and maxLinkRelays those of them that lead through relays.
-const (
-	maxLinkAddrs  = 8
-	maxLinkRelays = 4
-)
-
-// inLinks picks from a node's addresses, the most useful first, those that stand in its links: plain QUIC and TCP, which every node
-// speaks, through relays one of each kind, and loopback only if there is nothing else. A node that has no other kind of address hands on what it has.
-func inLinks(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
-	var plain, loop []multiaddr.Multiaddr
-	via := map[string]bool{}
-	for _, a := range addrs {
-		to, _ := peer.SplitAddr(a)
-		if n := len(to); n > 3 && to[n-1].Code() == multiaddr.P_CIRCUIT { // /ip4/…/p2p/RELAY/p2p-circuit
-			kind := to[0].Protocol().Name + to[n-3].Protocol().Name
-			if plainTransport(to[:n-2]) && !via[kind] && len(via) < maxLinkRelays {
-				via[kind] = true
-				plain = append(plain, a)
-			}
-			continue
-		}
-		switch {
-		case !plainTransport(to):
-		case manet.IsIPLoopback(a):
-			loop = append(loop, a)
-		default:
-			plain = append(plain, a)
-		}
-	}
-	for _, set := range [][]multiaddr.Multiaddr{plain, loop, addrs} {
-		if len(set) > 0 {
-			return set[:min(len(set), maxLinkAddrs)]
-		}
-	}
-	return nil
-}
-
-// plainTransport reports whether an address ends in TCP or QUIC, with nothing on top.
-func plainTransport(a multiaddr.Multiaddr) bool {
-	last := len(a) - 1
-	return last > 0 && (a[last].Code() == multiaddr.P_TCP || a[last].Code() == multiaddr.P_QUIC_V1)
 }
 
 // network returns the name of this node's network as a link has it: nothing for the default.
@@ -279,30 +233,5 @@ func (f *Files) saveUploads(ctx context.Context) {
 		if _, err := f.db.ExecContext(ctx, `UPDATE items SET up = up + ? WHERE ref = ?`, up.Bytes, ref.String()); err != nil {
 			f.env.Log.Warn("uploads not saved", "ref", ref, "err", err)
 		}
-	}
-}
-
-// A bell wakes everybody who listens. The zero bell is ready.
-type bell struct {
-	mu sync.Mutex
-	c  chan struct{}
-}
-
-// wait returns a channel that is closed at the next ring.
-func (b *bell) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.c == nil {
-		b.c = make(chan struct{})
-	}
-	return b.c
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.c != nil {
-		close(b.c)
-		b.c = nil
 	}
 }

@@ -42,17 +42,19 @@ func (f *Files) Lent(ref kith.Ref) (kith.Link, error) {
 	return f.link(it), nil
 }
 
-// Fetch begins to fetch what a link names, or goes on with it, and does not wait. output is as in GetIn.
-func (f *Files) Fetch(ctx context.Context, link, output string) error {
+// Fetch begins to fetch what a link names, or goes on with it, and does not wait. output is as in GetIn. began is false if it was on the list of
+// items before: then it is whose who put it there.
+func (f *Files) Fetch(ctx context.Context, link, output string) (began bool, err error) {
 	l, err := kith.ParseLink(link)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if _, known := f.byRef(l.Ref); known { // where it was begun
+	_, known := f.byRef(l.Ref)
+	if known { // where it was begun
 		output = ""
 	}
 	_, _, err = f.want(ctx, GetIn{Link: link, Output: output, Detach: true})
-	return err
+	return !known && err == nil, err
 }
 
 // Fetched returns how the download of ref stands; ok is false if there is none.
@@ -63,7 +65,7 @@ func (f *Files) Fetched(ref kith.Ref) (s transfer.Status, ok bool) {
 	}
 	got := f.got(it)
 	s = transfer.Status{Root: ref, State: transfer.State(got.State), Reason: got.Reason, Name: got.Name, Path: got.Path, Size: got.Size, Done: got.Done, Rate: got.Rate}
-	if it.State == stateGone { // it was here, and is a person's own since
+	if it.State == stateGone || it.State == stateReady { // it was here, and is a person's own
 		s.State = transfer.Done
 	}
 	if it.dl != nil && s.State != transfer.Done {

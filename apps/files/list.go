@@ -62,7 +62,7 @@ func (f *Files) watch(ctx context.Context, _ None) iter.Seq2[LsOut, error] {
 		var last LsOut
 		first := true
 		for {
-			rung := f.bell.wait()
+			rung := f.bell.Wait()
 			now, err := f.ls(ctx, None{})
 			if err != nil {
 				yield(LsOut{}, err)

@@ -184,7 +184,7 @@ func (e *engine) revive(now time.Time) {
 		switch {
 		case i.State == taking:
 			e.want(fetch{*i, false})
-		case ended(i.State) && i.State != delivered:
+		case ended(i.State) && i.State != delivered && i.Ours: // it was not done any more
 			e.want(forget{i.ref()})
 		}
 	}

@@ -110,6 +110,8 @@ func (s *script) run(t *testing.T, line string) {
 		s.e.lost(s.now, long(w[1]), "it was moved")
 	case "fetched": // peer, id, state, bytes
 		s.e.progress(s.now, inKey{peer.ID(w[1]), long(w[2])}, course{state: w[3], reason: strings.Join(w[min(5, len(w)):], " "), path: "/inbox/film.mkv", done: num(4), rate: float64(num(4))})
+	case "began": // peer, id
+		s.e.began(inKey{peer.ID(w[1]), long(w[2])}, refOf(w[2]))
 	case "larger":
 		s.e.tooMuch(s.now, inKey{peer.ID(w[1]), long(w[2])}, num(3))
 	default:
@@ -349,6 +351,7 @@ func (w *world) settle(n *simNode) {
 			case fetch:
 				if _, ok := n.files[a.ref()]; !ok {
 					n.files[a.ref()] = false
+					n.e.began(a.key(), a.ref())
 				}
 			case forget:
 				if !n.files[a.ref] {
@@ -437,7 +440,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"send": func(t *rapid.T) {
 				if len(ids) == 4 {
-					t.Skip()
+					t.Skip("enough is sent")
 				}
 				id := string("abcd"[len(ids)])
 				ids = append(ids, id)
@@ -446,7 +449,7 @@ func TestModel(t *testing.T) {
 			},
 			"converse": func(t *rapid.T) {
 				if len(w.queue) == 0 {
-					t.Skip()
+					t.Skip("nothing is on its way")
 				}
 				w.converse(rapid.IntRange(0, len(w.queue)-1).Draw(t, "which"), rapid.SampledFrom([]string{"", "", "unreached", "broken"}).Draw(t, "fault"))
 			},

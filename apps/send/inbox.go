@@ -38,6 +38,7 @@ type incoming struct {
 	Told   string    `json:"told,omitempty"` // the state that the sender knows
 	Auto   time.Time `json:"auto,omitzero"`  // when it was taken without asking
 	Hidden bool      `json:"hidden,omitempty"`
+	Ours   bool      `json:"ours,omitempty"` // its download was begun for it, and is given up with it
 	Made   time.Time `json:"made"`
 	Until  time.Time `json:"until"`
 	Ended  time.Time `json:"ended,omitzero"`
@@ -229,10 +230,29 @@ func (e *engine) leave(now time.Time, i *incoming, state, reason string) {
 	if state != expired && state != declined {
 		state = cancelled
 	}
-	if i.State == taking || i.State == stuck {
+	e.giveUp(i)
+	i.State, i.Reason, i.Ended, i.rate = state, cut(reason, maxReason), now, 0
+	e.want(saveIn{*i})
+}
+
+// giveUp has the download given up that was begun for an incoming; one that the person began is theirs.
+func (e *engine) giveUp(i *incoming) {
+	if i.Ours {
+		i.Ours = false
 		e.want(forget{i.ref()})
 	}
-	i.State, i.Reason, i.Ended, i.rate = state, cut(reason, maxReason), now, 0
+}
+
+// began says that a download of ref was begun for an incoming, and was not here before.
+func (e *engine) began(key inKey, ref kith.Ref) {
+	i := e.in[key]
+	if i == nil {
+		e.want(forget{ref})
+		return
+	}
+	if i.Ours = true; ended(i.State) && i.State != delivered { // it was faster
+		e.giveUp(i)
+	}
 	e.want(saveIn{*i})
 }
 

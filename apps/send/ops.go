@@ -114,7 +114,7 @@ func (s *Send) send(ctx context.Context, in SendIn) iter.Seq2[SendOut, error] {
 			late = t.C
 		}
 		for {
-			rung := s.bell.wait()
+			rung := s.bell.Wait()
 			out, err := s.sent(ctx, ids)
 			over := !slices.ContainsFunc(out.Sent, func(d Delivery) bool { return !ended(d.State) })
 			switch {
@@ -301,7 +301,7 @@ func (s *Send) mail(ctx context.Context, _ None) iter.Seq2[MailOut, error] {
 	return func(yield func(MailOut, error) bool) {
 		var last MailOut
 		for first := true; ctx.Err() == nil; first = false {
-			rung := s.bell.wait()
+			rung := s.bell.Wait()
 			now, err := s.both(ctx)
 			if err != nil {
 				yield(MailOut{}, err)

@@ -17,6 +17,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/internal/bell"
 	"kith/internal/db"
 	"kith/internal/room"
 	"kith/transfer"
@@ -29,8 +30,8 @@ type Files interface {
 	// Lent returns the link of what is lent, with this node's addresses as they are now; Gone if the file has changed since, NotFound if it
 	// is not shared any more.
 	Lent(ref kith.Ref) (kith.Link, error)
-	// Fetch begins to fetch what link names into dir, or goes on with it.
-	Fetch(ctx context.Context, link, dir string) error
+	// Fetch begins to fetch what link names into dir, or goes on with it; began is false if it was on the list before.
+	Fetch(ctx context.Context, link, dir string) (began bool, err error)
 	// Fetched returns how that goes; ok is false if there is no such download.
 	Fetched(ref kith.Ref) (s transfer.Status, ok bool)
 	// Forget stops sharing what is lent, and gives up what is being fetched. What was fetched to its end stays.
@@ -42,7 +43,7 @@ type Send struct {
 	files Files
 	env   app.Env
 	db    *sql.DB
-	bell  bell // rung when a delivery changes
+	bell  bell.Bell // rung when a delivery changes
 
 	calls    chan call
 	closing  chan struct{} // closed by stop
@@ -153,7 +154,7 @@ func (s *Send) run(ctx context.Context, e *engine) error {
 				err = saved
 			}
 			c.done <- err
-			s.bell.ring()
+			s.bell.Ring()
 		case ev, ok := <-events:
 			if ok && ev.Connected {
 				e.came(time.Now(), ev.Peer)
@@ -224,7 +225,7 @@ func (s *Send) carryOut(ctx context.Context, e *engine) error {
 		}
 	}
 	if len(actions) > 0 {
-		s.bell.ring()
+		s.bell.Ring()
 	}
 	return failed
 }
@@ -282,13 +283,17 @@ func (s *Send) fetch(ctx context.Context, i fetch) error {
 		dir = filepath.Join(s.env.Files, "Inbox")
 		err = os.MkdirAll(dir, 0o755)
 	}
-	if err == nil && i.anew {
+	if err == nil && i.anew && i.Ours {
 		err = s.files.Forget(ctx, i.ref())
 	}
+	began := false
 	if err == nil {
-		err = s.files.Fetch(ctx, i.Link, dir)
+		began, err = s.files.Fetch(ctx, i.Link, dir)
 	}
 	return s.do(ctx, func(e *engine, now time.Time) error {
+		if began {
+			e.began(i.key(), i.ref())
+		}
 		if s.fetching[i.key()]--; s.fetching[i.key()] == 0 {
 			delete(s.fetching, i.key())
 		}
@@ -344,28 +349,4 @@ func public(err error) string {
 		return "there is no room on the disk"
 	}
 	return "it cannot be saved there"
-}
-
-// bell wakes everybody who listens. The zero bell is ready.
-type bell struct {
-	mu sync.Mutex
-	c  chan struct{}
-}
-
-func (b *bell) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.c == nil {
-		b.c = make(chan struct{})
-	}
-	return b.c
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.c != nil {
-		close(b.c)
-		b.c = nil
-	}
 }

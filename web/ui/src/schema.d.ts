@@ -998,6 +998,8 @@ export interface components {
             person: string;
             /** @description data: URL */
             picture?: string;
+            /** @description those of addrs that links, invites and cards tell others: TCP, QUIC and relays */
+            told: string[];
         };
         Invite: {
             /** @description who used it: what you call them, or their peer id */

@@ -53,13 +53,6 @@ export function activity(i: Item, withPart = true): string {
   }
 }
 
-/** Those of a node's addresses that are worth reading out: no browsers' ones, and those on this computer alone only if there are no others. */
-export function reachable(addrs: string[]): string[] {
-  const typed = addrs.filter((a) => !a.includes('/certhash/') && !a.includes('/ws/'))
-  const far = typed.filter((a) => !/^\/ip(4\/127\.|6\/::1\/)/.test(a))
-  return far.length > 0 ? far : typed
-}
-
 /** An address that something listens on, without the hashes of its certificates, which are for programs. */
 export const listening = (addr: string): string => addr.replace(/\/certhash\/.*/, '')
 

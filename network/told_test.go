@@ -1,0 +1,38 @@
+package network
+
+import (
+	"slices"
+	"testing"
+
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// Others are told what every node can use; what is for browsers or for this computer alone only if there is nothing else.
+func TestTold(t *testing.T) {
+	const id = "/p2p/12D3KooWHNRKA63skhgZnZSKAVCs4bHvhBndutYth6KCaZXXssmV"
+	near := []string{"/ip4/127.0.0.1/tcp/1" + id, "/ip6/::1/udp/1/quic-v1" + id}
+	far := []string{"/ip4/192.0.2.2/tcp/1" + id, "/ip6/fd00::2/udp/1/quic-v1" + id}
+	browsers := []string{"/ip4/192.0.2.2/tcp/1/ws" + id, "/ip4/192.0.2.2/udp/1/quic-v1/webtransport" + id}
+	relays := []string{"/ip4/11.0.0.1/tcp/1" + id + "/p2p-circuit" + id, "/ip4/11.0.0.1/udp/1/quic-v1" + id + "/p2p-circuit" + id}
+	again := []string{"/ip4/11.0.0.2/tcp/1" + id + "/p2p-circuit" + id}
+	for _, c := range []struct{ all, want []string }{
+		{slices.Concat(browsers, near, far), far},
+		{slices.Concat(near, browsers), near},
+		{slices.Concat(relays, again, far, near), slices.Concat(relays, far)},
+		{browsers, browsers},
+		{nil, nil},
+		{slices.Concat(far, far, far, far, far), slices.Concat(far, far, far, far)},
+	} {
+		var all []ma.Multiaddr
+		for _, s := range c.all {
+			all = append(all, ma.StringCast(s))
+		}
+		var got []string
+		for _, a := range told(all) {
+			got = append(got, a.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("of %v: %v, want %v", c.all, got, c.want)
+		}
+	}
+}
