@@ -2,6 +2,7 @@ package network
 
 import (
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -11,13 +12,14 @@ import (
 
 const maxBlocked = 4096 // peers that are blocked at once
 
-// A gater refuses the peers that a person has blocked, on ordinary and on bulk connections alike.
+// A gater refuses the peers that a person has blocked, and dials that look like somebody's aim at a third, on ordinary and on bulk connections alike.
 type gater struct {
+	aims    *aims
 	mu      sync.RWMutex
 	blocked map[peer.ID]struct{}
 }
 
-func newGater() *gater { return &gater{blocked: map[peer.ID]struct{}{}} }
+func newGater() *gater { return &gater{aims: newAims(), blocked: map[peer.ID]struct{}{}} }
 
 func (g *gater) allows(p peer.ID) bool {
 	g.mu.RLock()
@@ -30,7 +32,9 @@ func (g *gater) allows(p peer.ID) bool {
 func (g *gater) InterceptPeerDial(p peer.ID) bool { return g.allows(p) }
 
 // InterceptAddrDial implements connmgr.ConnectionGater.
-func (g *gater) InterceptAddrDial(p peer.ID, _ ma.Multiaddr) bool { return g.allows(p) }
+func (g *gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
+	return g.allows(p) && g.aims.allows(time.Now(), p, a)
+}
 
 // InterceptAccept implements connmgr.ConnectionGater.
 func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }

@@ -19,6 +19,7 @@ import (
 const (
 	maxKnown      = 200                 // peers that are remembered
 	maxKnownAddrs = 8                   // addresses of each
+	maxKnownGroup = 16                  // peers of one Group
 	knownAge      = 60 * 24 * time.Hour // after which a peer that was not seen is forgotten
 	rememberEvery = 5 * time.Minute     // how often what was learnt is written down
 	enoughPeers   = 8                   // with so many connected, remembered ones are left alone
@@ -36,7 +37,9 @@ var knownPrefix = datastore.NewKey("/kith/known")
 type known struct {
 	ID    peer.ID  `cbor:"-"`
 	Addrs [][]byte `cbor:"1,keyasint"`
-	Seen  int64    `cbor:"2,keyasint"` // Unix time in seconds
+	Seen  int64    `cbor:"2,keyasint"`           // Unix time in seconds
+	First int64    `cbor:"3,keyasint,omitempty"` // when it was seen first; 0: at Seen
+	Group string   `cbor:"4,keyasint,omitempty"` // of the address that the connection was with, see Group
 	dirty bool
 }
 
@@ -88,13 +91,13 @@ func (n *Network) loadKnown(ctx context.Context) (map[peer.ID]*known, error) {
 // meet remembers that p is connected directly, and where it says that it is.
 func (n *Network) meet(p peer.ID) {
 	var addrs [][]byte
-	direct := false
+	direct, group := false, ""
 	for _, c := range n.host.Network().ConnsToPeer(p) {
 		a := c.RemoteMultiaddr()
 		if transportOf(a) == "relay" {
 			continue
 		}
-		direct = true
+		direct, group = true, Group(a)
 		if c.Stat().Direction == network.DirOutbound { // it answered there
 			addrs = append(addrs, a.Bytes())
 		}
@@ -110,10 +113,14 @@ func (n *Network) meet(p peer.ID) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.known[p] == nil && len(n.known) >= 4*maxKnown { // until remember has sorted out who is kept
+	now := time.Now().Unix()
+	first := now
+	if old := n.known[p]; old != nil {
+		first = old.first()
+	} else if len(n.known) >= 4*maxKnown { // until remember has sorted out who is kept
 		return
 	}
-	n.known[p] = &known{ID: p, Addrs: addrs, Seen: time.Now().Unix(), dirty: true}
+	n.known[p] = &known{ID: p, Addrs: addrs, Seen: now, First: first, Group: group, dirty: true}
 }
 
 // remember writes down what was learnt since the last time, and forgets what is too old or too much.
@@ -133,20 +140,22 @@ func (n *Network) remember() {
 		return
 	}
 	n.mu.Lock()
-	oldest := time.Now().Add(-knownAge).Unix()
-	for i, k := range byAge(n.known) {
-		key := knownPrefix.ChildString(k.ID.String())
-		if i >= maxKnown || k.Seen < oldest {
-			delete(n.known, k.ID)
+	stay := worthKnowing(n.known, time.Now())
+	kept := map[peer.ID]bool{}
+	for _, k := range stay[:min(len(stay), maxKnown)] {
+		kept[k.ID] = true
+	}
+	for id, k := range n.known {
+		key := knownPrefix.ChildString(id.String())
+		if !kept[id] {
+			delete(n.known, id)
 			batch.Delete(ctx, key)
 			continue
 		}
-		if k.dirty {
-			if row, err := cbor.Marshal(k); err == nil {
-				batch.Put(ctx, key, row)
-			}
-			n.known[k.ID].dirty = false
+		if row, err := cbor.Marshal(k); k.dirty && err == nil {
+			batch.Put(ctx, key, row)
 		}
+		k.dirty = false
 	}
 	n.mu.Unlock()
 	if err := batch.Commit(ctx); err != nil {
@@ -154,13 +163,45 @@ func (n *Network) remember() {
 	}
 }
 
-// byAge returns copies of the peers, the last seen first.
-func byAge(all map[peer.ID]*known) []known {
-	out := make([]known, 0, len(all))
-	for _, k := range all {
-		out = append(out, *k)
+func (k known) first() int64 {
+	if k.First == 0 {
+		return k.Seen
 	}
-	slices.SortFunc(out, func(a, b known) int { return cmp.Or(cmp.Compare(b.Seen, a.Seen), cmp.Compare(a.ID, b.ID)) })
+	return k.First
+}
+
+// worthKnowing returns copies of the peers that are worth a place, the best first: in turn who was seen last and who has been known longest, and of one
+// Group few. Somebody who connects with a thousand identities, to be all that this node knows when it starts again (an eclipse, Heilman et al. 2015), gets
+// at most every second place, and that only from all over the internet.
+func worthKnowing(all map[peer.ID]*known, now time.Time) []known {
+	oldest := now.Add(-knownAge).Unix()
+	var late []known
+	for _, k := range all {
+		if k.Seen >= oldest {
+			late = append(late, *k)
+		}
+	}
+	slices.SortFunc(late, func(a, b known) int { return cmp.Or(cmp.Compare(b.Seen, a.Seen), cmp.Compare(a.ID, b.ID)) })
+	long := slices.Clone(late)
+	slices.SortStableFunc(long, func(a, b known) int { return cmp.Compare(a.first(), b.first()) })
+	var out []known
+	taken, groups := map[peer.ID]bool{}, map[string]int{}
+	next := func(from []known) []known {
+		for i, k := range from {
+			if taken[k.ID] || k.Group != "" && groups[k.Group] >= maxKnownGroup {
+				continue
+			}
+			taken[k.ID] = true
+			groups[k.Group]++
+			out = append(out, k)
+			return from[i+1:]
+		}
+		return nil
+	}
+	for len(late)+len(long) > 0 {
+		late = next(late)
+		long = next(long)
+	}
 	return out
 }
 
@@ -198,7 +239,7 @@ func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo) {
 		}
 	}
 	n.mu.Lock()
-	old := byAge(n.known)
+	old := worthKnowing(n.known, time.Now())
 	n.mu.Unlock()
 	few := enoughPeers - len(net.Peers())
 	for i, k := range old {
