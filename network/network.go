@@ -229,6 +229,7 @@ func (n *Network) Connect(ctx context.Context, p peer.AddrInfo) error {
 	if sw, ok := n.host.Network().(*swarm.Swarm); ok {
 		sw.Backoff().Clear(p.ID) // who calls has a reason to try now, and paces its own attempts; a neighbour may have spoken before it listened
 	}
+	n.knowRelays(p.Addrs)
 	if err := n.host.Connect(libp2p.WithAllowLimitedConn(ctx, "connect"), p); err != nil {
 		return fmt.Errorf("network: connect %s: %w", p.ID, netError(ctx, err))
 	}

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"sync"
@@ -9,10 +10,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"kith/network/mirror"
 )
 
 const (
@@ -22,16 +26,23 @@ const (
 	maxPunches   = 5                // such attempts
 	maxOutside   = 16               // addresses under which peers see this node that are told to one who is to dial them
 	leaveRelayed = 15 * time.Second // after there is a direct connection
+	askTime      = 2 * time.Second  // for asking a peer how it sees this node over the other transport; who is to be told waits meanwhile
+	maxAsked     = 2                // peers whose answers are kept
 )
 
 // A puncher opens direct connections to peers that came through a relay (DCUtR, libp2p specs). It is libp2p's, but begins when the node first learns how
-// others see it, rather than looking for that now and then, and tries again when the two could not agree: a fresh node is asked before it is ready.
+// others see it, rather than looking for that now and then, and tries again when the two could not agree: a fresh node is asked before it is ready. Peers
+// are reached over QUIC if that works, so that a node would hear of its TCP port only where UDP does not pass: it asks (package mirror), since UDP may not
+// pass on the other side.
 type puncher struct {
 	n *Network
 
 	mu       sync.Mutex
-	service  *holepunch.Service // nil: nobody has told yet how this node is seen
-	seen     map[network.Conn]ma.Multiaddr
+	service  *holepunch.Service            // nil: nobody has told yet how this node is seen
+	seen     map[network.Conn]ma.Multiaddr // by who is at the other end
+	asked    map[network.Conn]ma.Multiaddr // over the other transport, by the same; nil: there is no answer yet, or none
+	open     int                           // questions over TCP that wait for an answer
+	asking   chan struct{}                 // closed when there are none
 	outcomes map[peer.ID]outcome
 }
 
@@ -44,7 +55,7 @@ type outcome struct {
 }
 
 func newPuncher(n *Network) *puncher {
-	return &puncher{n: n, seen: map[network.Conn]ma.Multiaddr{}, outcomes: map[peer.ID]outcome{}}
+	return &puncher{n: n, seen: map[network.Conn]ma.Multiaddr{}, asked: map[network.Conn]ma.Multiaddr{}, outcomes: map[peer.ID]outcome{}}
 }
 
 // identified notes under which address a peer sees this node. It is called from one goroutine.
@@ -53,6 +64,7 @@ func (p *puncher) identified(e event.EvtPeerIdentificationCompleted) {
 		p.mu.Lock()
 		p.seen[e.Conn] = e.ObservedAddr
 		p.mu.Unlock()
+		p.ask(e.Conn, e.ObservedAddr)
 	}
 	p.mu.Lock()
 	begun := p.service != nil
@@ -84,8 +96,64 @@ func (p *puncher) ours(c network.Conn, seen ma.Multiaddr) bool {
 	if t := transportOf(local); t != transportOf(seen) || t != "tcp" && t != "quic" {
 		return false
 	}
-	at := portOf(local)
-	return slices.ContainsFunc(p.n.listening(), func(a ma.Multiaddr) bool { return transportOf(a) == transportOf(local) && portOf(a) == at })
+	return p.listens(local)
+}
+
+// listens reports whether this node listens on the transport and port of an address.
+func (p *puncher) listens(local ma.Multiaddr) bool {
+	return slices.ContainsFunc(p.n.listening(), func(a ma.Multiaddr) bool { return transportOf(a) == transportOf(local) && portOf(a) == portOf(local) })
+}
+
+// ask finds out how the peer at the other end of a connection over QUIC sees the TCP port of this node, and the other way round, if there is a router
+// before it.
+func (p *puncher) ask(c network.Conn, seen ma.Multiaddr) {
+	outside, err := manet.ToIP(seen)
+	if err != nil || slices.ContainsFunc(interfaceAddrs(), outside.Equal) {
+		return
+	}
+	other := map[string]string{"quic": "tcp", "tcp": "quic"}[transportOf(seen)]
+	addrs := p.n.host.Peerstore().Addrs(c.RemotePeer())
+	k := slices.IndexFunc(addrs, func(a ma.Multiaddr) bool {
+		ip, err := manet.ToIP(a)
+		return err == nil && (ip.To4() == nil) == (outside.To4() == nil) && transportOf(a) == other && manet.IsPublicAddr(a)
+	})
+	sw, ok := p.n.host.Network().(*swarm.Swarm)
+	if k < 0 || !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, asked := p.asked[c]; asked || len(p.asked) >= maxAsked {
+		return
+	}
+	started := p.n.run(func() {
+		ctx, cancel := context.WithTimeout(p.n.ctx, askTime)
+		defer cancel()
+		local, seen, err := mirror.Ask(ctx, sw.TransportForDialing(addrs[k]), addrs[k], c.RemotePeer())
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err == nil && p.listens(local) && transportOf(seen) == other && manet.IsPublicAddr(seen) {
+			p.asked[c] = seen
+		} else {
+			p.n.log.Debug("not seen over the other transport", "peer", c.RemotePeer(), "addr", local, "err", err)
+		}
+		if other == "tcp" {
+			if p.open--; p.open == 0 {
+				close(p.asking)
+			}
+		}
+	})
+	if !started {
+		return
+	}
+	p.asked[c] = nil
+	if other != "tcp" {
+		return // most likely UDP does not pass
+	}
+	if p.open == 0 {
+		p.asking = make(chan struct{})
+	}
+	p.open++
 }
 
 // portOf returns the port of a TCP or UDP address; 0: it has none.
@@ -115,16 +183,31 @@ func (p *puncher) outside() (list []ma.Multiaddr) {
 	for c, a := range p.seen {
 		if c.IsClosed() {
 			delete(p.seen, c)
-		} else {
-			list = append(list, a)
+			delete(p.asked, c)
+			continue
+		}
+		list = append(list, a)
+		if t := p.asked[c]; t != nil {
+			list = append(list, t)
 		}
 	}
 	list = ma.Unique(list)
 	return list[:min(len(list), maxOutside)]
 }
 
-// FilterLocal implements holepunch.AddrFilter.
-func (p *puncher) FilterLocal(_ peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr { return addrs }
+// FilterLocal implements holepunch.AddrFilter: it waits for what is being asked over TCP.
+func (p *puncher) FilterLocal(peer.ID, []ma.Multiaddr) []ma.Multiaddr {
+	p.mu.Lock()
+	asking := p.asking
+	if p.open == 0 {
+		asking = nil
+	}
+	p.mu.Unlock()
+	if asking != nil {
+		<-asking // at most askTime
+	}
+	return p.outside()
+}
 
 // FilterRemote implements holepunch.AddrFilter: nobody makes this node dial private addresses, or many.
 func (p *puncher) FilterRemote(_ peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	circuitproto "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
@@ -100,6 +101,20 @@ func announced(addrs []ma.Multiaddr) []ma.Multiaddr {
 		t := transportOf(to)
 		return t != "tcp" && t != "quic"
 	})
+}
+
+// knowRelays remembers for a while where the relays in addresses are, so that each is dialled at all of its addresses at once: libp2p takes the
+// addresses that lead through one relay in turn, and waits five seconds for QUIC where there is none.
+func (n *Network) knowRelays(addrs []ma.Multiaddr) {
+	for _, a := range addrs {
+		to, rest := ma.SplitFunc(a, func(c ma.Component) bool { return c.Protocol().Code == ma.P_CIRCUIT })
+		if rest == nil {
+			continue
+		}
+		if r, err := peer.AddrInfoFromP2pAddr(to); err == nil {
+			n.host.Peerstore().AddAddrs(r.ID, r.Addrs, peerstore.TempAddrTTL)
+		}
+	}
 }
 
 // Direct reports whether the node is connected to p other than through a relay.
