@@ -28,6 +28,8 @@ type App struct {
 	HTTP       http.Handler // bulk bytes and streams that are no Op, under /api/<Name>/-/ with the same protection
 	UI         string       // its page's name in the shell, "" for none
 
+	Listens func() (what string, addrs []string) // HOST:PORT of where it listens now beside the node, and for whom; may be called before Start
+
 	Start func(ctx context.Context, env Env) error // returns when ready; lasting work goes in env.Go
 	Stop  func(ctx context.Context) error          // called before what env.Go started is told to end
 }

@@ -126,6 +126,9 @@ func (s *Store) Close() error {
 // Notes returns what a person should know since Open: a database that was set aside.
 func (s *Store) Notes() []string { return s.notes }
 
+// Never reports whether a path is of what is never shared, whatever lies around it.
+func (s *Store) Never(path string) bool { return s.never(path) }
+
 // room reserves n bytes of the quota; the caller gives them back with s.kept.Add(-n) if they are not used after all.
 func (s *Store) room(n int64) error {
 	if have := s.kept.Add(n); s.quota > 0 && n > 0 && have > s.quota {

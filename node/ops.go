@@ -74,6 +74,15 @@ func (n *Node) status(ctx context.Context, _ None) (StatusOut, error) {
 	for _, l := range n.net.Listening() {
 		out.Listening = append(out.Listening, Listener{For: l.For, Addr: l.Addr})
 	}
+	for _, a := range n.o.Apps {
+		if a.Listens == nil {
+			continue
+		}
+		what, addrs := a.Listens()
+		for _, addr := range addrs {
+			out.Listening = append(out.Listening, Listener{For: what, Addr: addr})
+		}
+	}
 	out.Rate, out.UpRate = n.moves.Rates()
 	return out, nil
 }

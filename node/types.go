@@ -98,6 +98,6 @@ type StatusOut struct {
 
 // Listener is one address that something listens on.
 type Listener struct {
-	For  string `json:"for" doc:"api, peers, bulk, mdns"`
+	For  string `json:"for" doc:"api, peers, bulk, mdns, guests, phone"`
 	Addr string `json:"addr"`
 }

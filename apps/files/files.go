@@ -17,6 +17,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/apps/files/guest"
 	"kith/internal/bell"
 	"kith/internal/db"
 	"kith/transfer"
@@ -27,6 +28,7 @@ type Files struct {
 	env  app.Env
 	db   *sql.DB
 	bell bell.Bell // rung when an item changes
+	desk *guest.Desk
 
 	stopping atomic.Bool // callers that go away now have not given up: the node stops
 	mu       sync.Mutex
@@ -46,9 +48,15 @@ func (f *Files) App() app.App {
 		Ops: []app.Op{
 			shareOp(f.share), getOp(f.get), lsOp(f.ls), showOp(f.show), rmOp(f.rm),
 			pauseOp(f.pause), resumeOp(f.resume), openOp(f.open), limitOp(f.limit),
-			watchOp(f.watch), browseOp(f.browse), limitsOp(f.limits),
+			watchOp(f.watch), browseOp(f.browse), limitsOp(f.limits), guestsOp(f.listGuests), guestAddOp(f.addGuest), guestRmOp(f.rmGuest),
 		},
-		HTTP:  f.uploads(),
+		HTTP: f.uploads(),
+		Listens: func() (string, []string) {
+			if f.desk == nil {
+				return "", nil
+			}
+			return "guests", f.desk.Listening()
+		},
 		Start: f.start,
 		Stop:  f.stop,
 	}
@@ -87,6 +95,9 @@ func (f *Files) start(ctx context.Context, env app.Env) error {
 		return err
 	}
 	f.dropUploads()
+	if err := f.openDesk(); err != nil {
+		return err
+	}
 	env.Go("files.revive", f.revive)
 	env.Go("files.changes", f.watchStore)
 	return nil
@@ -96,6 +107,11 @@ func (f *Files) stop(ctx context.Context) error {
 	f.stopping.Store(true)
 	if f.db == nil {
 		return nil
+	}
+	if f.desk != nil {
+		if err := f.desk.Close(); err != nil {
+			f.env.Log.Warn("guest links not saved", "err", err)
+		}
 	}
 	f.saveUploads(ctx)
 	f.mu.Lock()

@@ -50,6 +50,7 @@ func (f *Files) ls(context.Context, None) (LsOut, error) {
 	for _, it := range f.all() {
 		out.Items = append(out.Items, f.view(it, ups, addrs))
 	}
+	out.Guests = f.guests()
 	out.Rate, out.Up = f.env.Moves.Rates()
 	return out, nil
 }
@@ -197,6 +198,9 @@ func (f *Files) source(s transfer.Source) Source {
 
 // WriteText implements app.Texter.
 func (o LsOut) WriteText(w io.Writer, width int) error {
+	if len(o.Items) == 0 && len(o.Guests) > 0 {
+		return GuestsOut{o.Guests}.WriteText(w, width)
+	}
 	if len(o.Items) == 0 {
 		_, err := fmt.Fprintln(w, "nothing shared and nothing fetched yet; share something with: kith share PATH")
 		return err
@@ -206,7 +210,11 @@ func (o LsOut) WriteText(w io.Writer, width int) error {
 	for _, it := range o.Items {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", plain.Text(it.Name), size(it.Size), state(it), human.Bytes(it.Up), who(it), it.Ref.Short())
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil || len(o.Guests) == 0 {
+		return err
+	}
+	fmt.Fprintln(w)
+	return GuestsOut{o.Guests}.WriteText(w, width)
 }
 
 // Suggest implements app.Suggester: an item's name, or the end of its ref where another has that name too or it is no word for a terminal.

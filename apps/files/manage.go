@@ -74,6 +74,9 @@ func (f *Files) rm(ctx context.Context, in RmIn) (RmOut, error) {
 	if err := f.forget(ctx, it.Ref); err != nil {
 		return RmOut{}, err
 	}
+	if err := f.desk.EndPath(it.Path); err != nil {
+		return RmOut{}, err
+	}
 	if _, err := os.Lstat(path); !deleted && err != nil {
 		path = "" // there is nothing, so nothing stays
 	}

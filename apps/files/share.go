@@ -21,8 +21,10 @@ import (
 func shareOp(run func(context.Context, ShareIn) iter.Seq2[ShareOut, error]) app.Op {
 	o := app.NewStreamOp("share", "share files and folders where they are", run)
 	o.Long = "Nothing is copied. Who has the link can fetch it as long as this node, or anybody who has fetched it, is up.\n" +
-		"With --private it is encrypted before anybody sees it; the key is in the link, behind the #."
-	o.Example = "  kith share ~/films/festival.mkv ~/photos\n  kith share --private ~/letters"
+		"With --private it is encrypted before anybody sees it; the key is in the link, behind the #.\n" +
+		"With --guest nobody on the network of peers hears of it: it gets a web link that any browser in the same local network opens, until it ends\n" +
+		"(kith guest). That is not encrypted: who is in that network can read along. --downloads counts devices, each of which may fetch it again."
+	o.Example = "  kith share ~/films/festival.mkv ~/photos\n  kith share --private ~/letters\n  kith share --guest festival.mkv --lasts 2h --downloads 3"
 	return o
 }
 
@@ -33,6 +35,10 @@ func (f *Files) share(ctx context.Context, in ShareIn) iter.Seq2[ShareOut, error
 	return func(yield func(ShareOut, error) bool) {
 		if err := checkShare(in); err != nil {
 			yield(ShareOut{}, err)
+			return
+		}
+		if in.Guest {
+			yield(f.give(in))
 			return
 		}
 		var out ShareOut
@@ -61,6 +67,13 @@ func checkShare(in ShareIn) error {
 		if !filepath.IsAbs(p) {
 			return fmt.Errorf("files: share %q: the path is not absolute: %w", p, kith.Invalid)
 		}
+	}
+	switch {
+	case in.Guest && (in.Private || in.For != "" && in.For != forLink):
+		return kith.Hint(fmt.Errorf("files: share: a guest link is for a browser in this network, neither encrypted nor for contacts: %w", kith.Invalid),
+			"leave out --for and --private, or --guest")
+	case !in.Guest && (in.Lasts != "" || in.Downloads != 0 || in.At != ""):
+		return kith.Hint(fmt.Errorf("files: share: lasts, downloads and at are of guest links: %w", kith.Invalid), "add --guest")
 	}
 	switch in.For {
 	case "", forLink, forContacts, forPublic:
@@ -160,6 +173,13 @@ func (o ShareOut) Progress() app.Progress {
 
 // Result implements app.Resulter: one path gives one object, several give a list.
 func (o ShareOut) Result() any {
+	switch len(o.Guests) {
+	case 0:
+	case 1:
+		return o.Guests[0]
+	default:
+		return o.Guests
+	}
 	if len(o.Shared) == 1 {
 		return o.Shared[0]
 	}
@@ -168,6 +188,11 @@ func (o ShareOut) Result() any {
 
 // WriteText implements app.Texter.
 func (o ShareOut) WriteText(w io.Writer, width int) error {
+	for _, g := range o.Guests {
+		if err := g.WriteText(w, width); err != nil {
+			return err
+		}
+	}
 	for i, s := range o.Shared {
 		if i > 0 {
 			fmt.Fprintln(w)

@@ -13,6 +13,11 @@ type ShareIn struct {
 	Paths   []string `json:"paths" arg:"0" path:"true" doc:"files and folders to share"`
 	For     string   `json:"for,omitempty" enum:"link,contacts,public" default:"link" doc:"who may fetch it"`
 	Private bool     `json:"private,omitempty" doc:"encrypt it; the key is in the link, behind the #"`
+
+	Guest     bool   `json:"guest,omitempty" doc:"instead, a web link that ends, for who is in this local network and has only a browser"`
+	Lasts     string `json:"lasts,omitempty" doc:"with guest: how long the link works, such as 30m or 2d, at most 7d (default 1h)"`
+	Downloads int    `json:"downloads,omitempty" doc:"with guest: how many devices may fetch it (default: any number)"`
+	At        string `json:"at,omitempty" doc:"with guest: the only address of this computer to be reached at (default: those of its local networks)"`
 }
 
 // Shared is the result of sharing one path.
@@ -44,6 +49,42 @@ type ShareOut struct {
 	Done   int64    `json:"done" doc:"bytes read"`
 	Total  int64    `json:"total" doc:"bytes to read"`
 	Shared []Shared `json:"shared,omitempty" doc:"in the last event: a result for each path"`
+	Guests []Guest  `json:"guests,omitempty" doc:"with guest: the link of each path"`
+}
+
+// Guest is a web link for the local network, and how it stands.
+type Guest struct {
+	N       int       `json:"n" doc:"number by which it is withdrawn"`
+	Name    string    `json:"name"`
+	Path    string    `json:"path" doc:"where it is on this computer"`
+	Folder  bool      `json:"folder,omitempty"`
+	Size    int64     `json:"size" doc:"bytes of all its files when the link was made"`
+	URL     string    `json:"url" doc:"what a browser in the same network opens; empty while this computer is in no local network"`
+	More    []string  `json:"more,omitempty" doc:"the same at further addresses of this computer"`
+	QR      string    `json:"qr,omitempty" doc:"QR code of url, as SVG"`
+	Made    time.Time `json:"made"`
+	Until   time.Time `json:"until" doc:"when it ends"`
+	Devices int       `json:"devices" doc:"how many devices have fetched it, or begun to"`
+	Most    int       `json:"most,omitempty" doc:"how many may; 0: any number"`
+	Sent    int64     `json:"sent" doc:"bytes sent to them"`
+}
+
+// GuestsOut lists the web links that work now.
+type GuestsOut struct {
+	Guests []Guest `json:"guests"`
+}
+
+// GuestAddIn asks for a web link to an item.
+type GuestAddIn struct {
+	Ref       string `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
+	Lasts     string `json:"lasts,omitempty" default:"1h" doc:"how long the link works, such as 30m or 2d, at most 7d"`
+	Downloads int    `json:"downloads,omitempty" doc:"how many devices may fetch it (default: any number)"`
+	At        string `json:"at,omitempty" doc:"the only address of this computer to be reached at (default: those of its local networks)"`
+}
+
+// GuestRmIn names a web link.
+type GuestRmIn struct {
+	N int `json:"n" arg:"0" doc:"its number, as kith guest shows it"`
 }
 
 // GetIn asks for what a link names.
@@ -159,9 +200,10 @@ type Kept struct {
 
 // LsOut lists what is here.
 type LsOut struct {
-	Items []Item  `json:"items"`
-	Rate  float64 `json:"rate" doc:"bytes a second coming in, all together"`
-	Up    float64 `json:"up_rate" doc:"bytes a second going out, all together"`
+	Items  []Item  `json:"items"`
+	Guests []Guest `json:"guests,omitempty" doc:"web links for the local network that work now"`
+	Rate   float64 `json:"rate" doc:"bytes a second coming in, all together"`
+	Up     float64 `json:"up_rate" doc:"bytes a second going out, all together"`
 }
 
 // OpenIn asks for an address at which a browser can read an item, even while it comes.

@@ -42,6 +42,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/files/guest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * list the web links that people in this local network can open
+         * @description They are made with: kith share --guest PATH
+         */
+        get: operations["files-guest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/guest-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * make a web link to something that is shared or fetched
+         * @description Any browser in the same local network opens it, until it ends. It is not encrypted: who is in that network can read along.
+         */
+        post: operations["files-guest-add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/guest-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** end a web link; what is being fetched with it stops */
+        post: operations["files-guest-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/limit": {
         parameters: {
             query?: never;
@@ -180,6 +237,8 @@ export interface paths {
          * share files and folders where they are
          * @description Nothing is copied. Who has the link can fetch it as long as this node, or anybody who has fetched it, is up.
          *     With --private it is encrypted before anybody sees it; the key is in the link, behind the #.
+         *     With --guest nobody on the network of peers hears of it: it gets a web link that any browser in the same local network opens, until it ends
+         *     (kith guest). That is not encrypted: who is in that network can read along. --downloads counts devices, each of which may fetch it again.
          */
         post: operations["files-share"];
         delete?: never;
@@ -981,6 +1040,76 @@ export interface components {
             /** @enum {string} */
             state: "finding" | "fetching" | "waiting" | "paused" | "checking" | "done" | "failed";
         };
+        Guest: {
+            /**
+             * Format: int64
+             * @description how many devices have fetched it, or begun to
+             */
+            devices: number;
+            folder?: boolean;
+            /** Format: date-time */
+            made: string;
+            /** @description the same at further addresses of this computer */
+            more?: string[];
+            /**
+             * Format: int64
+             * @description how many may; 0: any number
+             */
+            most?: number;
+            /**
+             * Format: int64
+             * @description number by which it is withdrawn
+             */
+            n: number;
+            name: string;
+            /** @description where it is on this computer */
+            path: string;
+            /** @description QR code of url, as SVG */
+            qr?: string;
+            /**
+             * Format: int64
+             * @description bytes sent to them
+             */
+            sent: number;
+            /**
+             * Format: int64
+             * @description bytes of all its files when the link was made
+             */
+            size: number;
+            /**
+             * Format: date-time
+             * @description when it ends
+             */
+            until: string;
+            /** @description what a browser in the same network opens; empty while this computer is in no local network */
+            url: string;
+        };
+        GuestAddIn: {
+            /** @description the only address of this computer to be reached at (default: those of its local networks) */
+            at?: string;
+            /**
+             * Format: int64
+             * @description how many devices may fetch it (default: any number)
+             */
+            downloads?: number;
+            /**
+             * @description how long the link works, such as 30m or 2d, at most 7d
+             * @default 1h
+             */
+            lasts: string;
+            /** @description CID, link, name, or a part that only one has */
+            ref: string;
+        };
+        GuestRmIn: {
+            /**
+             * Format: int64
+             * @description its number, as kith guest shows it
+             */
+            n: number;
+        };
+        GuestsOut: {
+            guests: components["schemas"]["Guest"][];
+        };
         IDOut: {
             /** @description where this device can be reached now */
             addrs: string[];
@@ -1160,10 +1289,12 @@ export interface components {
         };
         Listener: {
             addr: string;
-            /** @description api, peers, bulk, mdns */
+            /** @description api, peers, bulk, mdns, guests, phone */
             for: string;
         };
         LsOut: {
+            /** @description web links for the local network that work now */
+            guests?: components["schemas"]["Guest"][];
             items: components["schemas"]["Item"][];
             /**
              * Format: double
@@ -1346,12 +1477,23 @@ export interface components {
             sent: components["schemas"]["Delivery"][];
         };
         ShareIn: {
+            /** @description with guest: the only address of this computer to be reached at (default: those of its local networks) */
+            at?: string;
+            /**
+             * Format: int64
+             * @description with guest: how many devices may fetch it (default: any number)
+             */
+            downloads?: number;
             /**
              * @description who may fetch it
              * @default link
              * @enum {string}
              */
             for: "link" | "contacts" | "public";
+            /** @description instead, a web link that ends, for who is in this local network and has only a browser */
+            guest?: boolean;
+            /** @description with guest: how long the link works, such as 30m or 2d, at most 7d (default 1h) */
+            lasts?: string;
             /** @description files and folders to share */
             paths: string[];
             /** @description encrypt it; the key is in the link, behind the # */
@@ -1365,6 +1507,8 @@ export interface components {
             done: number;
             /** @description what is being read now */
             file?: string;
+            /** @description with guest: the link of each path */
+            guests?: components["schemas"]["Guest"][];
             /** @description in the last event: a result for each path */
             shared?: components["schemas"]["Shared"][];
             /**
@@ -1634,6 +1778,101 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["GetOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "files-guest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GuestsOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "files-guest-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GuestAddIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guest"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "files-guest-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GuestRmIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guest"];
                 };
             };
             /** @description Error */
