@@ -33,20 +33,35 @@ type Config struct {
 	Up      int64    // upload limit, bytes a second; 0: none
 	Down    int64    // download limit, bytes a second; 0: none
 	Quota   int64    // bytes that Kith may keep itself; 0: no limit
+	Relay   Relay    // what is carried for others
 
 	text []byte // the file, from which applications decode their sections
 }
 
+// Relay is what the node carries for others, once it can be reached.
+type Relay struct {
+	For     string // off, contacts, coordinate or strangers; "": as it was set last, or else coordinate
+	Metered bool   // the connection is paid for by the byte: nothing is carried for strangers
+	Data    int64  // bytes for a pair of peers in an hour; 0: 64 MiB
+	Rate    int64  // bytes a second; 0: 1 MB
+}
+
 // file is Config as it stands in the file: sizes as people write them.
 type file struct {
-	API     string         `toml:"api"`
-	Network string         `toml:"network"`
-	Listen  []string       `toml:"listen"`
-	Files   string         `toml:"files"`
-	Up      size           `toml:"up"`
-	Down    size           `toml:"down"`
-	Quota   size           `toml:"quota"`
-	Apps    map[string]any `toml:"apps"`
+	API     string   `toml:"api"`
+	Network string   `toml:"network"`
+	Listen  []string `toml:"listen"`
+	Files   string   `toml:"files"`
+	Up      size     `toml:"up"`
+	Down    size     `toml:"down"`
+	Quota   size     `toml:"quota"`
+	Relay   struct {
+		For     string `toml:"for"`
+		Metered bool   `toml:"metered"`
+		Data    size   `toml:"data"`
+		Rate    size   `toml:"rate"`
+	} `toml:"relay"`
+	Apps map[string]any `toml:"apps"`
 }
 
 // size is a number of bytes, or of bytes a second, written as "500K" or "2MiB/s".
@@ -88,6 +103,7 @@ func Parse(data []byte) (Config, error) {
 	return Config{
 		API: f.API, Network: f.Network, Listen: f.Listen, Files: f.Files,
 		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), text: data,
+		Relay: Relay{For: f.Relay.For, Metered: f.Relay.Metered, Data: int64(f.Relay.Data), Rate: int64(f.Relay.Rate)},
 	}, nil
 }
 

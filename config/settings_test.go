@@ -9,11 +9,11 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	c, err := Parse([]byte("network = 'home'\nup = '500K'\nquota = '2GiB'\nlisten = ['/ip4/0.0.0.0/tcp/1']\n[apps.files]\nslots = 3\n"))
+	c, err := Parse([]byte("network = 'home'\nup = '500K'\nquota = '2GiB'\nlisten = ['/ip4/0.0.0.0/tcp/1']\n[relay]\nfor = 'contacts'\nmetered = true\nrate = '2MiB/s'\n[apps.files]\nslots = 3\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Network != "home" || c.Up != 500e3 || c.Quota != 2<<30 || len(c.Listen) != 1 {
+	if c.Network != "home" || c.Up != 500e3 || c.Quota != 2<<30 || len(c.Listen) != 1 || c.Relay != (Relay{For: "contacts", Metered: true, Rate: 2 << 20}) {
 		t.Errorf("%+v", c)
 	}
 	var s struct {
@@ -22,7 +22,7 @@ func TestParse(t *testing.T) {
 	if err := c.Section("files", &s); err != nil || s.Slots != 3 {
 		t.Errorf("section %+v, %v", s, err)
 	}
-	if err := c.Section("files", &struct{}{}); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), `line 6: there is no setting "apps.files.slots"`) {
+	if err := c.Section("files", &struct{}{}); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), `line 10: there is no setting "apps.files.slots"`) {
 		t.Errorf("a section with an unknown key: %v", err)
 	}
 	s.Slots = 9
@@ -48,6 +48,7 @@ func TestParseNamesTheLine(t *testing.T) {
 		"\nup = 'fast'":             `line 2: "fast" is not a size`,
 		"quota = -1":                "line 1",
 		"[apps]\nfiles = 1\n[appz]": "line 3",
+		"[relay]\nfro = 'all'":      `line 2: there is no setting "relay.fro"`,
 	} {
 		if _, err := Parse([]byte(in)); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", in, err)

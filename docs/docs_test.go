@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
 	"kith"
@@ -25,6 +27,7 @@ import (
 	"kith/blob/folder"
 	"kith/blob/seal"
 	"kith/identity"
+	"kith/network/relay"
 	"kith/record"
 	"kith/transfer"
 	"kith/wire"
@@ -123,6 +126,15 @@ type rendezvousVector struct {
 	Key string `json:"key"`
 }
 
+type relayVector struct {
+	Peer     string `json:"peer"`
+	Verdict  int    `json:"verdict"`
+	Left     int64  `json:"left"`
+	Wait     int    `json:"wait"` // seconds
+	Question string `json:"question"`
+	Answer   string `json:"answer"`
+}
+
 type recordVector struct {
 	Owner    string `json:"owner_secret"`
 	Purpose  string `json:"purpose"`
@@ -200,6 +212,25 @@ func TestProtocol(t *testing.T) {
 			t.Fatal(err)
 		}
 		return rendezvousVector{v.Ref, transfer.Rendezvous(ref).String()}
+	})
+	check(t, all, "relay", func(t *testing.T, v relayVector) relayVector {
+		id, err := peer.Decode(v.Peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := hex.DecodeString(v.Answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked bytes.Buffer
+		st, err := relay.Ask(struct {
+			io.Reader
+			io.Writer
+		}{bytes.NewReader(reply), &asked}, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return relayVector{v.Peer, int(st.Verdict), st.Left, int(st.Wait.Seconds()), hex.EncodeToString(asked.Bytes()), v.Answer}
 	})
 }
 

@@ -35,6 +35,7 @@ import (
 
 	"kith"
 	"kith/internal/sqlds"
+	"kith/network/relay"
 )
 
 // DefaultName is the network that a node belongs to unless told otherwise.
@@ -65,6 +66,7 @@ type Config struct {
 	NoMDNS  bool           // do not look for neighbours on the local network
 	NoUPnP  bool           // do not ask the router for a port
 	Limits  Limits         // zero: DefaultLimits
+	Relay   relay.Settings // what is carried for others; fields that are zero are as they were set last
 	Log     *slog.Logger   // nil: none
 }
 
@@ -77,7 +79,7 @@ type Network struct {
 	gater  *gater
 	bulk   *bulk
 	mdns   *neighbours
-	relay  *relay
+	relay  *relay.Service
 	friend atomic.Pointer[func(peer.ID) bool]
 	reach  event.Emitter // of EvtLocalReachabilityChanged
 	punch  *puncher
@@ -111,6 +113,9 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 	quietLibraries()
 	if err := checkName(cfg.Name); err != nil {
 		return nil, err
+	}
+	if err := cfg.Relay.Check(); err != nil {
+		return nil, fmt.Errorf("network: %w", err)
 	}
 	wanted, err := parsePeers(cfg.Peers)
 	if err != nil {
@@ -329,7 +334,7 @@ func (n *Network) Close() error {
 	}
 	if n.relay != nil {
 		n.punch.close()
-		n.relay.serve(false)
+		n.relay.Close()
 	}
 	if n.reach != nil {
 		n.reach.Close()

@@ -24,7 +24,8 @@ const (
 // startReach tells for the first time that nothing is known, so that relays are looked for at once: who has no public address at all
 // never hears from AutoNAT.
 func (n *Network) startReach() (err error) {
-	n.relay, n.punch = newRelay(n), newPuncher(n)
+	n.punch = newPuncher(n)
+	n.startRelay()
 	if n.reach, err = n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful); err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func (n *Network) reachable(e event.EvtHostReachableAddrsChanged) {
 	case len(e.Unreachable) > 0 && len(e.Unknown) == 0:
 		r = network.ReachabilityPrivate
 	}
-	n.relay.serve(r == network.ReachabilityPublic)
+	n.relay.Serve(r == network.ReachabilityPublic)
 	if err := n.reach.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
 		n.log.Warn("reachability not told", "err", err)
 	}
@@ -72,15 +73,6 @@ func (n *Network) relays(_ context.Context, num int) <-chan peer.AddrInfo {
 		out <- peer.AddrInfo{ID: p, Addrs: n.host.Peerstore().Addrs(p)}
 	}
 	return out
-}
-
-// Befriend tells who contacts and own devices are: whom this node relays for, up to RelayPairData an hour. For others it only carries what two need to find
-// a direct way to each other. Until it is called there are none. friend may be called at once.
-func (n *Network) Befriend(friend func(peer.ID) bool) { n.friend.Store(&friend) }
-
-func (n *Network) isFriend(p peer.ID) bool {
-	f := n.friend.Load()
-	return f != nil && (*f)(p)
 }
 
 // autoRelay is how relays are chosen. They are few and known, so that the first is good enough.

@@ -1,12 +1,15 @@
 package network
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"kith"
+	"kith/network/relay"
 )
 
 // TestBridge: what AutoNAT v2 finds reaches those who listen to v1, and decides whether this node relays.
@@ -32,35 +35,38 @@ func TestBridge(t *testing.T) {
 				break // sooner or later: what was said before may still be on its way
 			}
 		}
-		n.relay.mu.Lock()
-		if on := n.relay.service != nil; on != (step.want == network.ReachabilityPublic) {
+		if on := n.Relaying().On; on != (step.want == network.ReachabilityPublic) {
 			t.Errorf("%v: it relays: %v", step.want, on)
 		}
-		n.relay.mu.Unlock()
 	}
 }
 
-// TestRelayAllows: friends are served until their hour is used up; strangers never take all places.
-func TestRelayAllows(t *testing.T) {
-	n := newNode(t)
-	n.Befriend(func(p peer.ID) bool { return p == "anna" })
-	r := n.relay
-	for i := range maxStrangers {
-		if !r.AllowReserve(peer.ID(rune('A'+i)), nil) {
-			t.Fatalf("stranger %d was refused", i)
+// TestRelaySettings: what was set holds at the next start, unless the configuration says otherwise; off is off.
+func TestRelaySettings(t *testing.T) {
+	keep := kept(t)
+	n := newNode(t, keep)
+	if err := n.SetRelay(relay.Settings{For: "nobody"}); !errors.Is(err, kith.Invalid) {
+		t.Errorf("settings that make no sense: %v", err)
+	}
+	n.reachable(event.EvtHostReachableAddrsChanged{Reachable: []ma.Multiaddr{ma.StringCast("/ip4/11.0.1.1/tcp/1")}})
+	for _, s := range []relay.Settings{{For: relay.Off}, {For: relay.Contacts, Metered: true, Data: 2 << 20}} {
+		if err := n.SetRelay(s); err != nil {
+			t.Fatal(err)
+		}
+		if on := n.Relaying().On; on != (s.For != relay.Off) {
+			t.Errorf("%v: it relays: %v", s.For, on)
 		}
 	}
-	if r.AllowReserve("one more", nil) || !r.AllowReserve("anna", nil) {
-		t.Error("a stranger got the place of a friend")
+	n.Close()
+	n = newNode(t, keep)
+	want := relay.Settings{For: relay.Contacts, Metered: true, Data: 2 << 20}.WithDefaults()
+	if got := n.Relaying().Settings; got != want {
+		t.Errorf("after a restart: %+v", got)
 	}
-	r.mu.Lock()
-	r.pair("anna", "bob").used = RelayPairData
-	r.mu.Unlock()
-	if r.AllowConnect("bob", nil, "anna") || !r.AllowConnect("carl", nil, "anna") {
-		t.Error("a pair that has used its hour is served, or another is not")
-	}
-	spent := &carried{r: r, begun: true, left: 10}
-	if spent.spend(10) != nil || spent.spend(1) == nil {
-		t.Error("strangers are not held to what they may send")
+	n.Close()
+	want.For = relay.Strangers
+	n = newNode(t, keep, func(c *Config) { c.Relay.For = relay.Strangers })
+	if got := n.Relaying().Settings; got != want {
+		t.Errorf("with a configuration: %+v", got)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"kith/app"
 	"kith/internal/human"
 	"kith/network"
+	"kith/network/relay"
 )
 
 // How a finding is.
@@ -27,7 +28,7 @@ const (
 
 // Finding is one thing that the doctor looked at.
 type Finding struct {
-	Check string `json:"check" doc:"what was looked at: listening, reachable, nat, udp, ipv6, router, relays, overlay, clock, disk"`
+	Check string `json:"check" doc:"what was looked at: listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, clock, disk"`
 	State string `json:"state" enum:"ok,weak,wrong,unknown" doc:"weak: it works, but could be better; unknown: nothing can be said yet"`
 	Says  string `json:"says" doc:"what was found"`
 	Do    string `json:"do,omitempty" doc:"what to do about it"`
@@ -50,6 +51,7 @@ type facts struct {
 	network.Health
 	listening []network.Listener
 	peers     []network.PeerInfo
+	relaying  relay.Report
 	mode      string // of the overlay
 	table     int    // peers in its table
 	room      int64  // bytes free on the disk
@@ -65,7 +67,7 @@ func (n *Node) doctor(ctx context.Context, _ None) (DoctorOut, error) {
 		return DoctorOut{}, err
 	}
 	f := facts{
-		Health: n.net.Health(), listening: n.net.Listening(), peers: n.net.Peers(), mode: n.routes.Mode(), table: n.routes.Size(),
+		Health: n.net.Health(), listening: n.net.Listening(), peers: n.net.Peers(), relaying: n.net.Relaying(), mode: n.routes.Mode(), table: n.routes.Size(),
 		quota: n.o.Config.Quota, stored: stored, now: time.Now(),
 	}
 	f.room, f.roomKnown = n.blobs.Room()
@@ -75,7 +77,7 @@ func (n *Node) doctor(ctx context.Context, _ None) (DoctorOut, error) {
 // diagnose is pure: the same facts give the same findings.
 func (f facts) diagnose() []Finding {
 	return []Finding{
-		f.hears(), f.reached(), f.mapping(), f.udp(), f.ipv6(), f.router(), f.relayed(), f.routing(), f.clock(), f.disk(),
+		f.hears(), f.reached(), f.mapping(), f.udp(), f.ipv6(), f.router(), f.relayed(), f.relays(), f.routing(), f.clock(), f.disk(),
 	}
 }
 
@@ -198,6 +200,22 @@ func (f facts) relayed() Finding {
 		return Finding{"relays", weak, "nobody relays for it" + also(through), "connect to a contact who can be reached from outside: their node then helps"}
 	}
 	return Finding{"relays", blank, "none held; whether one is needed is not known yet" + also(through), ""}
+}
+
+func (f facts) relays() Finding {
+	r := f.relaying
+	total := r.Carried[0] + r.Carried[1]
+	switch {
+	case r.For == relay.Off:
+		return Finding{"relaying", fine, "for nobody: it is switched off", ""}
+	case !r.On:
+		return Finding{"relaying", blank, "for nobody: it has not been found reachable from outside", ""}
+	}
+	says := "for " + words(r.Settings)
+	if total > 0 {
+		says += fmt.Sprintf("; since the start %s for contacts and %s for strangers", human.Bytes(r.Carried[1]), human.Bytes(r.Carried[0]))
+	}
+	return Finding{"relaying", fine, says + ": kith relay shows more", ""}
 }
 
 func also(through int) string {

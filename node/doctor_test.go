@@ -7,6 +7,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith/network"
+	"kith/network/relay"
 )
 
 // Each thing that can be wrong is found, and says what to do; a node about which nothing is known yet is not called ill.
@@ -37,6 +38,9 @@ func TestDiagnosis(t *testing.T) {
 		{"reached", "relays", fine, with(func(f *facts) { f.Reachable = public })},
 		{"behind a NAT", "reachable", weak, with(func(f *facts) { f.Unreachable = public })},
 		{"behind a NAT", "relays", weak, with(func(f *facts) { f.Unreachable = public })},
+		{"not reached", "relaying", blank, fresh},
+		{"relaying", "relaying", fine, with(func(f *facts) { f.relaying.On = true })},
+		{"relaying off", "relaying", fine, with(func(f *facts) { f.relaying.For = relay.Off })},
 		{"a hard NAT", "nat", weak, with(func(f *facts) { f.Hard = map[string]bool{"UDP": true, "TCP": false} })},
 		{"a soft NAT", "nat", fine, with(func(f *facts) { f.Hard = map[string]bool{"UDP": false} })},
 		{"no UDP", "udp", weak, with(func(f *facts) { f.Transports = map[string]int{"tcp": 5} })},

@@ -23,6 +23,7 @@ import (
 	"kith/identity"
 	"kith/internal/dirlock"
 	"kith/network"
+	"kith/network/relay"
 	"kith/overlay/kaddht"
 	"kith/people"
 	"kith/record"
@@ -122,6 +123,7 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 	if n.net, err = network.New(ctx, network.Config{
 		Key: n.me.Key(), Name: c.Network, Listen: c.Listen, Peers: n.o.Peers, Dir: dir, Log: n.log,
 		NoMDNS: n.o.NoMDNS, NoUPnP: n.o.NoUPnP, Version: n.o.Version,
+		Relay: relay.Settings{For: relay.Mode(c.Relay.For), Metered: c.Relay.Metered, Data: c.Relay.Data, Rate: c.Relay.Rate},
 	}); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func (n *Node) app() app.App {
 			doctorOp(n.doctor),
 			query(app.NewOp("peers", "list the peers that the node is connected to", n.peers)),
 			connectOp(n.connect),
+			relayOp(n.setRelay), relayingOp(n.relaying),
 			app.NewOp("stop", "stop the node", n.stopOp),
 		}, n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.o.Ops),
 	}
@@ -109,11 +110,7 @@ func (n *Node) peers(context.Context, None) (PeersOut, error) {
 			v.RTT = float64(p.RTT) / float64(time.Millisecond)
 		}
 		if !p.Direct {
-			relay := n.people.Name(p.Relay)
-			if relay == "" {
-				relay = "…" + p.Relay.String()[max(0, len(p.Relay.String())-6):]
-			}
-			v.Why = "relayed through " + relay + ": " + p.Why
+			v.Why = "relayed through " + n.callPeer(p.Relay) + ": " + p.Why
 		}
 		for _, a := range p.Addrs {
 			v.Addrs = append(v.Addrs, a.String())

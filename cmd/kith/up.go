@@ -21,6 +21,8 @@ import (
 // upFlags are the flags of kith up.
 type upFlags struct {
 	api, network, files, up, down string
+	relay                         string
+	metered                       bool
 	listen, peers                 []string
 	noOpen, noMDNS, noUPnP, debug bool
 }
@@ -44,6 +46,8 @@ func upCommand() *cobra.Command {
 	flags.StringVar(&f.files, "files", "", "`FOLDER` for downloads and uploads (default: files in the data directory)")
 	flags.StringVar(&f.up, "up", "", "upload limit a second, such as 500K")
 	flags.StringVar(&f.down, "down", "", "download limit a second")
+	flags.StringVar(&f.relay, "relay", "", "for whom to relay: `MODE` off, contacts, coordinate or strangers (default as set last, or coordinate)")
+	flags.BoolVar(&f.metered, "metered", false, "this connection is paid for by the byte: carry nothing for strangers")
 	flags.BoolVar(&f.noOpen, "no-open", false, "do not open the page")
 	flags.BoolVar(&f.noMDNS, "no-mdns", false, "stay silent on the local network")
 	flags.BoolVar(&f.noUPnP, "no-upnp", false, "do not ask the router for a way in")
@@ -57,11 +61,12 @@ func (f upFlags) configure(dir string) (config.Config, error) {
 	if err != nil {
 		return c, err
 	}
-	for to, flag := range map[*string]string{&c.API: f.api, &c.Network: f.network, &c.Files: f.files} {
+	for to, flag := range map[*string]string{&c.API: f.api, &c.Network: f.network, &c.Files: f.files, &c.Relay.For: f.relay} {
 		if flag != "" {
 			*to = flag
 		}
 	}
+	c.Relay.Metered = c.Relay.Metered || f.metered
 	if len(f.listen) > 0 {
 		c.Listen = f.listen
 	}

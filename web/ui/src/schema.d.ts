@@ -626,6 +626,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/node/relay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * show and set what the node carries for others
+         * @description A node that can be reached helps others who cannot: it relays between two of them. Without flags it shows what for whom.
+         *     What is set holds until it is set again, unless config.toml says otherwise, in [relay].
+         */
+        post: operations["node-relay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/relaying": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** show what the node carries for others */
+        get: operations["node-relaying"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/status": {
         parameters: {
             query?: never;
@@ -978,7 +1016,7 @@ export interface components {
             wrong: string;
         };
         Finding: {
-            /** @description what was looked at: listening, reachable, nat, udp, ipv6, router, relays, overlay, clock, disk */
+            /** @description what was looked at: listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, clock, disk */
             check: string;
             /** @description what to do about it */
             do?: string;
@@ -1420,6 +1458,89 @@ export interface components {
         RefIn: {
             /** @description CID, link, name, or a part that only one has */
             ref: string;
+        };
+        RelayIn: {
+            /** @description how much two peers may send each other in an hour, such as 64MiB */
+            data?: string;
+            /**
+             * @description for nobody; for contacts and own devices; for them, and for strangers until they have found a direct way; for strangers too
+             * @enum {string}
+             */
+            for?: "off" | "contacts" | "coordinate" | "strangers";
+            /**
+             * @description whether this connection is paid for by the byte: then nothing is carried for strangers
+             * @enum {string}
+             */
+            metered?: "yes" | "no";
+            /** @description how fast, a second: two of whom one is a contact, and all strangers together */
+            rate?: string;
+        };
+        RelayOut: {
+            /**
+             * Format: int64
+             * @description open now
+             */
+            circuits: number;
+            /**
+             * Format: int64
+             * @description bytes carried for contacts since the start
+             */
+            contacts: number;
+            /**
+             * Format: int64
+             * @description bytes that two peers may send each other in an hour
+             */
+            data: number;
+            /**
+             * @description for whom it relays
+             * @enum {string}
+             */
+            for: "off" | "contacts" | "coordinate" | "strangers";
+            /** @description nothing is carried for strangers */
+            metered: boolean;
+            /** @description it can be reached from outside, and relays */
+            on: boolean;
+            /** @description who used something in the last hour */
+            pairs: components["schemas"]["RelayPair"][];
+            /**
+             * Format: int64
+             * @description bytes a second
+             */
+            rate: number;
+            /** @description all of this in words */
+            says: string;
+            /**
+             * Format: int64
+             * @description bytes carried for strangers since the start
+             */
+            strangers: number;
+        };
+        RelayPair: {
+            /** @description a contact's name, or the end of a peer id */
+            a: string;
+            /**
+             * Format: double
+             * @description seconds until the hour is over
+             */
+            anew: number;
+            b: string;
+            /**
+             * Format: int64
+             * @description open now
+             */
+            circuits: number;
+            /** @description one of the two is a contact or an own device */
+            contact: boolean;
+            /**
+             * Format: int64
+             * @description bytes that they may use in an hour
+             */
+            limit: number;
+            /**
+             * Format: int64
+             * @description bytes in this hour
+             */
+            used: number;
         };
         RenameIn: {
             /** @description what you call them */
@@ -2796,6 +2917,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PeopleOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-relay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RelayIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelayOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-relaying": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelayOut"];
                 };
             };
             /** @description Error */
