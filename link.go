@@ -21,6 +21,9 @@ const (
 // InviteScheme begins an invite to become somebody's contact, which is no link to content.
 const InviteScheme = "kith:invite:"
 
+// NetworkScheme begins the link of a private network, which is no link to content either.
+const NetworkScheme = "kith:network:"
+
 const (
 	magnetScheme = "magnet:?"
 	urnBLAKE3    = "urn:blake3:"
@@ -49,6 +52,9 @@ type Link struct {
 // the text, and is Invalid or TooLarge.
 func ParseLink(s string) (Link, error) {
 	s = strings.TrimSpace(s)
+	if strings.HasPrefix(strings.ToLower(s[:min(len(s), len(NetworkScheme))]), NetworkScheme) { // what it says is a secret, which no error shows
+		return Link{}, Hint(fmt.Errorf("kith: that link is the way into a private network, and names nothing to fetch: %w", Invalid), "kith network join, which asks for it")
+	}
 	l, err := parseLink(s)
 	if err != nil {
 		return Link{}, fmt.Errorf("kith: parse link %.60q: %w", s, err)

@@ -74,6 +74,13 @@ type bulkPort struct {
 
 // startBulk makes n.bulk, and serves bulk streams on p.bulk, under a certificate that cert makes.
 func (n *Network) startBulk(rm network.ResourceManager, p ports, cert libp2ptls.IdentityOption) error {
+	var err error
+	if n.cfg.Door != nil {
+		if cert, err = n.cfg.Door.Identity(n.cfg.Key, cert); err != nil {
+			p.close()
+			return err
+		}
+	}
 	id, err := libp2ptls.NewIdentity(n.cfg.Key, cert)
 	if err != nil {
 		p.close()
@@ -298,6 +305,9 @@ func (b *bulk) config(p peer.ID) (*tls.Config, <-chan ic.PubKey) {
 	conf, keys := b.identity.ConfigForPeer(p)
 	conf.NextProtos = []string{bulkALPN}
 	conf.DynamicRecordSizingDisabled = true // full records from the start
+	if b.n.cfg.Door != nil {
+		b.n.cfg.Door.Guard(conf)
+	}
 	return conf, keys
 }
 

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -8,39 +9,59 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"kith/network/member"
 )
 
 const maxBlocked = 4096 // peers that are blocked at once
 
-// A gater refuses the peers that a person has blocked, and dials that look like somebody's aim at a third, on ordinary and on bulk connections alike.
+// A gater refuses the peers that a person has blocked, dials that look like somebody's aim at a third, and, in a private network, whoever is no member;
+// on ordinary and on bulk connections alike.
 type gater struct {
 	aims    *aims
+	door    *member.Door // nil: the network is public
+	waiting waiting
+
 	mu      sync.RWMutex
 	blocked map[peer.ID]struct{}
 }
 
-func newGater() *gater { return &gater{aims: newAims(), blocked: map[peer.ID]struct{}{}} }
+func newGater(d *member.Door) *gater {
+	return &gater{aims: newAims(), door: d, waiting: waiting{timers: map[netip.AddrPort]*time.Timer{}}, blocked: map[peer.ID]struct{}{}}
+}
 
-func (g *gater) allows(p peer.ID) bool {
+// dials reports whether p may be dialled.
+func (g *gater) dials(p peer.ID) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	_, blocked := g.blocked[p]
 	return !blocked
 }
 
+// allows reports whether p, whose id is proven, may be connected.
+func (g *gater) allows(p peer.ID) bool { return g.dials(p) && (g.door == nil || g.door.Member(p)) }
+
 // InterceptPeerDial implements connmgr.ConnectionGater.
-func (g *gater) InterceptPeerDial(p peer.ID) bool { return g.allows(p) }
+func (g *gater) InterceptPeerDial(p peer.ID) bool { return g.dials(p) }
 
 // InterceptAddrDial implements connmgr.ConnectionGater.
 func (g *gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
-	return g.allows(p) && g.aims.allows(time.Now(), p, a)
+	return g.dials(p) && g.aims.allows(time.Now(), p, a)
 }
 
 // InterceptAccept implements connmgr.ConnectionGater.
-func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
+	return g.door == nil || g.waiting.begin(c)
+}
 
 // InterceptSecured implements connmgr.ConnectionGater.
-func (g *gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
+func (g *gater) InterceptSecured(_ network.Direction, p peer.ID, c network.ConnMultiaddrs) bool {
+	if g.door != nil {
+		g.waiting.end(c)
+		if !proven(g.door, p, c) {
+			return false
+		}
+	}
 	return g.allows(p)
 }
 

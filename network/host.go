@@ -8,12 +8,17 @@ import (
 	"time"
 
 	libp2plib "github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	webrtc "github.com/libp2p/go-libp2p/p2p/transport/webrtc"
 	ws "github.com/libp2p/go-libp2p/p2p/transport/websocket"
@@ -60,15 +65,10 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.Identity(n.cfg.Key),
 		libp2plib.UserAgent("kith/" + n.cfg.Version), // says nothing of the person or the machine
 		libp2plib.ProtocolVersion("kith/1"),
-		libp2plib.Security(libp2ptls.ID, libp2ptls.New), // first: half the time of Noise on a fast path
-		libp2plib.Security(noise.ID, noise.New),
 		libp2plib.Muxer(yamux.ID, muxer()),
 		libp2plib.ShareTCPListener(),
 		libp2plib.Transport(tcp.NewTCPTransport),
-		libp2plib.Transport(quic.NewTransport, quic.WithTLSIdentityOption(cert)),
 		libp2plib.Transport(ws.New),
-		libp2plib.Transport(webtransport.New),
-		libp2plib.Transport(webrtc.New),
 		libp2plib.Peerstore(ps),
 		libp2plib.ResourceManager(paced),
 		libp2plib.ConnectionManager(cm),
@@ -82,6 +82,7 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.DisableMetrics(),
 		libp2plib.ListenAddrStrings(ports.addrs...),
 	}
+	opts = append(opts, n.secured(cert)...)
 	if !n.cfg.NoUPnP {
 		opts = append(opts, libp2plib.NATPortMap())
 	}
@@ -92,10 +93,41 @@ func (n *Network) startHost(ctx context.Context) error {
 		return kith.Hint(err, "choose other addresses with --listen, as in /ip4/0.0.0.0/tcp/4001")
 	}
 	n.host = h
+	if n.Private() { // who was let in while the list changed
+		h.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+			if !n.gater.allows(c.RemotePeer()) {
+				n.run(func() { c.Close() })
+			}
+		}})
+	}
 	if got := len(n.listening()); got < len(ports.addrs) { // libp2p is content with one
 		n.note("only %d of the %d addresses to listen on could be used", got, len(ports.addrs))
 	}
 	return n.startBulk(paced, ports, cert)
+}
+
+// secured returns how connections are secured, and the transports that secure them themselves. In a private network these are only those whose certificates
+// can carry the proof of a member: TLS and QUIC.
+func (n *Network) secured(cert libp2ptls.IdentityOption) []libp2plib.Option {
+	if d := n.cfg.Door; d != nil {
+		return []libp2plib.Option{
+			libp2plib.Security(libp2ptls.ID, d.Security(cert)),
+			libp2plib.Transport(func(key crypto.PrivKey, cm *quicreuse.ConnManager, gater connmgr.ConnectionGater, rm network.ResourceManager) (transport.Transport, error) {
+				proven, err := d.Identity(key, cert)
+				if err != nil {
+					return nil, err
+				}
+				return quic.NewTransport(key, cm, nil, gater, rm, quic.WithTLSIdentityOption(proven)) // who is there is for the gater to ask
+			}),
+		}
+	}
+	return []libp2plib.Option{
+		libp2plib.Security(libp2ptls.ID, libp2ptls.New), // first: half the time of Noise on a fast path
+		libp2plib.Security(noise.ID, noise.New),
+		libp2plib.Transport(quic.NewTransport, quic.WithTLSIdentityOption(cert)),
+		libp2plib.Transport(webtransport.New),
+		libp2plib.Transport(webrtc.New),
+	}
 }
 
 // muxer is yamux with windows for a fast path.

@@ -34,8 +34,8 @@ func newNeighbours(n *Network) *neighbours {
 }
 
 // serviceName is what nodes of a network look for: a hash, for its name need not be known to the neighbourhood.
-func serviceName(name string) string {
-	sum := sha256.Sum256([]byte("kith mdns\x00" + name))
+func serviceName(label string) string {
+	sum := sha256.Sum256([]byte("kith mdns\x00" + label))
 	return "_kith-" + hex.EncodeToString(sum[:4]) + "._udp" // at most 15 characters (RFC 6335)
 }
 
@@ -59,7 +59,7 @@ func (m *neighbours) moved() {
 	if !hasMulticast() {
 		return
 	}
-	s := mdns.NewMdnsService(m.n.host, serviceName(m.n.cfg.Name), m)
+	s := mdns.NewMdnsService(m.n.host, serviceName(m.n.Label()), m)
 	if err := s.Start(); err != nil {
 		// No interface that does multicast: nothing that a person must know, and it is tried again when addresses change.
 		m.n.log.Debug("neighbours cannot be looked for", "err", err)

@@ -36,12 +36,11 @@ import (
 	"kith"
 	"kith/internal/sqlds"
 	"kith/network/relay"
+	"kith/network/member"
 )
 
 // DefaultName is the network that a node belongs to unless told otherwise.
 const DefaultName = "kith"
-
-const maxName = 32 // bytes in the name of a network
 
 // A Stream is a conversation with a peer whose id has been proven. Closing it ends both directions.
 type Stream interface {
@@ -59,6 +58,7 @@ type Stream interface {
 type Config struct {
 	Key     crypto.PrivKey // the device's key; the peer id is its public half
 	Name    string         // of the network: a-z, 0-9 and -, at most 32; "" is DefaultName
+	Door    *member.Door   // of a private network, whose name Name then is; nil: the network is public
 	Version string         // told to peers as kith/Version
 	Listen  []string       // multiaddrs; none: every transport on a port that is kept once chosen
 	Peers   []string       // multiaddrs that end in /p2p/ID, dialled again whenever they are not connected
@@ -111,7 +111,10 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 	}
 	cfg.Limits = cfg.Limits.orDefault()
 	quietLibraries()
-	if err := checkName(cfg.Name); err != nil {
+	if cfg.Door != nil {
+		cfg.Name = cfg.Door.Network().Name
+	}
+	if err := member.CheckName(cfg.Name); err != nil {
 		return nil, err
 	}
 	if err := cfg.Relay.Check(); err != nil {
@@ -122,7 +125,7 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 		return nil, err
 	}
 	n := &Network{
-		cfg: cfg, log: cfg.Log, gater: newGater(),
+		cfg: cfg, log: cfg.Log, gater: newGater(cfg.Door),
 		handlers: map[protocol.ID]Handler{}, traffic: map[peer.ID]*traffic{},
 		pinged: map[peer.ID]time.Time{}, subs: map[chan Event]struct{}{}, hard: map[string]bool{},
 	}
@@ -163,17 +166,6 @@ var quietLibraries = sync.OnceFunc(func() {
 	}
 })
 
-func checkName(name string) error {
-	bad := len(name) == 0 || len(name) > maxName
-	for _, c := range name {
-		bad = bad || !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
-	}
-	if bad {
-		return fmt.Errorf("network: name %.40q: want a-z, 0-9 and -, at most %d: %w", name, maxName, kith.Invalid)
-	}
-	return nil
-}
-
 // parsePeers reads multiaddrs that end in /p2p/ID.
 func parsePeers(addrs []string) ([]peer.AddrInfo, error) {
 	var as []ma.Multiaddr
@@ -207,14 +199,26 @@ func (n *Network) openStore() error {
 	return nil
 }
 
-// wireID returns what a protocol is called on the wire: as its application calls it on the default network, and below /net/NAME on
+// wireID returns what a protocol is called on the wire: as its application calls it on the default network, and below /net/LABEL on
 // any other, so that nodes of different networks that meet have nothing to say to each other.
 func (n *Network) wireID(id protocol.ID) protocol.ID {
-	if n.cfg.Name == DefaultName {
+	if n.Label() == DefaultName {
 		return id
 	}
-	return "/net/" + protocol.ID(n.cfg.Name) + id
+	return "/net/" + protocol.ID(n.Label()) + id
 }
+
+// Label returns what stands for the network in the names of protocols, and whatever else leads its nodes together: its name, or, if it is private, what
+// is derived from its secret.
+func (n *Network) Label() string {
+	if n.Private() {
+		return n.cfg.Door.Network().Label()
+	}
+	return n.cfg.Name
+}
+
+// Private reports whether only members are let in. A private network is looked for nowhere but where its members are.
+func (n *Network) Private() bool { return n.cfg.Door != nil }
 
 // Host returns the libp2p host, for an overlay.
 func (n *Network) Host() host.Host { return n.host }
@@ -235,8 +239,9 @@ func (n *Network) Connect(ctx context.Context, p peer.AddrInfo) error {
 		sw.Backoff().Clear(p.ID) // who calls has a reason to try now, and paces its own attempts; a neighbour may have spoken before it listened
 	}
 	n.knowRelays(p.Addrs)
+	began := time.Now()
 	if err := n.host.Connect(libp2p.WithAllowLimitedConn(ctx, "connect"), p); err != nil {
-		return fmt.Errorf("network: connect %s: %w", p.ID, netError(ctx, err))
+		return fmt.Errorf("network: connect %s: %w", p.ID, n.strange(p.ID, began, netError(ctx, err)))
 	}
 	return nil
 }
@@ -246,9 +251,10 @@ func (n *Network) Open(ctx context.Context, p peer.ID, id protocol.ID) (Stream, 
 	if p == n.ID() {
 		return nil, fmt.Errorf("network: open %s: that is this node: %w", id, kith.Invalid)
 	}
+	began := time.Now()
 	s, err := n.host.NewStream(libp2p.WithAllowLimitedConn(ctx, string(id)), p, n.wireID(id))
 	if err != nil {
-		return nil, fmt.Errorf("network: open %s to %s: %w", id, p, netError(ctx, err))
+		return nil, fmt.Errorf("network: open %s to %s: %w", id, p, n.strange(p, began, netError(ctx, err)))
 	}
 	return n.stream(s), nil
 }
@@ -263,7 +269,7 @@ func (n *Network) Handle(id protocol.ID, h func(context.Context, Stream) error) 
 
 // serve runs h. It is called on a goroutine of the stream's own.
 func (n *Network) serve(s Stream, h Handler) {
-	if !n.begin() {
+	if !n.gater.allows(s.Peer()) || !n.begin() {
 		s.Reset()
 		return
 	}

@@ -49,7 +49,7 @@ func (n *Network) choosePorts() (p ports, err error) {
 		if main, err = nextFree(main, func(p int) bool { return p != wasBulk && freeForAll(p) }); err != nil {
 			return p, err
 		}
-		p.addrs = everyTransport(main)
+		p.addrs = everyTransport(main, n.Private())
 	}
 	if bulkWanted {
 		p.bulk, bulk, err = listenBulk(host, main, bulk)
@@ -120,15 +120,19 @@ func freeForAll(port int) bool {
 }
 
 // everyTransport returns the addresses of all transports on one port: TCP and WebSocket share it, and so do QUIC, WebTransport and
-// WebRTC. IPv6 is left out where the machine has none.
-func everyTransport(port int) (addrs []string) {
+// WebRTC. IPv6 is left out where the machine has none, and what browsers use in a private network, for it cannot carry the proof of a member.
+func everyTransport(port int, private bool) (addrs []string) {
+	forms := []string{"/tcp/%d", "/udp/%d/quic-v1", "/tcp/%d/ws", "/udp/%d/quic-v1/webtransport", "/udp/%d/webrtc-direct"}
+	if private {
+		forms = forms[:3]
+	}
 	ips := []string{"/ip4/0.0.0.0"}
 	if l, err := net.Listen("tcp6", "[::]:0"); err == nil {
 		l.Close()
 		ips = append(ips, "/ip6/::")
 	}
 	for _, ip := range ips {
-		for _, form := range []string{"/tcp/%d", "/udp/%d/quic-v1", "/tcp/%d/ws", "/udp/%d/quic-v1/webtransport", "/udp/%d/webrtc-direct"} {
+		for _, form := range forms {
 			addrs = append(addrs, ip+fmt.Sprintf(form, port))
 		}
 	}

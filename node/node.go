@@ -130,7 +130,7 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 	n.note(n.net.Notes()...)
 	var v record.Validator
 	if n.routes, err = kaddht.New(n.ctx, kaddht.Options{
-		Host: n.net.Host(), Network: n.net.Name(), DS: n.net.Store(), Validators: map[string]librecord.Validator{record.Namespace: &v}, Log: n.log,
+		Host: n.net.Host(), Network: n.net.Label(), DS: n.net.Store(), Validators: map[string]librecord.Validator{record.Namespace: &v}, Log: n.log,
 	}); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (p *People) placeKey() (record.Key, error) {
 	if err != nil {
 		return record.Key{}, fmt.Errorf("people: %w", err)
 	}
-	return record.Derive(secret, "addresses/"+p.o.Net.Name()), nil
+	return record.Derive(secret, "addresses/"+p.o.Net.Label()), nil
 }
 
 // placeNow returns what is to be published now: nothing while there is nobody to read it.

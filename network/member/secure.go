@@ -1,0 +1,112 @@
+package member
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+)
+
+// Patience is how long somebody may take from the first byte of a connection to the end of the handshake, which holds the proof.
+const Patience = 5 * time.Second
+
+// noMuxer is the ALPN name of a libp2p that agrees on a muxer later.
+const noMuxer = "libp2p"
+
+// Security returns what constructs libp2p's TLS transport (libp2p specs, tls/tls.md) with a door in it, for connections over TCP, WebSocket and relays. base
+// is as for Identity.
+func (d *Door) Security(base libp2ptls.IdentityOption) func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+	return func(id protocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+		option, err := d.Identity(key, base)
+		if err != nil {
+			return nil, err
+		}
+		t := &secure{door: d, id: id}
+		if t.local, err = peer.IDFromPrivateKey(key); err != nil {
+			return nil, err
+		}
+		if t.identity, err = libp2ptls.NewIdentity(key, option); err != nil {
+			return nil, err
+		}
+		for _, m := range muxers {
+			t.alpn = append(t.alpn, string(m.ID))
+		}
+		t.alpn = append(t.alpn, noMuxer)
+		return t, nil
+	}
+}
+
+// secure is libp2p's TLS transport, with a door in it.
+type secure struct {
+	door     *Door
+	id       protocol.ID
+	local    peer.ID
+	identity *libp2ptls.Identity
+	alpn     []string // muxers, so that no round trip is needed to agree on one
+}
+
+// ID implements sec.SecureTransport.
+func (t *secure) ID() protocol.ID { return t.id }
+
+// SecureInbound implements sec.SecureTransport.
+func (t *secure) SecureInbound(ctx context.Context, raw net.Conn, p peer.ID) (sec.SecureConn, error) {
+	return t.handshake(ctx, raw, p, tls.Server)
+}
+
+// SecureOutbound implements sec.SecureTransport.
+func (t *secure) SecureOutbound(ctx context.Context, raw net.Conn, p peer.ID) (sec.SecureConn, error) {
+	return t.handshake(ctx, raw, p, tls.Client)
+}
+
+func (t *secure) handshake(ctx context.Context, raw net.Conn, p peer.ID, end func(net.Conn, *tls.Config) *tls.Conn) (_ sec.SecureConn, err error) {
+	defer func() {
+		if err != nil {
+			raw.Close()
+		}
+	}()
+	conf, keys := t.identity.ConfigForPeer(p)
+	conf.NextProtos = t.alpn
+	t.door.Guard(conf)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	c := end(raw, conf)
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	key, ok := <-keys // it is closed once the certificate has been looked at
+	if !ok {
+		return nil, errors.New("member: the certificate has not been looked at")
+	}
+	remote, err := peer.IDFromPublicKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("member: %w", err)
+	}
+	muxer := c.ConnectionState().NegotiatedProtocol
+	if muxer == noMuxer {
+		muxer = ""
+	}
+	return &conn{c, t.local, remote, key, network.ConnectionState{StreamMultiplexer: protocol.ID(muxer), UsedEarlyMuxerNegotiation: muxer != ""}}, nil
+}
+
+// conn implements sec.SecureConn.
+type conn struct {
+	*tls.Conn
+	local, remote peer.ID
+	key           crypto.PubKey
+	state         network.ConnectionState
+}
+
+func (c *conn) LocalPeer() peer.ID                 { return c.local }
+func (c *conn) RemotePeer() peer.ID                { return c.remote }
+func (c *conn) RemotePublicKey() crypto.PubKey     { return c.key }
+func (c *conn) ConnState() network.ConnectionState { return c.state }
