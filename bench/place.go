@@ -143,7 +143,7 @@ type node struct {
 // up starts a node in the place, with its data in a folder of that name, and waits until it answers.
 func (b *bench) up(ctx context.Context, p place, name string) (*node, error) {
 	n := &node{place: p, bin: b.kith, dir: filepath.Join(b.tmp, name)}
-	cmd := p.Command(ctx, b.kith, "up", "--dir", n.dir, "--api", net.JoinHostPort("127.0.0.1", "0"), "--no-open", "--no-mdns", "--no-upnp",
+	cmd := p.Command(ctx, b.kith, "up", "--dir", n.dir, "--api", net.JoinHostPort("127.0.0.1", "0"), "--no-open", "--no-mdns", "--no-upnp", "--no-mainline",
 		"--listen", "/ip4/"+p.Addr+"/tcp/0", "--listen", "/ip4/"+p.Addr+"/udp/0/quic-v1")
 	var err error
 	if n.process, err = start(cmd); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -35,6 +36,9 @@ type Config struct {
 	Quota   int64    // bytes that Kith may keep itself; 0: no limit
 	Relay   Relay    // what is carried for others
 
+	NoMainline    bool     // never speak to the BitTorrent DHT
+	MainlineHosts []string // HOST:PORT of nodes of the BitTorrent DHT to begin with; nil: those that are built in; empty: none
+
 	text []byte // the file, from which applications decode their sections
 }
 
@@ -61,6 +65,10 @@ type file struct {
 		Data    size   `toml:"data"`
 		Rate    size   `toml:"rate"`
 	} `toml:"relay"`
+
+	Mainline      *bool     `toml:"mainline"`
+	MainlineHosts *[]string `toml:"mainline_hosts"`
+
 	Apps map[string]any `toml:"apps"`
 }
 
@@ -100,11 +108,20 @@ func Parse(data []byte) (Config, error) {
 	if err := strict(data, &f); err != nil {
 		return Config{}, err
 	}
-	return Config{
+	c := Config{
 		API: f.API, Network: f.Network, Listen: f.Listen, Files: f.Files,
-		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), text: data,
-		Relay: Relay{For: f.Relay.For, Metered: f.Relay.Metered, Data: int64(f.Relay.Data), Rate: int64(f.Relay.Rate)},
-	}, nil
+		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), Relay: Relay{For: f.Relay.For, Metered: f.Relay.Metered, Data: int64(f.Relay.Data), Rate: int64(f.Relay.Rate)},
+		NoMainline: f.Mainline != nil && !*f.Mainline, text: data,
+	}
+	if f.MainlineHosts != nil {
+		c.MainlineHosts = append([]string{}, *f.MainlineHosts...)
+	}
+	for _, h := range c.MainlineHosts {
+		if _, port, err := net.SplitHostPort(h); err != nil || port == "" {
+			return Config{}, fmt.Errorf("mainline_hosts: %q is not HOST:PORT: %w", h, kith.Invalid)
+		}
+	}
+	return c, nil
 }
 
 // Section decodes the section [apps.NAME] into a struct; a section that is not there leaves it as it is. Its error is Invalid, and names

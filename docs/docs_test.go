@@ -3,6 +3,7 @@ package docs
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
@@ -29,6 +31,7 @@ import (
 	"kith/identity"
 	"kith/network/relay"
 	"kith/record"
+	"kith/rendezvous"
 	"kith/transfer"
 	"kith/wire"
 )
@@ -135,6 +138,47 @@ type relayVector struct {
 	Answer   string `json:"answer"`
 }
 
+type mainlineVector struct {
+	Network string `json:"network"`
+	Day     string `json:"day"`
+	Public  string `json:"public"`
+	Seed    string `json:"ed25519_seed_of_one"`
+	Other   string `json:"ed25519_seed_of_the_other"`
+	Tells   string `json:"where_the_one_announces"`
+	Looks   string `json:"where_the_other_announces"`
+}
+
+func mainlineOf(t *testing.T, v mainlineVector) mainlineVector {
+	day, err := time.Parse(time.DateOnly, v.Day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := rendezvous.Public(v.Network, day)
+	v.Public = hex.EncodeToString(at[:])
+	var keys [2]crypto.PrivKey
+	var ids [2]peer.ID
+	for i, seed := range []string{v.Seed, v.Other} {
+		if keys[i], err = crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(unhex(t, seed))); err == nil {
+			ids[i], err = peer.IDFromPrivateKey(keys[i])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := func(i int, tell bool) string {
+		at, err := rendezvous.Meeting(keys[i], ids[1-i], tell, v.Network, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hex.EncodeToString(at[:])
+	}
+	v.Tells, v.Looks = place(0, true), place(0, false)
+	if v.Tells != place(1, false) || v.Looks != place(1, true) {
+		t.Error("the two do not meet")
+	}
+	return v
+}
+
 type recordVector struct {
 	Owner    string `json:"owner_secret"`
 	Purpose  string `json:"purpose"`
@@ -232,6 +276,7 @@ func TestProtocol(t *testing.T) {
 		}
 		return relayVector{v.Peer, int(st.Verdict), st.Left, int(st.Wait.Seconds()), hex.EncodeToString(asked.Bytes()), v.Answer}
 	})
+	check(t, all, "mainline", mainlineOf)
 }
 
 func linkOf(t *testing.T, v linkVector) linkVector {

@@ -35,8 +35,8 @@ import (
 
 	"kith"
 	"kith/internal/sqlds"
-	"kith/network/relay"
 	"kith/network/member"
+	"kith/network/relay"
 )
 
 // DefaultName is the network that a node belongs to unless told otherwise.
@@ -219,6 +219,9 @@ func (n *Network) Label() string {
 
 // Private reports whether only members are let in. A private network is looked for nowhere but where its members are.
 func (n *Network) Private() bool { return n.cfg.Door != nil }
+
+// OnWire returns what a protocol is called on the wire.
+func (n *Network) OnWire(id protocol.ID) protocol.ID { return n.wireID(id) }
 
 // Host returns the libp2p host, for an overlay.
 func (n *Network) Host() host.Host { return n.host }

@@ -27,22 +27,25 @@ import (
 	"kith/overlay/kaddht"
 	"kith/people"
 	"kith/record"
+	"kith/rendezvous"
 	"kith/transfer"
 )
 
 // Options say what node to make.
 type Options struct {
-	Dir     string // data directory; it is made if it is not there
-	Config  config.Config
-	Version string
-	Apps    []app.App
-	Ops     []app.Op       // more of the node's own operations, from who runs it
-	Guard   transfer.Guard // who may fetch what
-	Peers   []string       // multiaddrs to connect to at the start
-	NoMDNS  bool           // stay silent on the local network
-	NoUPnP  bool           // leave the router alone
-	Stop    func()         // what the stop operation calls; nil if there is no such operation
-	Log     *slog.Logger
+	Dir      string // data directory; it is made if it is not there
+	Config   config.Config
+	Version  string
+	Apps     []app.App
+	Ops      []app.Op       // more of the node's own operations, from who runs it
+	Guard    transfer.Guard // who may fetch what
+	Peers    []string       // multiaddrs to connect to at the start
+	NoMDNS   bool           // stay silent on the local network
+	NoUPnP   bool           // leave the router alone
+	Mainline bool           // look for nodes on the BitTorrent DHT when the user asks for it
+	Public   bool           // join the public network at the start
+	Stop     func()         // what the stop operation calls; nil if there is no such operation
+	Log      *slog.Logger
 }
 
 // Node is one running node.
@@ -57,6 +60,7 @@ type Node struct {
 	records *record.Store
 	moves   *transfer.Manager
 	people  *people.People
+	meet    *rendezvous.Rendezvous
 	origin  app.Origin
 	api     string
 	started time.Time
@@ -138,7 +142,7 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 		return err
 	}
 	n.note(n.records.Note())
-	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Log: n.log, Go: n.Go})
+	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Seek: n.seek, Log: n.log, Go: n.Go})
 	n.moves.SetLimits(c.Up, c.Down)
 	n.net.Handle(transfer.Protocol, n.moves.Serve)
 	return n.openPeople(ctx)
@@ -155,7 +159,7 @@ func (n *Node) openPeople(ctx context.Context) (err error) {
 	n.note(n.people.Notes()...)
 	n.net.Befriend(n.people.Contact)
 	n.net.Handle(people.Protocol, n.people.Serve)
-	return nil
+	return n.openPublic(ctx)
 }
 
 // Apps returns the node's own application and those it was given.
@@ -169,6 +173,7 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 	}
 	n.Go("node.gc", n.sweep)
 	n.Go("node.people", n.people.Run)
+	n.Go("node.mainline", n.meet.Run)
 	for _, a := range n.o.Apps {
 		env, err := n.env(a)
 		if err != nil {

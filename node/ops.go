@@ -36,7 +36,7 @@ func (n *Node) app() app.App {
 			connectOp(n.connect),
 			relayOp(n.setRelay), relayingOp(n.relaying),
 			app.NewOp("stop", "stop the node", n.stopOp),
-		}, n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.o.Ops),
+		}, n.publicOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.o.Ops),
 	}
 }
 

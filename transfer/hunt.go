@@ -21,7 +21,8 @@ const (
 	lookTime      = 30 * time.Second // for one question to the overlay
 	retryMin      = time.Second
 	retryMax      = 30 * time.Second
-	findProviders = 40 // asked of the overlay at once
+	findProviders = 40               // asked of the overlay at once
+	seekAfter     = 10 * time.Second // without a source: the overlay has been asked three times
 )
 
 // Add tells of a peer that may have it.
@@ -282,8 +283,20 @@ func (d *Download) active() (n int) {
 	return n
 }
 
+// seek has more peers looked for if there has been no source for a while, and says how that goes.
+func (d *Download) seek() (says string) {
+	d.mu.Lock()
+	wanted := d.m.o.Seek != nil && d.state == Finding && d.active() == 0 && !d.looking.IsZero() && time.Since(d.looking) >= seekAfter
+	d.mu.Unlock()
+	if wanted {
+		says = d.m.o.Seek()
+	}
+	return says
+}
+
 // refresh says in the state whether bytes come, and if not why.
 func (d *Download) refresh() {
+	sought := d.seek()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	state, reason := Fetching, ""
@@ -292,6 +305,9 @@ func (d *Download) refresh() {
 		return
 	case n == 0:
 		state, reason = Finding, d.lookedFor()
+		if sought != "" {
+			reason += "; " + sought
+		}
 	case d.stage == nil:
 		state, reason = Finding, "asking how large it is"
 	case d.stage.idle():

@@ -48,6 +48,7 @@ type Options struct {
 	Net    Net
 	Routes overlay.Router
 	Guard  Guard
+	Seek   func() string // has more peers looked for, when no source is found, and says how that goes; nil: nobody does. It is called often
 	Log    *slog.Logger
 	Go     func(name string, run func(context.Context) error) // starts what lasts; nil: plain goroutines, ended by Close
 }

@@ -92,7 +92,7 @@ func fullDisk(t *testing.T, dir string) {
 	c := &computer{t: t, dir: filepath.Join(small.path, "node")}
 
 	small.fill(0) // a new node
-	c.refuses("up", "--no-open", "--no-mdns", "--no-upnp", "--network", "test")
+	c.refuses("up", "--no-open", "--no-mdns", "--no-upnp", "--no-mainline", "--network", "test")
 	small.free()
 	c.up()
 	t.Cleanup(func() { c.end(os.Interrupt) })
@@ -172,7 +172,7 @@ func fullDisk(t *testing.T, dir string) {
 		small.fill(0)
 		c.end(how)
 		small.fill(0) // what its end made free
-		c.refuses("up", "--no-open", "--no-mdns", "--no-upnp", "--network", "test")
+		c.refuses("up", "--no-open", "--no-mdns", "--no-upnp", "--no-mainline", "--network", "test")
 		small.free()
 		c.up()
 		if all := c.names(); all["wide"] != "ready" || all["one"] != "done" || len(all) < 2 {

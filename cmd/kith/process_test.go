@@ -33,6 +33,8 @@ type computer struct {
 	dir  string
 	host *nat.Host // nil: this computer
 	node *exec.Cmd
+
+	mainline bool // it may speak to the BitTorrent DHT
 }
 
 // boot starts a computer whose node listens on loopback only.
@@ -65,6 +67,9 @@ func (c *computer) up(flags ...string) {
 	always := []string{"up", "--no-open", "--no-mdns", "--no-upnp", "--network", "test", "--api", "127.0.0.1:0"}
 	if c.host == nil {
 		always = append(always, "--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1")
+	}
+	if !c.mainline {
+		always = append(always, "--no-mainline")
 	}
 	c.node = c.command(append(always, flags...)...)
 	out, err := c.node.StdoutPipe()

@@ -25,6 +25,7 @@ type upFlags struct {
 	metered                       bool
 	listen, peers                 []string
 	noOpen, noMDNS, noUPnP, debug bool
+	public, noMainline            bool
 }
 
 func upCommand() *cobra.Command {
@@ -51,6 +52,8 @@ func upCommand() *cobra.Command {
 	flags.BoolVar(&f.noOpen, "no-open", false, "do not open the page")
 	flags.BoolVar(&f.noMDNS, "no-mdns", false, "stay silent on the local network")
 	flags.BoolVar(&f.noUPnP, "no-upnp", false, "do not ask the router for a way in")
+	flags.BoolVar(&f.public, "public", false, "join the public network: as kith network join")
+	flags.BoolVar(&f.noMainline, "no-mainline", false, "never speak to the BitTorrent DHT")
 	flags.BoolVar(&f.debug, "debug", false, "log everything")
 	return cmd
 }
@@ -104,7 +107,8 @@ func up(ctx context.Context, cmd *cobra.Command, f upFlags) error {
 	defer neighbours.close()
 	list, guard := apps.New()
 	n, err := node.Open(ctx, node.Options{Dir: dir, Config: c, Version: buildVersion(), Apps: list, Guard: guard, Peers: f.peers,
-		Ops: ops(func() string { return server.OpenURL() }, neighbours), NoMDNS: f.noMDNS, NoUPnP: f.noUPnP, Log: log, Stop: stop})
+		Ops: ops(func() string { return server.OpenURL() }, neighbours), NoMDNS: f.noMDNS, NoUPnP: f.noUPnP,
+		Mainline: !f.noMainline && !c.NoMainline, Public: f.public, Log: log, Stop: stop})
 	if err != nil {
 		return err
 	}

@@ -507,6 +507,65 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/node/network": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** show the network, and how others are found */
+        get: operations["node-network"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/network-join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * join the public network: find other nodes, and be found
+         * @description It needs no invite and no server of Kith's: nodes find each other at a place on the BitTorrent DHT that changes every day. Nodes of that DHT
+         *     learn your IP address and that it looks for Kith; and, if this node can be reached, at which port, and tell that to who asks. It stays so, over
+         *     restarts, until kith network leave. Who you are, your contacts and what you share are told to nobody by it.
+         */
+        post: operations["node-network-join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/network-leave": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * leave the public network: look for nobody, tell nobody
+         * @description What nodes of the BitTorrent DHT were told they forget in half an hour or somewhat more. Peers that are connected stay so.
+         */
+        post: operations["node-network-leave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/page": {
         parameters: {
             query?: never;
@@ -1454,6 +1513,57 @@ export interface components {
             no_picture?: boolean;
             /** @description PNG or JPEG file, at most 256 KiB (or, from a program, a data: URL) */
             picture?: string;
+        };
+        PublicOut: {
+            /**
+             * Format: int64
+             * @description of which so many answered
+             */
+            answered: number;
+            /**
+             * Format: int64
+             * @description nodes of the DHT that were asked in this or the last round
+             */
+            asked: number;
+            /** @description the BitTorrent DHT is being asked for other nodes now */
+            asking: boolean;
+            /**
+             * Format: int64
+             * @description addresses that they named
+             */
+            candidates: number;
+            /**
+             * Format: date-time
+             * @description when the last round was over
+             */
+            ended?: string;
+            /** @description why the last round came to nothing */
+            error?: string;
+            /**
+             * Format: int64
+             * @description nodes of this network that were there
+             */
+            found: number;
+            /** @description the user joined it */
+            joined: boolean;
+            /** @description name of the network */
+            network: string;
+            /**
+             * Format: int64
+             * @description nodes of the DHT that are remembered, to begin with
+             */
+            nodes: number;
+            /** @description why it cannot be joined */
+            off?: string;
+            /** Format: int64 */
+            peers: number;
+            /** @description all this in a sentence */
+            says: string;
+            /**
+             * Format: date-time
+             * @description when the DHT was last told where this node is
+             */
+            told?: string;
         };
         RefIn: {
             /** @description CID, link, name, or a part that only one has */
@@ -2695,6 +2805,101 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network-join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NodeNone"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["PublicOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network-leave": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NodeNone"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicOut"];
                 };
             };
             /** @description Error */

@@ -42,7 +42,7 @@ export class Node {
 
   /** Starts it; at a given address of its interface, if it is to be found there again. */
   async start(api = '127.0.0.1:0', ...flags: string[]) {
-    const quiet = ['--no-open', '--no-mdns', '--no-upnp', '--api', api, '--listen', '/ip4/127.0.0.1/tcp/0', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1']
+    const quiet = ['--no-open', '--no-mdns', '--no-upnp', '--no-mainline', '--api', api, '--listen', '/ip4/127.0.0.1/tcp/0', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1']
     const child = spawn(kith, ['up', '--dir', this.dir, ...quiet, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: home } })
     this.#process = child
     let said = ''

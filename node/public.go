@@ -1,0 +1,236 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"net/netip"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/app"
+	"kith/internal/human"
+	"kith/internal/plain"
+	"kith/people"
+	"kith/rendezvous"
+	"kith/transfer"
+)
+
+const (
+	lostAfter = 15 * time.Minute    // without a device of a contact, when its addresses and its record have been tried in vain more than once
+	lostFor   = 60 * 24 * time.Hour // after which a device is no longer looked for on mainline
+	maxLost   = 16                  // that are looked for
+)
+
+// PublicOut is how the node stands to the public network.
+type PublicOut struct {
+	Network    string     `json:"network" doc:"name of the network"`
+	Joined     bool       `json:"joined" doc:"the user joined it"`
+	Off        string     `json:"off,omitempty" doc:"why it cannot be joined"`
+	Peers      int        `json:"peers"`
+	Asking     bool       `json:"asking" doc:"the BitTorrent DHT is being asked for other nodes now"`
+	Asked      int        `json:"asked" doc:"nodes of the DHT that were asked in this or the last round"`
+	Answered   int        `json:"answered" doc:"of which so many answered"`
+	Candidates int        `json:"candidates" doc:"addresses that they named"`
+	Found      int        `json:"found" doc:"nodes of this network that were there"`
+	Ended      *time.Time `json:"ended,omitempty" doc:"when the last round was over"`
+	Told       *time.Time `json:"told,omitempty" doc:"when the DHT was last told where this node is"`
+	Nodes      int        `json:"nodes" doc:"nodes of the DHT that are remembered, to begin with"`
+	Error      string     `json:"error,omitempty" doc:"why the last round came to nothing"`
+	Says       string     `json:"says" doc:"all this in a sentence"`
+}
+
+// publicOps returns the operations on the public network.
+func (n *Node) publicOps() []app.Op {
+	join := app.NewStreamOp("network join", "join the public network: find other nodes, and be found", n.joinPublic)
+	join.Long = "It needs no invite and no server of Kith's: nodes find each other at a place on the BitTorrent DHT that changes every day. Nodes of that DHT\n" +
+		"learn your IP address and that it looks for Kith; and, if this node can be reached, at which port, and tell that to who asks. It stays so, over\n" +
+		"restarts, until kith network leave. Who you are, your contacts and what you share are told to nobody by it."
+	join.Example = "kith network join"
+	leave := app.NewOp("network leave", "leave the public network: look for nobody, tell nobody", n.leavePublic)
+	leave.Long = "What nodes of the BitTorrent DHT were told they forget in half an hour or somewhat more. Peers that are connected stay so."
+	return []app.Op{query(app.NewOp("network", "show the network, and how others are found", n.public)), join, leave}
+}
+
+func (n *Node) openPublic(ctx context.Context) (err error) {
+	hosts := n.o.Config.MainlineHosts
+	if hosts == nil {
+		hosts = rendezvous.DefaultHosts
+	}
+	o := rendezvous.Options{
+		Name: n.net.Name(), Key: n.me.Key(), Speaks: n.net.OnWire(transfer.Protocol), Hosts: hosts, Node: outside{n}, Store: n.net.Store(), Log: n.log,
+	}
+	switch {
+	case n.net.Private():
+		o.Off = "this network is private: its members invite each other, and nobody else is told of it"
+	case !n.o.Mainline:
+		o.Off = "the BitTorrent DHT is switched off here (mainline = false, or --no-mainline)"
+	}
+	if n.meet, err = rendezvous.New(ctx, o); err != nil {
+		return err
+	}
+	if n.o.Public {
+		return n.meet.Join(ctx)
+	}
+	return nil
+}
+
+// outside is the node as rendezvous needs it.
+type outside struct{ n *Node }
+
+// Peers implements rendezvous.Node.
+func (o outside) Peers() int { return len(o.n.net.Host().Network().Peers()) }
+
+// Reachable implements rendezvous.Node.
+func (o outside) Reachable(ip6 bool) (netip.AddrPort, bool, bool) { return o.n.net.Outside(ip6) }
+
+// Connect implements rendezvous.Node.
+func (o outside) Connect(ctx context.Context, p peer.AddrInfo) error { return o.n.net.Connect(ctx, p) }
+
+// Missing implements rendezvous.Node.
+func (o outside) Missing() []peer.ID {
+	here := func(id peer.ID) bool { _, ok := o.n.net.Peer(id); return ok || id == o.n.net.ID() }
+	return lost(o.n.people.All(), here, o.n.started, time.Now())
+}
+
+// lost returns the devices of contacts that are worth a look on mainline, those seen last first.
+func lost(list []people.Contact, here func(peer.ID) bool, started, now time.Time) (out []peer.ID) {
+	var gone []people.Device
+	for _, c := range list {
+		for _, d := range c.Devices {
+			since := started
+			if d.Seen.After(since) {
+				since = d.Seen
+			}
+			if away := now.Sub(since); away >= lostAfter && now.Sub(d.Seen) < lostFor && !here(d.Peer) {
+				gone = append(gone, d)
+			}
+		}
+	}
+	slices.SortFunc(gone, func(a, b people.Device) int { return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.Peer, b.Peer)) })
+	for _, d := range gone[:min(len(gone), maxLost)] {
+		out = append(out, d.Peer)
+	}
+	return out
+}
+
+func (n *Node) public(context.Context, None) (PublicOut, error) { return n.publicOut(), nil }
+
+func (n *Node) publicOut() PublicOut {
+	s := n.meet.Status()
+	out := PublicOut{
+		Network: n.net.Name(), Joined: s.Joined, Off: s.Off, Peers: outside{n}.Peers(), Asking: s.Asking, Asked: s.Asked, Answered: s.Answered,
+		Candidates: s.Candidates, Found: s.Found, Ended: when(s.Ended), Told: when(s.Told), Nodes: s.Nodes,
+	}
+	if s.Err != nil {
+		out.Error = s.Err.Error()
+		if h := kith.HintOf(s.Err); h != "" {
+			out.Error += " (" + h + ")"
+		}
+	}
+	out.Says = out.says(time.Now())
+	return out
+}
+
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// seek implements transfer.Options.Seek.
+func (n *Node) seek() string {
+	n.meet.Seek()
+	switch o := n.publicOut(); {
+	case o.Asking:
+		return "looking for Kith nodes on the BitTorrent DHT: " + o.search()
+	case o.Off == "" && o.Ended != nil:
+		return "looked on the BitTorrent DHT: " + o.search()
+	}
+	return ""
+}
+
+// search says in words what came of the last round.
+func (o PublicOut) search() string {
+	return fmt.Sprintf("asked %s, %s, %s found", human.Count(o.Asked, "DHT node"), human.Count(o.Candidates, "candidate"), human.Count(o.Found, "Kith node"))
+}
+
+// says puts it in a sentence.
+func (o PublicOut) says(now time.Time) string {
+	switch {
+	case o.Off != "":
+		return o.Off
+	case o.Asking:
+		return "looking for other nodes: " + o.search()
+	case !o.Joined && o.Ended == nil:
+		return "not joined: it looks for nobody"
+	case o.Error != "" && o.Peers == 0:
+		return o.Error
+	}
+	text := "not joined"
+	if o.Joined {
+		text = "joined"
+	}
+	if o.Told != nil && o.Joined {
+		text += ", findable (told the BitTorrent DHT " + human.Duration(now.Sub(*o.Told)) + " ago)"
+	}
+	if o.Ended != nil {
+		text += "; " + human.Duration(now.Sub(*o.Ended)) + " ago: " + o.search()
+	}
+	return text
+}
+
+// joinPublic yields how it goes until others were found, or the DHT has been asked in vain.
+func (n *Node) joinPublic(ctx context.Context, _ None) iter.Seq2[PublicOut, error] {
+	return func(yield func(PublicOut, error) bool) {
+		start := time.Now()
+		if err := n.meet.Join(ctx); err != nil {
+			if n.meet.Status().Off != "" {
+				err = kith.Hint(err, "start kith up without it")
+			}
+			yield(PublicOut{}, err)
+			return
+		}
+		for {
+			changed := n.meet.Changed()
+			s, out := n.meet.Status(), n.publicOut()
+			if !yield(out, nil) || s.Ended.After(start) || s.Found > 0 || !s.Joined {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (n *Node) leavePublic(ctx context.Context, _ None) (PublicOut, error) {
+	err := n.meet.Leave(ctx)
+	return n.publicOut(), err
+}
+
+// Progress implements app.Progresser.
+func (o PublicOut) Progress() app.Progress { return app.Progress{Label: "joining", Note: o.Says} }
+
+// WriteText implements app.Texter.
+func (o PublicOut) WriteText(w io.Writer, _ int) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(tw, "network\t%s, %s connected\n", o.Network, human.Count(o.Peers, "peer"))
+	fmt.Fprintf(tw, "public\t%s\n", plain.Text(o.Says))
+	switch {
+	case o.Joined && o.Peers == 0:
+		fmt.Fprintf(tw, "\tnobody yet; the search goes on by itself, more rarely each time\n")
+	case !o.Joined && o.Off == "":
+		fmt.Fprintf(tw, "\tjoin it with: kith network join\n")
+	}
+	return tw.Flush()
+}
