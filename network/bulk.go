@@ -126,7 +126,7 @@ func (n *Network) OpenBulk(ctx context.Context, p peer.ID, id protocol.ID) (Stre
 		switch {
 		case err == nil:
 			return s, nil
-		case errors.Is(err, kith.NotFound), errors.Is(err, kith.Denied), ctx.Err() != nil:
+		case errors.Is(err, kith.NotFound), errors.Is(err, kith.Denied), errors.As(err, new(*Refused)), ctx.Err() != nil:
 			return nil, err // an ordinary stream would not fare better
 		}
 		if n.Direct(p) { // through a relay it says nothing of the way that may be found

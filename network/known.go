@@ -35,12 +35,13 @@ var knownPrefix = datastore.NewKey("/kith/known")
 // A known peer is one that the node was connected to directly. It is what a small peerstore on disk would hold; libp2p's own (pstoreds) writes each
 // address as it comes and keeps caches, which a node at rest should not pay for.
 type known struct {
-	ID    peer.ID  `cbor:"-"`
-	Addrs [][]byte `cbor:"1,keyasint"`
-	Seen  int64    `cbor:"2,keyasint"`           // Unix time in seconds
-	First int64    `cbor:"3,keyasint,omitempty"` // when it was seen first; 0: at Seen
-	Group string   `cbor:"4,keyasint,omitempty"` // of the address that the connection was with, see Group
-	dirty bool
+	ID     peer.ID  `cbor:"-"`
+	Addrs  [][]byte `cbor:"1,keyasint"`
+	Seen   int64    `cbor:"2,keyasint"`           // Unix time in seconds
+	First  int64    `cbor:"3,keyasint,omitempty"` // when it was seen first; 0: at Seen
+	Group  string   `cbor:"4,keyasint,omitempty"` // of the address that the connection was with, see Group
+	Relays bool     `cbor:"5,keyasint,omitempty"` // it relayed for others when it was seen last
+	dirty  bool
 }
 
 var knownDecoder = func() cbor.DecMode {
@@ -111,6 +112,7 @@ func (n *Network) meet(p peer.ID) {
 			addrs = append(addrs, b)
 		}
 	}
+	relays := n.speaksHop(p)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now().Unix()
@@ -120,16 +122,17 @@ func (n *Network) meet(p peer.ID) {
 	} else if len(n.known) >= 4*maxKnown { // until remember has sorted out who is kept
 		return
 	}
-	n.known[p] = &known{ID: p, Addrs: addrs, Seen: now, First: first, Group: group, dirty: true}
+	n.known[p] = &known{ID: p, Addrs: addrs, Seen: now, First: first, Group: group, Relays: relays, dirty: true}
 }
 
 // remember writes down what was learnt since the last time, and forgets what is too old or too much.
 func (n *Network) remember() {
 	for _, p := range n.host.Network().Peers() {
+		relays := n.speaksHop(p)
 		n.mu.Lock()
 		k := n.known[p]
 		if k != nil {
-			k.Seen, k.dirty = time.Now().Unix(), true
+			k.Seen, k.Relays, k.dirty = time.Now().Unix(), relays, true
 		}
 		n.mu.Unlock()
 	}

@@ -244,7 +244,7 @@ func (n *Network) Connect(ctx context.Context, p peer.AddrInfo) error {
 	n.knowRelays(p.Addrs)
 	began := time.Now()
 	if err := n.host.Connect(libp2p.WithAllowLimitedConn(ctx, "connect"), p); err != nil {
-		return fmt.Errorf("network: connect %s: %w", p.ID, n.strange(p.ID, began, netError(ctx, err)))
+		return fmt.Errorf("network: connect %s: %w", p.ID, n.strange(p.ID, began, n.whyNot(ctx, p.ID, err)))
 	}
 	return nil
 }
@@ -257,7 +257,7 @@ func (n *Network) Open(ctx context.Context, p peer.ID, id protocol.ID) (Stream, 
 	began := time.Now()
 	s, err := n.host.NewStream(libp2p.WithAllowLimitedConn(ctx, string(id)), p, n.wireID(id))
 	if err != nil {
-		return nil, fmt.Errorf("network: open %s to %s: %w", id, p, n.strange(p, began, netError(ctx, err)))
+		return nil, fmt.Errorf("network: open %s to %s: %w", id, p, n.strange(p, began, n.whyNot(ctx, p, err)))
 	}
 	return n.stream(s), nil
 }

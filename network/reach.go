@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
-	circuitproto "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -55,8 +54,7 @@ func (n *Network) relays(_ context.Context, num int) <-chan peer.AddrInfo {
 	defer close(out)
 	var list []peer.ID
 	for _, p := range n.host.Network().Peers() {
-		speaks, err := n.host.Peerstore().SupportsProtocols(p, circuitproto.ProtoIDv2Hop)
-		if err == nil && len(speaks) > 0 && n.Direct(p) {
+		if n.speaksHop(p) && n.Direct(p) {
 			list = append(list, p)
 		}
 	}

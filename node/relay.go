@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"kith/app"
 	"kith/internal/human"
 	"kith/internal/plain"
+	"kith/network"
 	"kith/network/relay"
 )
 
@@ -111,6 +113,20 @@ func (n *Node) callPeer(p peer.ID) string {
 	}
 	s := p.String()
 	return "…" + s[max(0, len(s)-6):]
+}
+
+// heldUp says why a transfer waits for a relay, and who else could relay.
+func (n *Node) heldUp(r *network.Refused) string {
+	if n.people == nil { // the node is being made
+		return r.Error()
+	}
+	text := r.In(n.callPeer(r.Relay))
+	for _, p := range n.net.Helpers() {
+		if name := n.people.Name(p); name != "" && p != r.Peer && !slices.Contains(r.Tried, p) {
+			return text + "; the node of " + name + " could relay: ask them to keep it up"
+		}
+	}
+	return text
 }
 
 // size is human.Bytes, but says limits as they were set: 64 MiB.

@@ -4,8 +4,15 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
+	"kith/network"
+	"kith/network/relay"
 )
 
 // What is set is shown, in numbers and in words; what makes no sense changes nothing.
@@ -29,5 +36,37 @@ func TestRelayOp(t *testing.T) {
 	var text strings.Builder
 	if err := out.WriteText(&text, 80); err != nil || !strings.Contains(text.String(), "has not been found reachable") {
 		t.Errorf("%s%v", text.String(), err)
+	}
+}
+
+// Who waits for a relay is told of a contact who could relay too, once there is one, and not of one who has refused.
+func TestHeldUp(t *testing.T) {
+	a, b := open(t, t.TempDir()), open(t, t.TempDir())
+	held := &network.Refused{Relay: a.net.ID(), Verdict: relay.Spent, Until: time.Now().Add(23 * time.Minute), Tried: []peer.ID{a.net.ID()}}
+	if says := a.heldUp(held); !strings.HasPrefix(says, "relayed through …") || strings.Contains(says, "could relay") {
+		t.Error(says)
+	}
+	reach, err := b.net.Host().EventBus().Emitter(new(event.EvtHostReachableAddrsChanged))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reach.Close()
+	if err := reach.Emit(event.EvtHostReachableAddrsChanged{Reachable: []ma.Multiaddr{ma.StringCast("/ip4/11.0.1.1/tcp/1")}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.addPerson(t.Context(), ContactIn{Name: "Rolf", Peer: b.net.ID().String()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.connect(t.Context(), ConnectIn{Addr: b.net.Addrs()[0].String()}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); !strings.HasSuffix(a.heldUp(held), "; the node of Rolf could relay: ask them to keep it up"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(a.heldUp(held))
+		}
+	}
+	held.Tried = append(held.Tried, b.net.ID())
+	if says := a.heldUp(held); strings.Contains(says, "Rolf") {
+		t.Error(says)
 	}
 }

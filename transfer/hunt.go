@@ -10,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith/internal/human"
+	"kith/network"
+	"kith/network/relay"
 )
 
 // Limits and times of looking for sources.
@@ -163,7 +165,7 @@ func (d *Download) look(ctx context.Context) {
 func (d *Download) joined(c *conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c.src.conn, c.src.state, c.src.why, c.src.fails = c, Active, "", 0
+	c.src.conn, c.src.state, c.src.why, c.src.fails, c.src.held = c, Active, "", 0, nil
 	c.src.via = "stream"
 	if c.s.Bulk() {
 		c.src.via = "bulk"
@@ -215,6 +217,10 @@ func (d *Download) ended(ctx context.Context, src *source, err error) {
 	}
 	src.fails++
 	src.next = time.Now().Add(min(retryMin<<min(src.fails-1, 10), retryMax))
+	src.held = nil
+	if errors.As(err, &src.held) && src.held.Verdict == relay.Spent && time.Until(src.held.Until) < retryMax {
+		src.next = src.held.Until
+	}
 	d.tell()
 }
 
@@ -304,8 +310,7 @@ func (d *Download) refresh() {
 	case d.state == Paused || d.state == Failed || d.state == Done || d.state == Checking && d.stage == nil:
 		return
 	case n == 0:
-		state, reason = Finding, d.lookedFor()
-		if sought != "" {
+		if state, reason = d.lookedFor(); sought != "" {
 			reason += "; " + sought
 		}
 	case d.stage == nil:
@@ -327,8 +332,21 @@ func lacking(n int) string {
 	return fmt.Sprintf("none of %d sources has what is missing", n)
 }
 
-// lookedFor says for how long there has been no source. d.mu is held.
-func (d *Download) lookedFor() string {
+// lookedFor says for what there is no source: a relay that is not to be had now, or for how long none was found. d.mu is held.
+func (d *Download) lookedFor() (State, string) {
+	var held *network.Refused
+	for _, src := range d.sources {
+		if src.held != nil && (held == nil || held.Verdict != relay.Spent || src.held.Verdict == relay.Spent && src.held.Until.Before(held.Until)) {
+			held = src.held
+		}
+	}
+	switch {
+	case held == nil:
+	case d.m.o.Relay != nil:
+		return Waiting, d.m.o.Relay(held)
+	default:
+		return Waiting, held.Error()
+	}
 	what, cut := "no source found", 0
 	for _, src := range d.sources {
 		if src.cut {
@@ -348,7 +366,7 @@ func (d *Download) lookedFor() string {
 	if cut > 0 {
 		what += fmt.Sprintf("; %d sent wrong data, and is not asked again", cut)
 	}
-	return what
+	return Finding, what
 }
 
 // idle reports whether something is missing, and nothing is asked for.

@@ -56,8 +56,9 @@ type node struct {
 	open  map[network.Stream]bool
 	rates []rated // reported
 
-	relayed bool // nobody is connected to it directly
-	narrow  bool // it shares for contacts alone
+	relayed bool             // nobody is connected to it directly
+	narrow  bool             // it shares for contacts alone
+	held    *network.Refused // why nobody reaches it while it is away; nil: no answer
 }
 
 // A rated is what a Manager reports of a conversation.
@@ -177,6 +178,9 @@ func (n *node) OpenBulk(ctx context.Context, to peer.ID, p protocol.ID) (network
 	}
 	there.mu.Lock()
 	defer there.mu.Unlock()
+	if there.away && there.held != nil {
+		return nil, there.held
+	}
 	if there.away {
 		return nil, fmt.Errorf("dial %s: %w", to, kith.Unavailable)
 	}

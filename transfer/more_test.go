@@ -15,6 +15,8 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/blob/seal"
+	"kith/network"
+	"kith/network/relay"
 )
 
 func TestManySources(t *testing.T) {
@@ -157,6 +159,35 @@ func TestSourcesGoAndReturn(t *testing.T) {
 	})
 }
 
+// TestHeldByRelay waits for the relay that leads to its only source, says so and for how long, and goes on then.
+func TestHeldByRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(12, 8<<20)
+		seed, leech := h.node(), h.node()
+		leech.m.o.Relay = func(r *network.Refused) string { return r.In("Anna") }
+		seed.m.SetLimits(1<<20, 0)
+		d := leech.get(seed.share(data), seed)
+		time.Sleep(3 * time.Second)
+		seed.mu.Lock()
+		seed.held = &network.Refused{Relay: newID(t), Peer: seed.id, Verdict: relay.Spent, Until: time.Now().Add(24 * time.Minute)}
+		seed.mu.Unlock()
+		seed.leave()
+		time.Sleep(time.Minute)
+		if s := d.Status(); s.State != Waiting || s.Reason != "relayed through Anna: its limit is reached, it goes on in 23 min" || s.Err != nil {
+			t.Errorf("while the relay has no more for it: %+v", s)
+		}
+		time.Sleep(23 * time.Minute)
+		seed.back()
+		start := time.Now()
+		wait(t, d)
+		if took := time.Since(start); took > retryMax+8*time.Second {
+			t.Errorf("it went on after %v", took)
+		}
+		mustHold(t, d.Status().Path, data)
+	})
+}
+
 // TestKilled fetches on where a Manager that ended without warning left off.
 func TestKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -192,6 +223,7 @@ func TestPauseResumeCancel(t *testing.T) {
 		h := newHub(t)
 		data := noise(12, 8<<20)
 		seed, leech := h.node(), h.node()
+		leech.m.o.Relay = func(r *network.Refused) string { return r.In("Anna") }
 		seed.m.SetLimits(1<<20, 0)
 		root := seed.share(data)
 		d := leech.get(root, seed)

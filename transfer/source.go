@@ -27,7 +27,8 @@ type source struct {
 	meter meter
 	cut   bool
 	fails int
-	next  time.Time // when it may be tried again
+	next  time.Time        // when it may be tried again
+	held  *network.Refused // the relay that leads to it has carried all that it may for now; nil: no
 	conn  *conn
 }
 

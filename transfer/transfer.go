@@ -50,6 +50,7 @@ type Options struct {
 	Guard  Guard
 	Seek   func() string // has more peers looked for, when no source is found, and says how that goes; nil: nobody does. It is called often
 	Log    *slog.Logger
+	Relay  func(*network.Refused) string                      // what to say of a source that only a relay leads to, which does not carry now; nil: its Error
 	Go     func(name string, run func(context.Context) error) // starts what lasts; nil: plain goroutines, ended by Close
 }
 

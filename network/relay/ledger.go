@@ -32,10 +32,11 @@ type ledger struct {
 	carried   [2]int64        // bytes since the start: for strangers, for friends
 }
 
-// A place is held for a stranger; libp2p keeps those of all.
+// A place is held for a peer who is reached through this node.
 type place struct {
-	until time.Time
-	ip    netip.Prefix
+	until  time.Time
+	ip     netip.Prefix
+	friend bool
 }
 
 // A pair is what two peers have sent each other in an hour.
@@ -67,28 +68,31 @@ func (l *ledger) change(s Settings, now time.Time) {
 
 // reserve reports whether p may have a place, or keep it. Strangers never get all places.
 func (l *ledger) reserve(p peer.ID, ip netip.Addr, friend bool, gone func(peer.ID) bool, now time.Time) bool {
-	switch {
-	case l.set.For == Off, !friend && !l.set.strangers():
+	if !l.serves(friend) {
 		return false
-	case friend:
-		delete(l.places, p)
-		return true
 	}
-	net, same := subnet(ip), 0
+	net, same, strangers := subnet(ip), 0, 0
 	for id, old := range l.places {
 		switch {
 		case now.After(old.until), id == p, gone(id):
 			delete(l.places, id)
-		case old.ip == net:
-			same++
+		case old.friend:
+		default:
+			strangers++
+			if old.ip == net {
+				same++
+			}
 		}
 	}
-	if len(l.places) >= maxStrangers || same >= maxStrangersPerIP {
+	if !friend && (strangers >= maxStrangers || same >= maxStrangersPerIP) {
 		return false
 	}
-	l.places[p] = place{now.Add(reservationTTL), net}
+	l.places[p] = place{now.Add(reservationTTL), net, friend}
 	return true
 }
+
+// serves reports whether anything is carried for friends, or for strangers.
+func (l *ledger) serves(friend bool) bool { return l.set.For != Off && (friend || l.set.strangers()) }
 
 // subnet is what one household has: an IPv4 address, or an IPv6 /64.
 func subnet(ip netip.Addr) netip.Prefix {

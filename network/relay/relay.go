@@ -38,7 +38,6 @@ type Service struct {
 	mu      sync.Mutex
 	public  bool
 	service *libp2p.Relay // nil: none is run
-	data    int64         // that it was started with
 	ledger  *ledger
 	live    map[*circuit]struct{}
 }
@@ -66,9 +65,16 @@ func (r *Service) Set(s Settings) error {
 	r.mu.Lock()
 	r.ledger.change(s, time.Now())
 	var end []*circuit
+	var lost []peer.ID
 	for c := range r.live {
-		if !c.friend && !r.ledger.set.strangers() {
+		if !r.ledger.serves(c.friend) {
 			end = append(end, c)
+		}
+	}
+	for id, p := range r.ledger.places {
+		if !r.ledger.serves(p.friend) {
+			lost = append(lost, id)
+			delete(r.ledger.places, id)
 		}
 	}
 	r.mu.Unlock()
@@ -76,6 +82,9 @@ func (r *Service) Set(s Settings) error {
 		c.Reset()
 	}
 	r.turn()
+	for _, id := range lost { // so that they look for another relay now, and not when they ask anew within the hour
+		r.host.Network().ClosePeer(id)
+	}
 	return nil
 }
 
@@ -91,19 +100,17 @@ func (r *Service) turn() {
 	r.turning.Lock()
 	defer r.turning.Unlock()
 	r.mu.Lock()
-	old, on, data := r.service, r.public && r.ledger.set.For != Off && r.ctx.Err() == nil, r.ledger.set.Data
+	old, on := r.service, r.public && r.ledger.set.For != Off && r.ctx.Err() == nil
 	var end []*circuit
-	if old != nil && (!on || data != r.data) {
+	if old != nil && !on {
 		r.service = nil
 		for c := range r.live {
 			end = append(end, c)
 		}
-	} else {
-		old = nil
 	}
-	begin := on && r.service == nil
+	begin := on && old == nil
 	r.mu.Unlock()
-	if old != nil {
+	if old != nil && !on {
 		old.Close()
 	}
 	for _, c := range end {
@@ -113,7 +120,7 @@ func (r *Service) turn() {
 		return
 	}
 	s, err := libp2p.New(meteredHost{r.host, r}, libp2p.WithACL(r), libp2p.WithResources(libp2p.Resources{
-		Limit:          &libp2p.RelayLimit{Duration: CircuitTime, Data: data},
+		Limit:          &libp2p.RelayLimit{Duration: CircuitTime, Data: maxData},
 		ReservationTTL: reservationTTL, MaxReservations: maxReserved, MaxCircuits: maxCircuits, BufferSize: bufferSize,
 		MaxReservationsPerIP: maxPerIP, MaxReservationsPerASN: maxReserved,
 	}))
@@ -123,7 +130,7 @@ func (r *Service) turn() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.service, r.data = s, data
+	r.service = s
 }
 
 // Close ends the service and every circuit.
@@ -231,7 +238,7 @@ func (r *Service) Report() Report {
 	now := time.Now()
 	out := Report{Settings: r.ledger.set, On: r.service != nil, Carried: r.ledger.carried, Circuits: len(r.live)}
 	for _, p := range r.ledger.places {
-		if now.Before(p.until) {
+		if !p.friend && now.Before(p.until) {
 			out.Places++
 		}
 	}
