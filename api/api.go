@@ -50,6 +50,7 @@ type Options struct {
 	Log     *slog.Logger           // nil for none
 	Version string                 // of the program
 	Metrics []prometheus.Collector // shown at /metrics beside those of the process
+	Phone   *Phone                 // the way in for the owner's phone; nil for none
 }
 
 // Server answers at one address. It is made by New, which listens, and works while Serve runs.
@@ -58,10 +59,10 @@ type Server struct {
 	log       *slog.Logger
 	listeners []net.Listener
 	port      string
-	hosts     map[string]bool // exact Host values of the page and the interface
 	auth      *auth
+	own       *door
 	contents  *contents
-	handler   http.Handler
+	mux       http.Handler // behind the doors
 	cross     *http.CrossOriginProtection
 	closing   sync.Once
 }
@@ -80,8 +81,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, log: o.Log, listeners: listeners, cross: http.NewCrossOriginProtection()}
 	_, s.port, _ = net.SplitHostPort(s.Addr())
-	s.hosts = allowedHosts(s.Addr(), o.Hosts)
-	s.contents = newContents(s.port)
+	s.contents = newContents()
 	if s.auth, err = newAuth(o.Dir, "kith-"+s.port); err == nil {
 		err = announce(o.Dir, dialable(s.Addr()))
 	}
@@ -89,9 +89,13 @@ func New(o Options) (*Server, error) {
 		s.Close()
 		return nil, err
 	}
-	if s.handler, err = s.routes(); err != nil {
+	s.own = s.ownDoor()
+	if s.mux, err = s.routes(); err != nil {
 		s.Close()
 		return nil, err
+	}
+	if o.Phone != nil {
+		o.Phone.server = s
 	}
 	return s, nil
 }
@@ -190,7 +194,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	srv := &http.Server{
-		Handler:           s.handler,
+		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    MaxHeader,

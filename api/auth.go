@@ -82,8 +82,17 @@ const pageHeader = "Kith-Page"
 // pass is what a session is known by: the cookie's value and the proof.
 func pass(session, proof string) string { return session + ":" + proof }
 
-// begin spends a code, and returns the session that it buys, and its proof.
-func (a *auth) begin(code string) (session, proof string, err error) {
+// begin implements keeper.
+func (a *auth) begin(w http.ResponseWriter, _ *http.Request, code string) (proof string, err error) {
+	session, proof, err := a.spend(code)
+	if err == nil {
+		a.setCookie(w, session)
+	}
+	return proof, err
+}
+
+// spend spends a code, and returns the session that it buys, and its proof.
+func (a *auth) spend(code string) (session, proof string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := sha256.Sum256([]byte(code))
@@ -97,8 +106,9 @@ func (a *auth) begin(code string) (session, proof string, err error) {
 	return session, proof, nil
 }
 
-// end ends the session of a request.
-func (a *auth) end(r *http.Request) {
+// end implements keeper.
+func (a *auth) end(w http.ResponseWriter, r *http.Request) {
+	a.setCookie(w, "")
 	if c, err := r.Cookie(a.cookie); err == nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -120,7 +130,7 @@ func put(m map[[sha256.Size]byte]time.Time, text string, ends time.Time, limit i
 	m[sha256.Sum256([]byte(text))] = ends
 }
 
-// check lets a request in, or says why not. A session that is used lives on: its cookie is sent anew.
+// check implements keeper. A session that is used lives on: its cookie is sent anew.
 func (a *auth) check(w http.ResponseWriter, r *http.Request) error {
 	if text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		sum := sha256.Sum256([]byte(text))
@@ -133,7 +143,7 @@ func (a *auth) check(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return kith.Hint(unauthorized("neither token nor session"), openHint)
 	}
-	if !sameOrigin(r) {
+	if !sameOrigin(r, "http://") {
 		return fmt.Errorf("api: a session is good on its own page only: %w", kith.Denied)
 	}
 	return a.renew(w, c.Value, r.Header.Get(pageHeader))
@@ -182,13 +192,13 @@ func unauthorized(why string) error {
 
 // sameOrigin reports whether a browser says that its own page, or its user, made the request; a caller that says neither is no
 // browser of this decade.
-func sameOrigin(r *http.Request) bool {
+func sameOrigin(r *http.Request, scheme string) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
 		return true
 	case "":
 		o := r.Header.Get("Origin")
-		return o == "" || o == "http://"+r.Host
+		return o == "" || o == scheme+r.Host
 	}
 	return false
 }

@@ -35,6 +35,10 @@ func (s *Server) serveCall(c *call) http.Handler {
 				fmt.Errorf("api: %s does not answer to %s: %w", c.path, r.Method, kith.Invalid)})
 			return
 		}
+		if c.op.Here && s.doorOf(r.Context()).far {
+			writeProblem(w, kith.Hint(fmt.Errorf("api: that is not done from a phone: %w", kith.Denied), "do it at the computer that kith runs on"))
+			return
+		}
 		input, err := c.input(w, r)
 		if err != nil {
 			writeProblem(w, err)

@@ -11,7 +11,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/url"
 	"path"
 	"strings"
 	"sync"
@@ -32,7 +31,6 @@ const (
 // contents serves bytes that came from peers. Each has a host name of its own, <id>.localhost, because cookies and storage of the page
 // belong to a host name whatever the port: what is served here can reach neither, nor other content.
 type contents struct {
-	port    string
 	readers chan struct{}
 
 	mu   sync.Mutex
@@ -46,8 +44,8 @@ type content struct {
 	ends   time.Time
 }
 
-func newContents(port string) *contents {
-	return &contents{port: port, readers: make(chan struct{}, maxReaders), byID: map[string]*content{}}
+func newContents() *contents {
+	return &contents{readers: make(chan struct{}, maxReaders), byID: map[string]*content{}}
 }
 
 // Mint implements app.Origin.
@@ -55,10 +53,10 @@ func (s *Server) Mint(ctx context.Context, c app.Content) (string, error) {
 	if c.Open == nil || c.Size < 0 {
 		return "", fmt.Errorf("api: mint %q: size %d: %w", c.Name, c.Size, kith.Invalid)
 	}
-	return s.contents.mint(ctx, c), nil
+	return s.contents.mint(ctx, c, s.doorOf(ctx).mint), nil
 }
 
-func (cs *contents) mint(ctx context.Context, c app.Content) string {
+func (cs *contents) mint(ctx context.Context, c app.Content, address func(id, secret, name string) string) string {
 	raw := make([]byte, 15)
 	rand.Read(raw)
 	id := strings.ToLower(base32.StdEncoding.EncodeToString(raw))
@@ -76,7 +74,7 @@ func (cs *contents) mint(ctx context.Context, c app.Content) string {
 	}
 	cs.byID[id] = e
 	context.AfterFunc(ctx, func() { cs.drop(id) })
-	return "http://" + id + ".localhost:" + cs.port + "/" + e.secret + "/" + url.PathEscape(fileName(c.Name))
+	return address(id, e.secret, fileName(c.Name))
 }
 
 func (cs *contents) drop(id string) {

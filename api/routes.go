@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -48,7 +49,7 @@ func (s *Server) routes() (http.Handler, error) {
 		writeProblem(w, kith.Hint(fmt.Errorf("api: no operation at %s: %w", r.URL.Path, kith.NotFound), "GET /api/openapi.json lists them"))
 	})))
 	mux.Handle("/", s.page())
-	return s.guard(mux), nil
+	return mux, nil
 }
 
 // metrics shows the process and what the node counts.
@@ -65,36 +66,37 @@ func (s *Server) metrics() (http.Handler, error) {
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), nil
 }
 
-// guard stands before everything: it turns away what was sent to another name (DNS rebinding) or from another site, and sends
-// content to where it is no danger.
-func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, ok := s.contentHost(r.Host); ok {
-			s.contents.serve(w, r, id)
-			return
-		}
-		s.protect(w.Header())
-		if !s.hosts[r.Host] {
-			writeProblem(w, kith.Hint(fmt.Errorf("api: this node does not answer to the name %.80q: %w", r.Host, kith.Denied),
-				"use http://%s", dialable(s.Addr())))
-			return
-		}
-		if err := s.cross.Check(r); err != nil {
-			writeProblem(w, fmt.Errorf("api: %w: %w", err, kith.Denied))
-			return
-		}
-		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && r.Header.Get("Origin") != "http://"+r.Host {
-			writeProblem(w, fmt.Errorf("api: WebSocket from another origin: %w", kith.Denied))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// ServeHTTP answers what comes in on this computer, and sends content to where it is no danger.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if id, ok := s.contentHost(r.Host); ok {
+		s.contents.serve(w, r, id)
+		return
+	}
+	s.enter(s.own, w, r)
 }
 
-// private lets only those in who have the token or a session.
+// enter stands before everything that comes in by a door: it turns away what was sent to another name (DNS rebinding) or from another site.
+func (s *Server) enter(d *door, w http.ResponseWriter, r *http.Request) {
+	protect(w.Header(), d.content)
+	if !d.hosts[r.Host] {
+		writeProblem(w, kith.Hint(fmt.Errorf("api: this node does not answer to the name %.80q: %w", r.Host, kith.Denied), "%s", d.hint))
+		return
+	}
+	if err := s.cross.Check(r); err != nil {
+		writeProblem(w, fmt.Errorf("api: %w: %w", err, kith.Denied))
+		return
+	}
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && r.Header.Get("Origin") != d.scheme+r.Host {
+		writeProblem(w, fmt.Errorf("api: WebSocket from another origin: %w", kith.Denied))
+		return
+	}
+	s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), doorKey{}, d)))
+}
+
+// private lets only those in whom the keeper of the door knows.
 func (s *Server) private(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.auth.check(w, r); err != nil {
+		if err := s.doorOf(r.Context()).keeper.check(w, r); err != nil {
 			writeProblem(w, err)
 			return
 		}
@@ -103,9 +105,8 @@ func (s *Server) private(next http.Handler) http.Handler {
 	})
 }
 
-// protect sets the headers that every answer on the page's origin has.
-func (s *Server) protect(h http.Header) {
-	content := "http://*.localhost:" + s.port
+// protect sets the headers that every answer on the page's origin has. content is where the page may take pictures and films from.
+func protect(h http.Header, content string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "+
 		"manifest-src 'self'; worker-src 'self'; img-src 'self' data: blob: "+content+"; media-src 'self' blob: "+content+
 		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -117,7 +118,7 @@ func (s *Server) protect(h http.Header) {
 	h.Set("Permissions-Policy", "geolocation=(), microphone=(), payment=(), usb=()")
 }
 
-// beginSession spends the code of an address that kith open made, and answers with the proof that goes with the cookie.
+// beginSession spends the code of an address that kith open or kith phone made, and answers with the proof that goes with the cookie.
 func (s *Server) beginSession(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Code string `json:"code"`
@@ -126,19 +127,17 @@ func (s *Server) beginSession(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, err)
 		return
 	}
-	session, proof, err := s.auth.begin(in.Code)
+	proof, err := s.doorOf(r.Context()).keeper.begin(w, r, in.Code)
 	if err != nil {
 		writeProblem(w, err)
 		return
 	}
-	s.auth.setCookie(w, session)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]string{"proof": proof})
 }
 
 func (s *Server) endSession(w http.ResponseWriter, r *http.Request) {
-	s.auth.end(r)
-	s.auth.setCookie(w, "")
+	s.doorOf(r.Context()).keeper.end(w, r)
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -313,7 +313,7 @@ func TestCodeOnce(t *testing.T) {
 		t.Errorf("the newest code: %d", a.status)
 	}
 	for range 3 * maxSessions {
-		_, _, err := f.auth.begin(f.auth.newCode())
+		_, _, err := f.auth.spend(f.auth.newCode())
 		if err != nil {
 			t.Fatal(err)
 		}

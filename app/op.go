@@ -32,6 +32,7 @@ type Op struct {
 	Query   bool   // it changes nothing: a GET, which may be repeated
 	Stream  bool   // it yields several values: server-sent events; the last one is the result
 	Hidden  bool   // no command: for the page and for programs
+	Here    bool   // only for who sits at this computer, not for a phone that has the page: it shows or changes who the person is
 	In, Out reflect.Type
 	// Run carries the operation out. decode fills a pointer to a value of type In, and checks nothing but its form. An Op that is no
 	// Stream yields exactly one pair. When the caller goes away, ctx ends.

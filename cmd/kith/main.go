@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kith/api"
 	"kith/app"
 	"kith/apps"
 	"kith/cli"
@@ -28,7 +29,7 @@ func main() {
 // described returns all applications as the faces need them: none of them is started.
 func described() []app.App {
 	list, _ := apps.New()
-	return append(list, node.Describe(ops(nil, nil)...))
+	return append(list, api.NewPhone().App(), node.Describe(ops(nil, nil)...))
 }
 
 // PageOut is an address of the page.
@@ -51,5 +52,6 @@ func ops(page func() string, neighbours *labs) []app.Op {
 		return PageOut{url}, err
 	})
 	open.Hidden, lab.Hidden = true, true
+	open.Here = true
 	return []app.Op{open, lab}
 }

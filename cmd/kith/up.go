@@ -106,13 +106,15 @@ func up(ctx context.Context, cmd *cobra.Command, f upFlags) error {
 	neighbours := &labs{}
 	defer neighbours.close()
 	list, guard := apps.New()
+	phone := api.NewPhone()
+	list = append(list, phone.App())
 	n, err := node.Open(ctx, node.Options{Dir: dir, Config: c, Version: buildVersion(), Apps: list, Guard: guard, Peers: f.peers,
 		Ops: ops(func() string { return server.OpenURL() }, neighbours), NoMDNS: f.noMDNS, NoUPnP: f.noUPnP,
 		Mainline: !f.noMainline && !c.NoMainline, Public: f.public, Log: log, Stop: stop})
 	if err != nil {
 		return err
 	}
-	server, err = api.New(api.Options{Addr: c.API, Dir: dir, Apps: n.Apps(), Page: web.FS(), Log: log, Version: buildVersion(), Metrics: n.Metrics()})
+	server, err = api.New(api.Options{Addr: c.API, Dir: dir, Apps: n.Apps(), Page: web.FS(), Log: log, Version: buildVersion(), Metrics: n.Metrics(), Phone: phone})
 	if err == nil {
 		err = n.Start(ctx, server, server.Addr())
 	}

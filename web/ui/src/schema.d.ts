@@ -757,6 +757,80 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/phone/phone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * open the page on your own phone, in the same local network
+         * @description Scan the code with the phone. Its browser warns that it does not know who has made the certificate: this node has. Compare the
+         *     fingerprint there with the one here before you go on. The code is for one phone, within five minutes; the phone is then let in until
+         *     you shut it out (kith phone rm), or has not come for 30 days. The way in stays as you leave it, also when the node starts again, and
+         *     closes by itself when no phone is let in any more. What shows or changes who you are is done at this computer only.
+         */
+        post: operations["phone-phone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/phone/phone-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the phones that are let in */
+        get: operations["phone-phone-ls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/phone/phone-off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** close the way in for phones; those that were let in are again after kith phone */
+        post: operations["phone-phone-off"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/phone/phone-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** shut a phone out */
+        post: operations["phone-phone-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/send/inbox": {
         parameters: {
             query?: never;
@@ -1472,6 +1546,57 @@ export interface components {
         };
         PeopleOut: {
             people: components["schemas"]["Contact"][];
+        };
+        PhoneDevice: {
+            /** @description what its browser says that it is */
+            agent: string;
+            /** Format: date-time */
+            begun: string;
+            /** @description its address when it was last seen */
+            from: string;
+            /**
+             * Format: int64
+             * @description number by which it is shut out
+             */
+            n: number;
+            /** Format: date-time */
+            seen: string;
+        };
+        PhoneIn: {
+            /** @description the only address of this computer to be reached at (default: those of its local networks) */
+            at?: string;
+        };
+        PhoneNone: Record<string, never>;
+        PhoneOut: {
+            /** @description SHA-256 of the certificate, as browsers show it */
+            fingerprint: string;
+            /** @description the same at further addresses of this computer */
+            more?: string[];
+            /** @description QR code of url, as SVG */
+            qr: string;
+            /**
+             * Format: date-time
+             * @description how long the code is good
+             */
+            until: string;
+            /** @description for one phone, once; the code behind the # is sent to nobody but this node */
+            url: string;
+        };
+        PhoneRmIn: {
+            /**
+             * Format: int64
+             * @description its number, as kith phone ls shows it
+             */
+            n: number;
+        };
+        PhonesOut: {
+            /** @description SHA-256 of the certificate, as browsers show it */
+            fingerprint?: string;
+            /** @description phones can open the page now */
+            on: boolean;
+            phones: components["schemas"]["PhoneDevice"][];
+            /** @description where phones that are let in find the page */
+            url?: string;
         };
         PhraseIn: {
             /** @description passphrase of the recovery phrase */
@@ -3246,6 +3371,134 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StopOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "phone-phone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PhoneIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PhoneOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "phone-phone-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PhonesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "phone-phone-off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PhoneNone"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PhonesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "phone-phone-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PhoneRmIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PhonesOut"];
                 };
             };
             /** @description Error */
