@@ -154,6 +154,9 @@ func (c Config) Check(apps []string) error {
 	return nil
 }
 
+// Decode reads another TOML file of the program's into a struct, as strictly: its error is Invalid, and names the key and the line.
+func Decode(data []byte, into any) error { return strict(data, into) }
+
 // strict decodes data; a key below the table under that into does not have is an error that names it and its line.
 func strict(data []byte, into any, under ...string) error {
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into)

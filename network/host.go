@@ -66,9 +66,6 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.UserAgent("kith/" + n.cfg.Version), // says nothing of the person or the machine
 		libp2plib.ProtocolVersion("kith/1"),
 		libp2plib.Muxer(yamux.ID, muxer()),
-		libp2plib.ShareTCPListener(),
-		libp2plib.Transport(tcp.NewTCPTransport),
-		libp2plib.Transport(ws.New),
 		libp2plib.Peerstore(ps),
 		libp2plib.ResourceManager(paced),
 		libp2plib.ConnectionManager(cm),
@@ -83,6 +80,7 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.ListenAddrStrings(ports.addrs...),
 	}
 	opts = append(opts, n.secured(cert)...)
+	opts = append(opts, n.transports(cert)...)
 	if !n.cfg.NoUPnP {
 		opts = append(opts, libp2plib.NATPortMap())
 	}
@@ -106,28 +104,45 @@ func (n *Network) startHost(ctx context.Context) error {
 	return n.startBulk(paced, ports, cert)
 }
 
-// secured returns how connections are secured, and the transports that secure them themselves. In a private network these are only those whose certificates
-// can carry the proof of a member: TLS and QUIC.
+// secured returns how connections are secured. In a private network it is only what can carry the proof of a member: TLS.
 func (n *Network) secured(cert libp2ptls.IdentityOption) []libp2plib.Option {
 	if d := n.cfg.Door; d != nil {
-		return []libp2plib.Option{
-			libp2plib.Security(libp2ptls.ID, d.Security(cert)),
-			libp2plib.Transport(func(key crypto.PrivKey, cm *quicreuse.ConnManager, gater connmgr.ConnectionGater, rm network.ResourceManager) (transport.Transport, error) {
-				proven, err := d.Identity(key, cert)
-				if err != nil {
-					return nil, err
-				}
-				return quic.NewTransport(key, cm, nil, gater, rm, quic.WithTLSIdentityOption(proven)) // who is there is for the gater to ask
-			}),
-		}
+		return []libp2plib.Option{libp2plib.Security(libp2ptls.ID, d.Security(cert))}
 	}
 	return []libp2plib.Option{
 		libp2plib.Security(libp2ptls.ID, libp2ptls.New), // first: half the time of Noise on a fast path
 		libp2plib.Security(noise.ID, noise.New),
+	}
+}
+
+// transports returns what connections are made of. Those that secure themselves are in a private network only the one whose certificates can carry the
+// proof of a member: QUIC.
+func (n *Network) transports(cert libp2ptls.IdentityOption) []libp2plib.Option {
+	if n.cfg.Packets != nil {
+		return []libp2plib.Option{n.overPackets(cert)}
+	}
+	list := []libp2plib.Option{libp2plib.ShareTCPListener(), libp2plib.Transport(tcp.NewTCPTransport), libp2plib.Transport(ws.New)}
+	if n.cfg.Door != nil {
+		return append(list,
+			libp2plib.Transport(func(key crypto.PrivKey, cm *quicreuse.ConnManager, gater connmgr.ConnectionGater, rm network.ResourceManager) (transport.Transport, error) {
+				return n.overQUIC(key, cm, gater, rm, cert)
+			}))
+	}
+	return append(list,
 		libp2plib.Transport(quic.NewTransport, quic.WithTLSIdentityOption(cert)),
 		libp2plib.Transport(webtransport.New),
-		libp2plib.Transport(webrtc.New),
+		libp2plib.Transport(webrtc.New))
+}
+
+// overQUIC is a QUIC transport that proves membership if the network is private.
+func (n *Network) overQUIC(key crypto.PrivKey, m *quicreuse.ConnManager, gater connmgr.ConnectionGater, rm network.ResourceManager,
+	cert libp2ptls.IdentityOption) (_ transport.Transport, err error) {
+	if d := n.cfg.Door; d != nil {
+		if cert, err = d.Identity(key, cert); err != nil {
+			return nil, err
+		}
 	}
+	return quic.NewTransport(key, m, nil, gater, rm, quic.WithTLSIdentityOption(cert)) // who is there is for the gater to ask
 }
 
 // muxer is yamux with windows for a fast path.

@@ -31,6 +31,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
@@ -65,6 +66,7 @@ type Config struct {
 	Dir     string         // existing folder for ports and network.db; "" keeps nothing
 	NoMDNS  bool           // do not look for neighbours on the local network
 	NoUPnP  bool           // do not ask the router for a port
+	Packets Packets        // not nil: another network than the machine's, which carries QUIC only; Listen names an address on it
 	Limits  Limits         // zero: DefaultLimits
 	Relay   relay.Settings // what is carried for others; fields that are zero are as they were set last
 	Log     *slog.Logger   // nil: none
@@ -78,6 +80,7 @@ type Network struct {
 	store  datastore.Batching
 	gater  *gater
 	bulk   *bulk
+	quic   []*quicreuse.ConnManager // of a host on cfg.Packets, to be closed with it
 	mdns   *neighbours
 	relay  *relay.Service
 	friend atomic.Pointer[func(peer.ID) bool]
@@ -350,6 +353,9 @@ func (n *Network) Close() error {
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
+	}
+	for _, m := range n.quic {
+		errs = append(errs, m.Close())
 	}
 	n.work.Wait()
 	n.endSubs()

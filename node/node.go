@@ -37,14 +37,15 @@ type Options struct {
 	Config   config.Config
 	Version  string
 	Apps     []app.App
-	Ops      []app.Op       // more of the node's own operations, from who runs it
-	Guard    transfer.Guard // who may fetch what
-	Peers    []string       // multiaddrs to connect to at the start
-	NoMDNS   bool           // stay silent on the local network
-	NoUPnP   bool           // leave the router alone
-	Mainline bool           // look for nodes on the BitTorrent DHT when the user asks for it
-	Public   bool           // join the public network at the start
-	Stop     func()         // what the stop operation calls; nil if there is no such operation
+	Ops      []app.Op        // more of the node's own operations, from who runs it
+	Guard    transfer.Guard  // who may fetch what
+	Peers    []string        // multiaddrs to connect to at the start
+	NoMDNS   bool            // stay silent on the local network
+	NoUPnP   bool            // leave the router alone
+	Mainline bool            // look for nodes on the BitTorrent DHT when the user asks for it
+	Public   bool            // join the public network at the start
+	Packets  network.Packets // not nil: the node lives on a pretended network, see network.Config
+	Stop     func()          // what the stop operation calls; nil if there is no such operation
 	Log      *slog.Logger
 }
 
@@ -126,7 +127,7 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 	c := n.o.Config
 	if n.net, err = network.New(ctx, network.Config{
 		Key: n.me.Key(), Name: c.Network, Listen: c.Listen, Peers: n.o.Peers, Dir: dir, Log: n.log,
-		NoMDNS: n.o.NoMDNS, NoUPnP: n.o.NoUPnP, Version: n.o.Version,
+		NoMDNS: n.o.NoMDNS, NoUPnP: n.o.NoUPnP, Packets: n.o.Packets, Version: n.o.Version,
 		Relay: relay.Settings{For: relay.Mode(c.Relay.For), Metered: c.Relay.Metered, Data: c.Relay.Data, Rate: c.Relay.Rate},
 	}); err != nil {
 		return err

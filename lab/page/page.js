@@ -242,6 +242,11 @@ function drawFeed() {
   list.replaceChildren();
   for (const h of state.feed) {
     const li = html('li', h.at > before ? 'new' : '', undefined, list);
+    if (!['wants', 'has', 'forgot'].includes(h.verb)) {
+      html('b', '', h.name ?? '', li);
+      li.append(` ${h.verb} ${h.what ?? ''}`);
+      continue;
+    }
     html('b', '', state.neighbours[h.who].name, li);
     const [what, from] = [state.samples[h.sample].name, state.neighbours[state.samples[h.sample].owner].name];
     const many = h.sources > 1 ? `from ${h.sources} at once` : 'from one';
@@ -251,7 +256,15 @@ function drawFeed() {
 
 const numbers = ['', '', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine', 'Ten', 'Eleven', 'Twelve'];
 
+let drawn = 0; // samples that the rings have room for
+
 function draw() {
+  if (drawn !== state.samples.length) {
+    drawn = state.samples.length;
+    people.clear();
+    $('people').replaceChildren();
+    $('samples').replaceChildren();
+  }
   const n = state.neighbours.length;
   document.title = `${numbers[n] ?? n} pretend neighbours · Kith`;
   $('title').textContent = `${numbers[n] ?? n} pretend neighbours`;
