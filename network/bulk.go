@@ -23,7 +23,8 @@ import (
 	"kith"
 )
 
-// BulkProtocol is spoken on an ordinary stream: the asked peer writes the TCP port on which it takes bulk streams, as two bytes, big-endian; 0 if it takes none.
+// BulkProtocol is spoken on an ordinary stream: the asked peer writes the TCP port on which it takes bulk streams from who asks, as two bytes, big-endian; 0 if
+// it takes none, or knows that a router or a firewall stands before it.
 //
 // A bulk stream is then a TCP connection to that port, at the address where the asked peer is connected: TLS 1.3 with libp2p's certificates (libp2p specs,
 // tls/tls.md) under the ALPN name bulkALPN, so that both sides have proven their peer ids; then the opener writes the length of a protocol id in one byte and the
@@ -32,8 +33,10 @@ const BulkProtocol protocol.ID = "/kith/bulk/1"
 
 const (
 	bulkALPN      = "kith-bulk/1"
-	bulkHandshake = 5 * time.Second  // for TLS and the protocol's name, on either side
-	bulkDial      = 2 * time.Second  // for TCP to connect; the ordinary stream waits meanwhile
+	bulkHandshake = 5 * time.Second // for TLS and the protocol's name, on either side
+	bulkDial      = 2 * time.Second // for TCP to connect; the ordinary stream waits meanwhile
+	bulkDialQuick = 250 * time.Millisecond
+	bulkDialAsks  = 4                // times as long as the question for the port took, within these two
 	bulkAsk       = 5 * time.Second  // for the port
 	bulkPortAge   = 10 * time.Minute // for which an answer is believed
 	bulkDrain     = 5 * time.Second  // for which a closed stream takes what still comes
@@ -70,6 +73,7 @@ type bulk struct {
 type bulkPort struct {
 	port int
 	at   time.Time
+	took time.Duration // the question
 }
 
 // startBulk makes n.bulk, and serves bulk streams on p.bulk, under a certificate that cert makes.
@@ -111,11 +115,7 @@ func (b *bulk) addr() string {
 func (b *bulk) tellPort(s network.Stream) {
 	defer s.Close()
 	s.SetDeadline(time.Now().Add(bulkAsk))
-	var port uint16
-	if b.listener != nil {
-		port = uint16(b.listener.Addr().(*net.TCPAddr).Port)
-	}
-	s.Write(binary.BigEndian.AppendUint16(nil, port))
+	s.Write(binary.BigEndian.AppendUint16(nil, b.n.bulkPort(s.Conn())))
 }
 
 // OpenBulk opens a stream to p that is to carry much: on a TCP connection of its own, encrypted but without a muxer, where that works and has not been
@@ -155,13 +155,12 @@ func (b *bulk) open(ctx context.Context, p peer.ID, id protocol.ID) (*bulkConn, 
 	if len(ips) == 0 {
 		return nil, fmt.Errorf("network: open bulk to %s: connected through a relay only: %w", p, kith.Unavailable)
 	}
-	port, err := b.portOf(ctx, p)
+	known, err := b.portOf(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	err = nil
 	for _, ip := range ips {
-		c, e := b.dial(ctx, p, netip.AddrPortFrom(ip, port), wire)
+		c, e := b.dial(ctx, p, netip.AddrPortFrom(ip, uint16(known.port)), wire, min(max(bulkDialAsks*known.took, bulkDialQuick), bulkDial))
 		if e == nil {
 			return c, nil
 		}
@@ -202,40 +201,41 @@ func contains(ips []netip.Addr, ip netip.Addr) bool {
 	return false
 }
 
-func (b *bulk) portOf(ctx context.Context, p peer.ID) (uint16, error) {
+func (b *bulk) portOf(ctx context.Context, p peer.ID) (bulkPort, error) {
 	b.mu.Lock()
 	known, ok := b.ports[p]
 	b.mu.Unlock()
 	if ok && time.Since(known.at) < bulkPortAge {
-		return known.port0()
+		return known, known.err()
 	}
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, bulkAsk)
 	defer cancel()
 	s, err := b.n.host.NewStream(network.WithNoDial(ctx, "bulk"), p, b.n.wireID(BulkProtocol))
 	if err != nil {
-		return 0, fmt.Errorf("network: ask for bulk port: %w", netError(ctx, err))
+		return bulkPort{}, fmt.Errorf("network: ask for bulk port: %w", netError(ctx, err))
 	}
 	defer s.Reset()
 	s.SetDeadline(time.Now().Add(bulkAsk))
 	var answer [2]byte
 	if _, err := io.ReadFull(s, answer[:]); err != nil {
-		return 0, fmt.Errorf("network: ask for bulk port: %v: %w", err, kith.Unavailable)
+		return bulkPort{}, fmt.Errorf("network: ask for bulk port: %v: %w", err, kith.Unavailable)
 	}
-	known = bulkPort{int(binary.BigEndian.Uint16(answer[:])), time.Now()}
+	known = bulkPort{int(binary.BigEndian.Uint16(answer[:])), time.Now(), time.Since(began)}
 	b.mu.Lock()
 	if len(b.ports) >= maxTraffic {
 		clear(b.ports)
 	}
 	b.ports[p] = known
 	b.mu.Unlock()
-	return known.port0()
+	return known, known.err()
 }
 
-func (p bulkPort) port0() (uint16, error) {
+func (p bulkPort) err() error {
 	if p.port == 0 {
-		return 0, fmt.Errorf("network: it takes no bulk streams: %w", kith.Unavailable)
+		return fmt.Errorf("network: it takes no bulk streams: %w", kith.Unavailable)
 	}
-	return uint16(p.port), nil
+	return nil
 }
 
 func (b *bulk) forgetPort(p peer.ID) {
@@ -244,8 +244,8 @@ func (b *bulk) forgetPort(p peer.ID) {
 	delete(b.ports, p)
 }
 
-// dial opens a bulk stream to p at an address.
-func (b *bulk) dial(ctx context.Context, p peer.ID, to netip.AddrPort, wire protocol.ID) (_ *bulkConn, err error) {
+// dial opens a bulk stream to p at an address, where TCP has to connect within some time.
+func (b *bulk) dial(ctx context.Context, p peer.ID, to netip.AddrPort, wire protocol.ID, within time.Duration) (_ *bulkConn, err error) {
 	remote, err := manet.FromNetAddr(net.TCPAddrFromAddrPort(to))
 	if err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func (b *bulk) dial(ctx context.Context, p peer.ID, to netip.AddrPort, wire prot
 	if err := scope.SetPeer(p); err != nil {
 		return nil, fmt.Errorf("network: open bulk: %w", netError(ctx, err))
 	}
-	d := net.Dialer{Timeout: bulkDial}
+	d := net.Dialer{Timeout: within}
 	if c.raw, err = d.DialContext(ctx, "tcp", to.String()); err != nil {
 		return nil, fmt.Errorf("network: open bulk: %w: %w", err, kith.Unavailable)
 	}

@@ -18,6 +18,7 @@ type Health struct {
 	Reachable, Unreachable, Unknown []ma.Multiaddr // public addresses, as others found them when they dialled them (AutoNAT v2)
 
 	Mapped []ma.Multiaddr  // public addresses that are on no interface: a router's, by UPnP or as others see them
+	Given  []ma.Multiaddr  // TCP and UDP ports that the router gave, by UPnP or NAT-PMP, at its own address; bulk streams' among them
 	IPv6   bool            // an interface has a public IPv6 address
 	Hard   map[string]bool // "TCP", "UDP": whether the NAT gives each destination another port (RFC 4787, 4.1); missing: not known
 	Relays []peer.ID       // that hold a place for this node
@@ -34,10 +35,15 @@ const SkewAllowed = 2 * time.Minute
 // Health returns how the host is.
 func (n *Network) Health() Health {
 	h := Health{Transports: map[string]int{}, Hard: map[string]bool{}, UPnP: !n.cfg.NoUPnP}
-	if c, ok := n.host.(interface {
-		ConfirmedAddrs() (reachable, unreachable, unknown []ma.Multiaddr)
-	}); ok {
-		h.Reachable, h.Unreachable, h.Unknown = c.ConfirmedAddrs()
+	h.Reachable, h.Unreachable, h.Unknown = n.confirmed()
+	for _, l := range n.Listening() {
+		a, err := ma.NewMultiaddr(l.Addr)
+		if err != nil || l.For == "mdns" {
+			continue
+		}
+		if given := n.given(a[:min(2, len(a))]); given != nil && !slices.ContainsFunc(h.Given, given.Equal) {
+			h.Given = append(h.Given, given)
+		}
 	}
 	own := interfaceAddrs()
 	h.IPv6 = slices.ContainsFunc(own, func(ip net.IP) bool {
@@ -65,6 +71,17 @@ func (n *Network) Health() Health {
 		n.examine(&h, p)
 	}
 	return h
+}
+
+// confirmed returns the public addresses as others found them when they dialled them (AutoNAT v2).
+func (n *Network) confirmed() (reachable, unreachable, unknown []ma.Multiaddr) {
+	c, ok := n.host.(interface {
+		ConfirmedAddrs() (reachable, unreachable, unknown []ma.Multiaddr)
+	})
+	if !ok {
+		return nil, nil, nil
+	}
+	return c.ConfirmedAddrs()
 }
 
 // examine adds what the connection to a peer, and what it signed, tells.

@@ -82,7 +82,7 @@ func (n *Network) startHost(ctx context.Context) error {
 	opts = append(opts, n.secured(cert)...)
 	opts = append(opts, n.transports(cert)...)
 	if !n.cfg.NoUPnP {
-		opts = append(opts, libp2plib.NATPortMap())
+		opts = append(opts, libp2plib.NATManager(n.mapPorts(ports.bulk)))
 	}
 	h, err := libp2plib.New(opts...)
 	if err != nil {

@@ -245,7 +245,7 @@ func TestBulkPeerProven(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := systemStat(a)
-	if _, err := a.bulk.dial(soon(t), b.ID(), to.(*net.TCPAddr).AddrPort(), "/echo/1"); err == nil {
+	if _, err := a.bulk.dial(soon(t), b.ID(), to.(*net.TCPAddr).AddrPort(), "/echo/1", bulkDial); err == nil {
 		t.Fatal("c was taken for b")
 	}
 	// Streams and memory come and go with identify, which still talks to b.
@@ -286,7 +286,7 @@ func TestBlock(t *testing.T) {
 			t.Errorf("stream %d lives on: %v", i, err)
 		}
 	}
-	if _, err := b.bulk.dial(soon(t), a.ID(), port, "/echo/1"); err == nil {
+	if _, err := b.bulk.dial(soon(t), a.ID(), port, "/echo/1", bulkDial); err == nil {
 		t.Error("a blocked peer got a bulk stream")
 	}
 	b.Connect(soon(t), info(a)) // may seem to work until a has seen who it is

@@ -30,6 +30,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
+	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	ma "github.com/multiformats/go-multiaddr"
@@ -83,6 +84,7 @@ type Network struct {
 	quic   []*quicreuse.ConnManager // of a host on cfg.Packets, to be closed with it
 	mdns   *neighbours
 	relay  *relay.Service
+	router basichost.NATManager // nil: not asked for ports
 	friend atomic.Pointer[func(peer.ID) bool]
 	reach  event.Emitter // of EvtLocalReachabilityChanged
 	punch  *puncher

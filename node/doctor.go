@@ -11,6 +11,7 @@ import (
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith/app"
 	"kith/internal/human"
@@ -173,7 +174,13 @@ func (f facts) ipv6() Finding {
 }
 
 func (f facts) router() Finding {
+	behind := slices.IndexFunc(f.Given, func(a ma.Multiaddr) bool { return !manet.IsPublicAddr(a) })
 	switch {
+	case behind >= 0:
+		return Finding{"router", weak, "it gave ports, but stands behind another router: what it passes on comes to " + list(f.Given),
+			"make the outer one a bridge, or ask the provider for a public address; or a friend who can be reached helps as a relay"}
+	case len(f.Given) > 0:
+		return Finding{"router", fine, "it gave ports (UPnP or NAT-PMP), and passes on what comes to " + list(f.Given), ""}
 	case len(f.Mapped) > 0:
 		return Finding{"router", fine, "it passes on what comes to " + list(f.Mapped), ""}
 	case len(f.Reachable) > 0:

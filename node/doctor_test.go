@@ -47,6 +47,8 @@ func TestDiagnosis(t *testing.T) {
 		{"UDP", "udp", fine, with(func(f *facts) { f.Transports = map[string]int{"tcp": 5, "quic": 1} })},
 		{"IPv6", "ipv6", fine, with(func(f *facts) { f.IPv6 = true })},
 		{"a mapping", "router", fine, with(func(f *facts) { f.Mapped = public })},
+		{"given ports", "router", fine, with(func(f *facts) { f.Given = public })},
+		{"given ports behind another router", "router", weak, with(func(f *facts) { f.Given = []ma.Multiaddr{ma.StringCast("/ip4/100.64.0.2/tcp/4001")} })},
 		{"UPnP off", "router", weak, fresh},
 		{"UPnP on, no router", "router", blank, with(func(f *facts) { f.UPnP = true })},
 		{"1970", "clock", wrong, with(func(f *facts) { f.now = time.Unix(0, 0) })},

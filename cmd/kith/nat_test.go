@@ -5,12 +5,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith"
 	"kith/lab/nat"
@@ -182,6 +186,70 @@ func TestBehindRouters(t *testing.T) {
 		{nat.Cone, nat.Cone}, {nat.Cone, nat.Symmetric}, {nat.Symmetric, nat.Symmetric}, {nat.UDPBlocked, nat.Double}, {nat.Double, nat.Cone},
 		{nat.IPv6Only, nat.Cone}, {nat.Public, nat.Symmetric},
 	})
+}
+
+// TestGivenPorts: a node behind a router that gives ports is reached from behind another, at once, bulk streams included, and the doctor says why.
+func TestGivenPorts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a router that gives ports was not tested: -short")
+	}
+	i := homes(t, nat.Spec{Name: "upnp", Kind: nat.UPnP}, nat.Spec{Name: "cone", Kind: nat.Cone})
+	seed := i.boot("upnp", i.peers...)
+	router := seed.finding("router", "it gave ports")
+	seed.finding("reachable", "others reach it at /ip4/"+seed.host.Outside().String())
+	var tcp int
+	for _, word := range strings.Fields(strings.ReplaceAll(router, ",", " ")) {
+		a, err := ma.NewMultiaddr(word)
+		if err != nil {
+			continue
+		}
+		if at, err := manet.ToNetAddr(a); err == nil && at.Network() == "tcp" {
+			tcp++
+			err := i.net.Host("relay-1").Do(func() error {
+				c, err := net.DialTimeout("tcp", at.String(), 5*time.Second)
+				if err == nil {
+					c.Close()
+				}
+				return err
+			})
+			if err != nil {
+				t.Errorf("the router gave %s, but: %v", at, err)
+			}
+		}
+	}
+	if tcp != 2 {
+		t.Errorf("the router gave %d TCP ports, want one for peers and one for bulk streams: %s", tcp, router)
+	}
+	var shared struct{ Link string }
+	path := filepath.Join(t.TempDir(), "film")
+	want := file(t, path, 4<<20)
+	seed.ask(&shared, "share", path)
+	c, err := i.fetch("cone", seed, shared.Link, want, true)
+	if err != nil || c.direct == 0 || !strings.Contains(c.why, "this node reached it") {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// finding waits until the doctor says something about a thing, and returns all that it says.
+func (c *computer) finding(check, says string) string {
+	c.t.Helper()
+	for deadline := time.Now().Add(reachTime); ; time.Sleep(200 * time.Millisecond) {
+		var out struct {
+			Findings []struct{ Check, State, Says string }
+		}
+		c.ask(&out, "doctor")
+		for _, f := range out.Findings {
+			if f.Check != check {
+				continue
+			}
+			if strings.Contains(f.Says, says) && f.State == "ok" {
+				return f.Says
+			}
+			if time.Now().After(deadline) {
+				c.t.Fatalf("doctor: %s is %s: %s", check, f.State, f.Says)
+			}
+		}
+	}
 }
 
 // TestMatrix is every pair; make bench-net runs it and prints the table.

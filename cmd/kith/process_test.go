@@ -64,7 +64,10 @@ func (c *computer) command(args ...string) *exec.Cmd {
 // up starts the node, and returns when it answers.
 func (c *computer) up(flags ...string) {
 	c.t.Helper()
-	always := []string{"up", "--no-open", "--no-mdns", "--no-upnp", "--network", "test", "--api", "127.0.0.1:0"}
+	always := []string{"up", "--no-open", "--no-mdns", "--network", "test", "--api", "127.0.0.1:0"}
+	if c.host == nil || c.host.Kind != nat.UPnP {
+		always = append(always, "--no-upnp")
+	}
 	if c.host == nil {
 		always = append(always, "--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1")
 	}

@@ -26,9 +26,10 @@ const (
 	TCPOnly    Kind = "tcp-only"    // IPv4, as Symmetric, but with nothing except TCP: no UDP, no ICMP
 	IPv6Only   Kind = "ipv6-only"   // IPv6, an address of its own, and a firewall that lets in answers only
 	Double     Kind = "double"      // IPv4, Cone behind Cone, as with a provider's NAT
+	UPnP       Kind = "upnp"        // IPv4, as Cone, and gives ports to who asks by UPnP or NAT-PMP: Debian's miniupnpd runs on it
 )
 
-// Kinds is all of them.
+// Kinds is all that need nothing but the kernel.
 var Kinds = []Kind{Public, Cone, Symmetric, UDPBlocked, TCPOnly, IPv6Only, Double}
 
 // MaxHosts is how many hosts a Net may have.
@@ -65,7 +66,30 @@ var rules = map[Kind]string{
 	UDPBlocked: `table ip nat { chain out { type nat hook postrouting priority srcnat; oifname "wan0" masquerade; }; }; table inet cut { chain forward { type filter hook forward priority -1; meta l4proto udp drop; }; }`,
 	TCPOnly:    `table ip nat { chain out { type nat hook postrouting priority srcnat; oifname "wan0" masquerade random,fully-random; }; }; table inet cut { chain forward { type filter hook forward priority -1; meta l4proto != tcp drop; }; }`,
 	IPv6Only:   ``,
+	UPnP: `table inet nat {
+		chain in { type nat hook prerouting priority dstnat; jump given_in; }
+		chain out { type nat hook postrouting priority srcnat; jump given_out; oifname "wan0" masquerade; }
+		chain given_in { }
+		chain given_out { }
+	}
+	table inet filter { chain given { }; chain forward { jump given; }; }`,
 }
+
+// giving is the configuration of miniupnpd for these rules.
+const giving = `ext_ifname=wan0
+listening_ip=lan0
+port=0
+enable_natpmp=yes
+enable_upnp=yes
+secure_mode=yes
+uuid=2ef7e2c0-6e5a-4a4e-9d3b-5a1f1d2b7c00
+upnp_table_name=filter
+upnp_nat_table_name=nat
+upnp_forward_chain=given
+upnp_nat_chain=given_in
+upnp_nat_postrouting_chain=given_out
+allow 1024-65535 0.0.0.0/0 1024-65535
+`
 
 // closed is what all routers have: a way out, the way back, and silence for everybody else.
 const closed = `table inet filter {

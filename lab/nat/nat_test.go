@@ -205,6 +205,49 @@ func testUDP(t *testing.T, h *Host, a, b *mirror) {
 	}
 }
 
+// TestGivenPort: a router of kind UPnP passes on what comes to a port that it was asked for.
+func TestGivenPort(t *testing.T) {
+	n := start(t, Spec{"a", Public}, Spec{"b", UPnP})
+	a, b := n.Host("a"), n.Host("b")
+	var l net.Listener
+	err := b.Do(func() (err error) {
+		if l, err = net.Listen("tcp4", ":2000"); err != nil {
+			return err
+		}
+		c, err := net.Dial("udp", b.Addr.Prev().String()+":5351") // the router
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(answerTime))
+		// NAT-PMP (RFC 6886, 3.3): TCP, inside 2000, outside 3000, for 60 s.
+		if _, err := c.Write([]byte{0, 2, 0, 0, 7, 208, 11, 184, 0, 0, 0, 60}); err != nil {
+			return err
+		}
+		answer := make([]byte, 16)
+		if _, err := c.Read(answer); err != nil {
+			return err
+		}
+		if answer[1] != 130 || answer[3] != 0 || answer[10] != 11 || answer[11] != 184 {
+			t.Errorf("answer % x", answer)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := a.Do(func() error {
+		c, err := net.DialTimeout("tcp", b.Outside().String()+":3000", answerTime)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestClose: nothing is left of a Net.
 func TestClose(t *testing.T) {
 	n := start(t, Spec{"a", Cone})

@@ -1,8 +1,10 @@
 package nat
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -88,7 +90,37 @@ func (n *Net) build(h *Host) (err error) {
 			return err
 		}
 	}
-	return n.host(h, outer)
+	if err := n.host(h, outer); err != nil || h.Kind != UPnP {
+		return err
+	}
+	return give(outer)
+}
+
+// give starts what gives ports on a router, and returns when it listens.
+func give(router *space.Space) error {
+	if _, err := exec.LookPath("miniupnpd"); err != nil {
+		return kith.Hint(fmt.Errorf("%w: %w", err, kith.Unavailable), "install miniupnpd")
+	}
+	cmd := router.Command(context.Background(), "miniupnpd", "-d", "-f", "/dev/stdin", "-P", "/dev/null")
+	cmd.Stdin = strings.NewReader(giving)
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	lines, all := bufio.NewScanner(said), ""
+	for lines.Scan() {
+		if all += lines.Text() + "\n"; strings.Contains(lines.Text(), "Listening for NAT-PMP/PCP") {
+			go func() {
+				io.Copy(io.Discard, said)
+				cmd.Wait() // Close kills it
+			}()
+			return nil
+		}
+	}
+	return fmt.Errorf("miniupnpd: %v: %s", cmd.Wait(), all)
 }
 
 const forward = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding\n"

@@ -28,17 +28,35 @@ type Space struct {
 
 // New makes a namespace and runs setup on a thread inside it. Without root, or elsewhere than on Linux, it returns kith.Unavailable.
 func New(setup func() error) (s *Space, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlock: the thread, which is in the new namespace, ends with the goroutine
+	err = away(func() (err error) {
 		s, err = unshare(setup)
-	}()
-	<-done
+		return err
+	})
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {
 		err = kith.Hint(fmt.Errorf("%w: %w", err, kith.Unavailable), "network namespaces need root and /dev/net/tun: run it with sudo")
 	}
 	return s, err
+}
+
+// away runs f, which changes the namespace of its thread, and brings the thread back: one that ended would take with it the programs that were ever
+// started on it (see Command).
+func away(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer home.Close()
+		err = f()
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread() // else it ends with the goroutine
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 func unshare(setup func() error) (*Space, error) {
@@ -72,16 +90,12 @@ func (s *Space) Command(ctx context.Context, name string, args ...string) *exec.
 
 // Do runs f on a thread inside: sockets that f opens itself, not through another goroutine, belong to the namespace for good.
 func (s *Space) Do(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+	return away(func() error {
 		if err := unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter network namespace: %w", err)
-			return
+			return fmt.Errorf("enter network namespace: %w", err)
 		}
-		done <- f()
-	}()
-	return <-done
+		return f()
+	})
 }
 
 // Kill ends every process that runs inside, and waits until they are gone.
