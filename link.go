@@ -24,6 +24,9 @@ const InviteScheme = "kith:invite:"
 // NetworkScheme begins the link of a private network, which is no link to content either.
 const NetworkScheme = "kith:network:"
 
+// DeviceScheme begins a link by which a device becomes another one of the same person.
+const DeviceScheme = "kith:device:"
+
 const (
 	magnetScheme = "magnet:?"
 	urnBLAKE3    = "urn:blake3:"
@@ -74,6 +77,8 @@ func parseLink(s string) (Link, error) {
 		return parseMagnet(s[len(magnetScheme):])
 	case strings.HasPrefix(strings.ToLower(s[:min(len(s), len(InviteScheme))]), InviteScheme):
 		return Link{}, Hint(fmt.Errorf("it is an invite to become a contact, and names nothing to fetch: %w", Invalid), "kith join '%s'", s)
+	case strings.HasPrefix(strings.ToLower(s[:min(len(s), len(DeviceScheme))]), DeviceScheme):
+		return Link{}, Hint(fmt.Errorf("it makes devices one person's, and names nothing to fetch: %w", Invalid), "kith id link '%s'", s)
 	case strings.HasPrefix(lower, shortScheme):
 		return parseShort(s[len(shortScheme):])
 	}

@@ -142,7 +142,7 @@ func readPicture(from string) ([]byte, error) {
 var masterText = map[string]string{
 	identity.Here:   "on this disk, not yet confirmed. Write it down: kith id phrase",
 	identity.Locked: "on this disk, under your passphrase",
-	identity.Away:   "only on the paper that you wrote it on",
+	identity.Away:   "not on this device: on the paper that you wrote it on, or on the device that linked this one",
 }
 
 // WriteText implements app.Texter.

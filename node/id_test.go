@@ -77,7 +77,7 @@ func TestPhraseFromPaper(t *testing.T) {
 	if out, err = call("id confirm", ConfirmIn{Words: words}); err != nil {
 		t.Fatal(err)
 	}
-	if out.(IDOut).Master != identity.Away || !strings.Contains(text(t, out), "only on the paper") {
+	if out.(IDOut).Master != identity.Away || !strings.Contains(text(t, out), "not on this device") {
 		t.Errorf("confirmed: %+v", out)
 	}
 	if _, err := call("id phrase", None{}); !errors.Is(err, kith.Gone) {

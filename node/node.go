@@ -160,6 +160,7 @@ func (n *Node) openPeople(ctx context.Context) (err error) {
 	n.note(n.people.Notes()...)
 	n.net.Befriend(n.people.Contact)
 	n.net.Handle(people.Protocol, n.people.Serve)
+	n.net.Handle(people.DeviceProtocol, n.people.ServeDevice)
 	return n.openPublic(ctx)
 }
 

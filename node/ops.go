@@ -36,7 +36,7 @@ func (n *Node) app() app.App {
 			connectOp(n.connect),
 			relayOp(n.setRelay), relayingOp(n.relaying),
 			app.NewOp("stop", "stop the node", n.stopOp),
-		}, n.publicOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.o.Ops),
+		}, n.publicOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.deviceOps(), n.o.Ops),
 	}
 }
 
@@ -70,7 +70,7 @@ func (n *Node) status(ctx context.Context, _ None) (StatusOut, error) {
 		Version: n.o.Version, PeerID: n.net.ID().String(), Network: n.net.Name(), Dir: n.o.Dir, Command: config.Command(n.o.Dir), PID: os.Getpid(), Started: n.started, API: n.api,
 		Listening: []Listener{{For: "api", Addr: n.api}}, Peers: len(n.net.Host().Network().Peers()),
 		Overlay: fmt.Sprintf("kad-dht, %s, %s in its table", n.routes.Mode(), human.Count(n.routes.Size(), "peer")),
-		Stored:  stored, Quota: n.o.Config.Quota, Memory: resident(), Notes: n.Notes(),
+		Stored:  stored, Quota: n.o.Config.Quota, Memory: resident(), Notes: append(n.Notes(), n.people.Trouble()...),
 	}
 	for _, l := range n.net.Listening() {
 		out.Listening = append(out.Listening, Listener{For: l.For, Addr: l.Addr})

@@ -3,6 +3,7 @@ package people
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -39,6 +40,7 @@ type card struct {
 	certs   []identity.Certificate // of the person's devices, all by one master key; the first is of the device that signed
 	addrs   []ma.Multiaddr         // of that device, without /p2p
 	ticket  record.Ticket          // of the record that says where it is; zero: it has none
+	list    identity.List          // the newest of the person's devices that this one has; zero: none
 
 	encoded []byte
 }
@@ -51,12 +53,16 @@ type cardBody struct {
 	Certs   [][]byte `cbor:"5,keyasint"`
 	Addrs   [][]byte `cbor:"6,keyasint"`
 	Ticket  []byte   `cbor:"7,keyasint,omitempty"`
+	List    []byte   `cbor:"8,keyasint,omitempty"`
 }
 
 type cardWire struct {
 	Body      cbor.RawMessage `cbor:"1,keyasint"`
 	Signature []byte          `cbor:"2,keyasint"`
 }
+
+// errOld is that a newer card of the device has been seen.
+var errOld = errors.New("it is older")
 
 // person returns the person's master public key.
 func (c card) person() []byte { return c.certs[0].Master }
@@ -76,6 +82,7 @@ func (c card) body() ([]byte, error) {
 	if c.ticket != (record.Ticket{}) {
 		b.Ticket = c.ticket.Bytes()
 	}
+	b.List = c.list.Bytes()
 	return wire.Marshal(b)
 }
 
@@ -157,6 +164,14 @@ func readCard(data []byte, from peer.ID) (card, error) {
 	if b.Ticket != nil {
 		if c.ticket, err = record.ParseTicket(b.Ticket); err != nil {
 			return card{}, err
+		}
+	}
+	if b.List != nil {
+		if c.list, err = identity.ParseList(b.List); err != nil {
+			return card{}, err
+		}
+		if !bytes.Equal(c.list.Master, c.person()) {
+			return card{}, fmt.Errorf("its list of devices is another person's: %w", kith.Corrupt)
 		}
 	}
 	return c, nil

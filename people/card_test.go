@@ -39,7 +39,7 @@ func take(h *home, c card) error {
 		return err
 	}
 	return h.change(context.Background(), func(tx *sql.Tx) error {
-		_, err := h.accept(tx, c, false, "")
+		_, err := h.accept(context.Background(), tx, c, false, "")
 		return err
 	})
 }

@@ -74,34 +74,38 @@ func keyed(secret [secretSize]byte, label string, parts ...[]byte) []byte {
 //
 // As many of the addresses as fit are kept, in their order.
 func (i Invite) seal(key crypto.PrivKey) (Invite, error) {
+	var err error
+	i.text, i.Addrs, err = i.write(key, kith.InviteScheme, invitePrefix, []byte{inviteVersion})
+	return i, err
+}
+
+// write returns the text of what i says behind head, and the addresses that had room in it.
+func (i Invite) write(key crypto.PrivKey, scheme, prefix string, head []byte) (text string, kept []ma.Multiaddr, err error) {
 	raw, err := key.GetPublic().Raw()
 	if err != nil {
-		return i, err
+		return "", nil, err
 	}
 	name := i.Network
 	if name == network.DefaultName {
 		name = ""
 	}
-	b := append([]byte{inviteVersion}, raw...)
+	b := append(head, raw...)
 	b = append(append(b, i.Secret[:]...), i.Owner[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(i.Expires.Unix()))
 	b = append(append(b, byte(len(name))), name...)
-	all := i.Addrs
-	i.Addrs = nil
-	for _, a := range all {
+	for _, a := range i.Addrs {
 		raw := a.Bytes()
-		if len(raw) > 255 || len(kith.InviteScheme)+base64.RawURLEncoding.EncodedLen(len(b)+1+len(raw)+ed25519.SignatureSize) > MaxInvite {
+		if len(raw) > 255 || len(scheme)+base64.RawURLEncoding.EncodedLen(len(b)+1+len(raw)+ed25519.SignatureSize) > MaxInvite {
 			continue
 		}
 		b = append(append(b, byte(len(raw))), raw...)
-		i.Addrs = append(i.Addrs, a)
+		kept = append(kept, a)
 	}
-	signature, err := key.Sign(append([]byte(invitePrefix), b...))
+	signature, err := key.Sign(append([]byte(prefix), b...))
 	if err != nil {
-		return i, err
+		return "", nil, err
 	}
-	i.text = kith.InviteScheme + base64.RawURLEncoding.EncodeToString(append(b, signature...))
-	return i, nil
+	return scheme + base64.RawURLEncoding.EncodeToString(append(b, signature...)), kept, nil
 }
 
 // ParseInvite reads an invite's link, and checks that the device it names made it. Its error is Invalid, and says what to do.
@@ -114,39 +118,59 @@ func ParseInvite(text string) (Invite, error) {
 }
 
 func parseInvite(text string) (Invite, error) {
-	const fixed = 1 + ed25519.PublicKeySize + secretSize + ownerSize + 4 + 1
-	head := text[:min(len(text), len(kith.InviteScheme))]
-	if !strings.EqualFold(head, kith.InviteScheme) {
+	if !hasScheme(text, kith.InviteScheme) {
 		return Invite{}, kith.Hint(fmt.Errorf("%.40q is no invite: %w", text, kith.Invalid), "an invite begins with %s; they make one with: kith invite", kith.InviteScheme)
 	}
 	damaged := kith.Hint(fmt.Errorf("the invite is damaged, or was changed on its way: %w", kith.Invalid),
 		"copy the whole link, to its last character; if that does not help, ask for a new one")
-	b, err := base64.RawURLEncoding.DecodeString(text[len(head):])
-	if err != nil || len(text) > MaxInvite || len(b) < fixed+ed25519.SignatureSize {
+	b, ok := unwrap(text, kith.InviteScheme)
+	if !ok || len(b) == 0 {
 		return Invite{}, damaged
 	}
 	if b[0] != inviteVersion {
 		return Invite{}, kith.Hint(fmt.Errorf("an invite of version %d, this program knows %d: %w", b[0], inviteVersion, kith.Invalid), "update kith")
 	}
+	i, ok := read(b, 1, invitePrefix)
+	if !ok {
+		return Invite{}, damaged
+	}
+	i.text = text
+	return i, nil
+}
+
+func hasScheme(text, scheme string) bool {
+	return strings.EqualFold(text[:min(len(text), len(scheme))], scheme)
+}
+
+// unwrap returns the bytes behind the scheme.
+func unwrap(text, scheme string) (b []byte, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(text[len(scheme):])
+	return b, err == nil && len(text) <= MaxInvite
+}
+
+// read reads what write wrote behind a head of so many bytes, and verifies its signature.
+func read(b []byte, head int, prefix string) (i Invite, ok bool) {
+	if len(b) < head+ed25519.PublicKeySize+secretSize+ownerSize+4+1+ed25519.SignatureSize {
+		return i, false
+	}
 	b, signature := b[:len(b)-ed25519.SignatureSize], b[len(b)-ed25519.SignatureSize:]
-	key, err := crypto.UnmarshalEd25519PublicKey(b[1 : 1+ed25519.PublicKeySize])
+	key, err := crypto.UnmarshalEd25519PublicKey(b[head : head+ed25519.PublicKeySize])
 	if err != nil {
-		return Invite{}, damaged
+		return i, false
 	}
-	if ok, err := key.Verify(append([]byte(invitePrefix), b...), signature); err != nil || !ok {
-		return Invite{}, damaged
+	if ok, err := key.Verify(append([]byte(prefix), b...), signature); err != nil || !ok {
+		return i, false
 	}
-	i := Invite{text: text}
 	if i.Device, err = peer.IDFromPublicKey(key); err != nil {
-		return Invite{}, damaged
+		return i, false
 	}
-	b = b[1+ed25519.PublicKeySize:]
+	b = b[head+ed25519.PublicKeySize:]
 	b = b[copy(i.Secret[:], b):]
 	b = b[copy(i.Owner[:], b):]
 	i.Expires = time.Unix(int64(binary.BigEndian.Uint32(b)), 0).UTC()
 	name, b, ok := field(b[4:])
 	if !ok {
-		return Invite{}, damaged
+		return i, false
 	}
 	if i.Network = string(name); i.Network == "" {
 		i.Network = network.DefaultName
@@ -154,15 +178,15 @@ func parseInvite(text string) (Invite, error) {
 	for len(b) > 0 {
 		var raw []byte
 		if raw, b, ok = field(b); !ok {
-			return Invite{}, damaged
+			return i, false
 		}
 		a, err := ma.NewMultiaddrBytes(raw)
 		if err != nil {
-			return Invite{}, damaged
+			return i, false
 		}
 		i.Addrs = append(i.Addrs, a)
 	}
-	return i, nil
+	return i, true
 }
 
 // field cuts off b what begins with its length in one byte.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"kith"
 	"kith/identity"
@@ -29,12 +30,14 @@ const (
 	streamTimeout = 20 * time.Second
 )
 
-// A request is one of three: to become a contact (Invite), to exchange cards (Card alone), or for a picture (Picture).
+// A request is one of four: to become a contact (Invite), to exchange cards (Card alone), for a picture (Picture), or none but to tell the other a newer list of
+// its own person's devices (List).
 type request struct {
 	Card    []byte `cbor:"1,keyasint,omitempty"`
 	Invite  []byte `cbor:"2,keyasint,omitempty"` // id of the invite
 	Proof   []byte `cbor:"3,keyasint,omitempty"` // that the asker has its secret
 	Picture []byte `cbor:"4,keyasint,omitempty"` // SHA-256
+	List    []byte `cbor:"5,keyasint,omitempty"`
 }
 
 // What an answer says.
@@ -47,12 +50,14 @@ const (
 	saysStranger // the asker is not a contact
 	saysBadCard  // the card is wrong, or older than one that came before
 	saysLater    // it cannot answer now
+	saysCut      // the asker was revoked by its person
 )
 
 type answer struct {
 	Says    uint64 `cbor:"1,keyasint"`
 	Card    []byte `cbor:"2,keyasint,omitempty"`
 	Picture []byte `cbor:"3,keyasint,omitempty"`
+	List    []byte `cbor:"4,keyasint,omitempty"` // the newest of the asker's person's devices, if the asker's card has another
 }
 
 // Serve answers one request. It is the handler of Protocol.
@@ -84,6 +89,12 @@ func (p *People) answer(ctx context.Context, from peer.ID, r request) (answer, e
 	if r.Picture != nil {
 		return p.answerPicture(from, r.Picture)
 	}
+	if r.List != nil {
+		if err := p.hearList(ctx, r.List); err != nil {
+			return answer{Says: saysBadCard}, err
+		}
+		return answer{}, nil
+	}
 	c, err := parseCard(r.Card, from)
 	if err != nil {
 		return answer{Says: saysBadCard}, err
@@ -95,14 +106,16 @@ func (p *People) answer(ctx context.Context, from peer.ID, r request) (answer, e
 	says := uint64(saysYes)
 	err = p.change(ctx, func(tx *sql.Tx) error {
 		if r.Invite == nil {
-			_, err := p.accept(tx, c, false, "")
+			_, err := p.accept(ctx, tx, c, false, "")
 			return err
 		}
 		var err error
-		says, err = p.redeem(tx, c, r)
+		says, err = p.redeem(ctx, tx, c, r)
 		return err
 	})
 	switch {
+	case errors.Is(err, errCut):
+		return answer{Says: saysCut, List: p.newest(ctx, c.person())}, err
 	case says != saysYes:
 		return answer{Says: says}, err
 	case errors.Is(err, kith.NotFound):
@@ -113,7 +126,11 @@ func (p *People) answer(ctx context.Context, from peer.ID, r request) (answer, e
 		return answer{Says: saysLater}, err
 	}
 	p.met(c, mine)
-	return answer{Card: mine.encoded}, nil
+	a := answer{Card: mine.encoded}
+	if list := p.newest(ctx, c.person()); !bytes.Equal(list, c.list.Bytes()) {
+		a.List = list
+	}
+	return a, nil
 }
 
 func (p *People) answerPicture(from peer.ID, digest []byte) (answer, error) {
@@ -126,7 +143,7 @@ func (p *People) answerPicture(from peer.ID, digest []byte) (answer, error) {
 }
 
 // redeem uses an invite up. It may be asked again by who has used it: the answer may have been lost.
-func (p *People) redeem(tx *sql.Tx, c card, r request) (says uint64, err error) {
+func (p *People) redeem(ctx context.Context, tx *sql.Tx, c card, r request) (says uint64, err error) {
 	var secret, by []byte
 	var name string
 	var expires, used, revoked int64
@@ -139,7 +156,7 @@ func (p *People) redeem(tx *sql.Tx, c card, r request) (says uint64, err error) 
 	case err != nil:
 		return saysLater, err
 	case used != 0 && bytes.Equal(by, []byte(c.device())):
-		if _, err := p.accept(tx, c, false, ""); err != nil { // unless they were taken off the list since
+		if _, err := p.accept(ctx, tx, c, false, ""); err != nil { // unless they were taken off the list since
 			return saysUsed, err
 		}
 		return saysYes, nil
@@ -150,7 +167,7 @@ func (p *People) redeem(tx *sql.Tx, c card, r request) (says uint64, err error) 
 	case p.now().Unix() >= expires:
 		return saysExpired, fmt.Errorf("people: join: the invite has expired: %w", kith.Gone)
 	}
-	if _, err := p.accept(tx, c, true, name); err != nil {
+	if _, err := p.accept(ctx, tx, c, true, name); err != nil {
 		if errors.Is(err, kith.Denied) {
 			return saysBadCard, err
 		}
@@ -162,6 +179,9 @@ func (p *People) redeem(tx *sql.Tx, c card, r request) (says uint64, err error) 
 
 // card returns this device's card as it is now.
 func (p *People) card(ctx context.Context) (card, error) {
+	if at, ok := p.Revoked(); ok {
+		return card{}, errRevoked(at)
+	}
 	profile := p.o.Me.Profile()
 	c := card{name: profile.Name, certs: []identity.Certificate{p.o.Me.Certificate()}, addrs: p.addrs()}
 	if profile.Picture != nil {
@@ -193,6 +213,11 @@ func (p *People) card(ctx context.Context) (card, error) {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return c, fmt.Errorf("people: %w", err)
 	}
+	if list := p.newest(ctx, c.person()); list != nil {
+		if c.list, err = identity.ParseList(list); err != nil {
+			return c, err
+		}
+	}
 	content, err := c.body()
 	if err != nil {
 		return c, err
@@ -205,24 +230,30 @@ func (p *People) card(ctx context.Context) (card, error) {
 
 // ask sends a request to a peer and returns its answer.
 func (p *People) ask(ctx context.Context, to peer.ID, r request) (answer, error) {
+	var a answer
+	err := p.exchange(ctx, to, Protocol, r, maxAnswer, &a)
+	return a, err
+}
+
+// exchange sends a request to a peer and reads an answer of at most max bytes.
+func (p *People) exchange(ctx context.Context, to peer.ID, over protocol.ID, r any, max int, a any) error {
 	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
-	s, err := p.o.Net.Open(ctx, to, Protocol)
+	s, err := p.o.Net.Open(ctx, to, over)
 	if err != nil {
-		return answer{}, err
+		return err
 	}
 	defer s.Close()
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
 	if err := s.SetDeadline(time.Now().Add(streamTimeout)); err != nil {
-		return answer{}, fmt.Errorf("people: ask %s: %v: %w", to, err, kith.Unavailable)
+		return fmt.Errorf("people: ask %s: %v: %w", to, err, kith.Unavailable)
 	}
-	var a answer
 	if err = wire.WriteMsg(s, r); err == nil {
-		err = wire.ReadMsg(bufio.NewReader(s), maxAnswer, &a)
+		err = wire.ReadMsg(bufio.NewReader(s), max, a)
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("people: ask %s: %v: %w", to, err, kith.Unavailable)
+		return fmt.Errorf("people: ask %s: %v: %w", to, err, kith.Unavailable)
 	}
-	return a, nil
+	return nil
 }

@@ -51,14 +51,18 @@ type People struct {
 	placed chan struct{} // has room for one: there may be something new to publish
 	serve  chan struct{} // a place for each stream that is being served
 
-	write sync.Mutex // held by who writes
+	write sync.Mutex  // held by who writes
+	cut   []cutDevice // devices that the change under way has cut off; guarded by write
 
 	mu     sync.Mutex
 	list   []Contact         // in the order of their names
 	byPeer map[peer.ID]int   // index into list
 	links  map[peer.ID]*link // of contacts' devices: what goes on with them
+	offers map[string]*offer // links that are open, by their ids
 	closed bool
 	work   sync.WaitGroup
+
+	revokedAt time.Time // when this device was revoked; zero: it was not
 }
 
 // Open reads the contacts. Nobody is talked to before Run, but who asks may be served.
@@ -66,7 +70,7 @@ func Open(ctx context.Context, o Options) (*People, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}}
+	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}, offers: map[string]*offer{}}
 	var note string
 	var err error
 	if p.db, note, err = db.Open(o.Path, o.Log, database); err != nil {

@@ -83,6 +83,7 @@ func (h *home) start(netName string) {
 	h.People, err = Open(h.t.Context(), o)
 	fatal(err)
 	net.Handle(Protocol, h.Serve)
+	net.Handle(DeviceProtocol, h.ServeDevice)
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- h.Run(ctx) }()

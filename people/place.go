@@ -39,7 +39,7 @@ func (p *People) placeKey() (record.Key, error) {
 
 // placeNow returns what is to be published now: nothing while there is nobody to read it.
 func (p *People) placeNow() []byte {
-	if len(p.All()) == 0 {
+	if _, revoked := p.Revoked(); revoked || len(p.All()) == 0 {
 		return nil
 	}
 	w, size := place{Peer: []byte(p.o.Me.PeerID())}, 0

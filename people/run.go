@@ -1,6 +1,7 @@
 package people
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -88,6 +89,9 @@ func (p *People) event(ctx context.Context, id peer.ID, came bool) {
 
 // look talks to each device of a contact that is connected and has not been told this device's card, and dials those that are missing.
 func (p *People) look(ctx context.Context, dial bool) {
+	if _, revoked := p.Revoked(); revoked {
+		return
+	}
 	mine, err := p.card(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -97,7 +101,7 @@ func (p *People) look(ctx context.Context, dial bool) {
 	}
 	for _, c := range p.All() {
 		for _, d := range c.Devices {
-			connected := p.o.Net.Host().Network().Connectedness(d.Peer) != libp2p.NotConnected // a relayed connection is one
+			connected := p.connected(d.Peer)
 			if (connected || dial && (len(d.Addrs) > 0 || d.Ticket != record.Ticket{})) && d.Peer != p.o.Me.PeerID() {
 				p.talk(ctx, d, mine, connected)
 			}
@@ -144,21 +148,41 @@ func (p *People) talk(ctx context.Context, d Device, mine card, connected bool) 
 // meet exchanges cards with a contact's device.
 func (p *People) meet(ctx context.Context, to peer.ID, mine card) error {
 	a, err := p.ask(ctx, to, request{Card: mine.encoded})
+	if err == nil && a.List != nil {
+		if err := p.hearList(ctx, a.List); err != nil {
+			p.log.Debug("own list of devices not taken", "peer", to, "err", err)
+		}
+	}
 	if err == nil && a.Says == saysYes {
 		var c card
 		if c, err = parseCard(a.Card, to); err == nil {
 			err = p.change(ctx, func(tx *sql.Tx) error {
-				_, err := p.accept(tx, c, false, "")
+				_, err := p.accept(ctx, tx, c, false, "")
 				return err
 			})
 		}
 		if err == nil {
 			p.met(c, mine)
+			p.tellList(ctx, c)
 			return nil
 		}
 	}
 	p.told(to, mine.serial) // it will not say anything else before something changes
 	return err
+}
+
+// tellList tells a contact's device the newest list of its person's devices, if it showed another.
+func (p *People) tellList(ctx context.Context, c card) {
+	if list := p.newest(ctx, c.person()); list != nil && !bytes.Equal(list, c.list.Bytes()) {
+		if _, err := p.ask(ctx, c.device(), request{List: list}); err != nil {
+			p.log.Debug("list of devices not told", "peer", c.device(), "err", err)
+		}
+	}
+}
+
+// connected reports whether a device is, be it through a relay.
+func (p *People) connected(id peer.ID) bool {
+	return p.o.Net.Host().Network().Connectedness(id) != libp2p.NotConnected
 }
 
 // met notes that cards have been exchanged, and has the picture fetched that theirs names.

@@ -63,6 +63,22 @@ CREATE TABLE invites (
 CREATE TABLE own (one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL, digest BLOB NOT NULL);
 `, `
 ALTER TABLE devices ADD COLUMN ticket BLOB; -- of the record that says where it is, by that card
+`, `
+ALTER TABLE devices ADD COLUMN name TEXT NOT NULL DEFAULT '';    -- by the newest certificate or list
+ALTER TABLE devices ADD COLUMN issued INTEGER NOT NULL DEFAULT 0; -- when that was signed; 0: it has neither
+ALTER TABLE devices ADD COLUMN card BLOB;                         -- the newest
+CREATE TABLE lists (
+	person BLOB PRIMARY KEY,  -- master public key, of a contact or of the person
+	serial INTEGER NOT NULL,
+	list   BLOB NOT NULL      -- the newest of their devices
+);
+CREATE TABLE revoked (
+	person BLOB NOT NULL,
+	device BLOB NOT NULL,            -- first half of the SHA-256 of its peer id
+	at     INTEGER NOT NULL,
+	name   TEXT NOT NULL DEFAULT '', -- what it was called, if that was known here
+	PRIMARY KEY (person, device)
+);
 `}
 
 // A Contact is somebody the person knows.
@@ -80,7 +96,7 @@ type Contact struct {
 // A Device is one of a contact's.
 type Device struct {
 	Peer  peer.ID
-	Name  string // by its certificate
+	Name  string // by its certificate, or by the list of its person's devices
 	Addrs []ma.Multiaddr
 	Seen  time.Time // zero: never
 
@@ -90,7 +106,7 @@ type Device struct {
 // load reads the contacts into memory, where they are asked for at every request of a peer. The caller holds p.write, or is Open.
 func (p *People) load(ctx context.Context) error {
 	rows, err := p.db.QueryContext(ctx, `SELECT c.id, c.name, c.profile, c.person, CASE WHEN c.picture IS NULL THEN NULL ELSE c.digest END, c.added,
-		d.peer, d.cert, d.addrs, d.ticket, d.seen FROM contacts c LEFT JOIN devices d ON d.contact = c.id ORDER BY c.name COLLATE NOCASE, c.id, d.rowid`)
+		d.peer, d.name, d.cert, d.addrs, d.ticket, d.seen FROM contacts c LEFT JOIN devices d ON d.contact = c.id ORDER BY c.name COLLATE NOCASE, c.id, d.rowid`)
 	if err != nil {
 		return err
 	}
@@ -101,7 +117,8 @@ func (p *People) load(ctx context.Context) error {
 		var id, cert, addrs, ticket []byte
 		var added int64
 		var seen sql.NullInt64
-		if err := rows.Scan(&c.ID, &c.Name, &c.Profile, &c.Person, &c.Picture, &added, &id, &cert, &addrs, &ticket, &seen); err != nil {
+		var name sql.NullString
+		if err := rows.Scan(&c.ID, &c.Name, &c.Profile, &c.Person, &c.Picture, &added, &id, &name, &cert, &addrs, &ticket, &seen); err != nil {
 			return err
 		}
 		if n := len(list); n == 0 || list[n-1].ID != c.ID {
@@ -110,7 +127,7 @@ func (p *People) load(ctx context.Context) error {
 		}
 		if id != nil {
 			last := &list[len(list)-1]
-			last.Devices = append(last.Devices, device(id, cert, addrs, ticket, seen.Int64))
+			last.Devices = append(last.Devices, device(id, name.String, cert, addrs, ticket, seen.Int64))
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -122,9 +139,14 @@ func (p *People) load(ctx context.Context) error {
 			byPeer[d.Peer] = i
 		}
 	}
+	me, err := p.rosterOf(ctx, p.db, p.o.Me.Certificate().Master)
+	if err != nil {
+		return err
+	}
+	revoked, _ := me.Revoked(p.o.Me.PeerID())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.list, p.byPeer = list, byPeer
+	p.list, p.byPeer, p.revokedAt = list, byPeer, revoked
 	return nil
 }
 
@@ -137,6 +159,7 @@ func (p *People) change(ctx context.Context, do func(*sql.Tx) error) error {
 		return fmt.Errorf("people: %w", room.Explain(err))
 	}
 	defer tx.Rollback()
+	p.cut = nil
 	if err := do(tx); err != nil {
 		return room.Explain(err)
 	}
@@ -146,6 +169,7 @@ func (p *People) change(ctx context.Context, do func(*sql.Tx) error) error {
 	if err := p.load(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("people: %w", err)
 	}
+	p.cutOff(p.cut)
 	p.Changed()
 	return nil
 }
@@ -290,8 +314,24 @@ func free(tx *sql.Tx, name string) (string, error) {
 }
 
 // accept takes in a card whose signatures have been checked, and returns whose it is. Who is not a contact becomes one only if invited, and is then
-// called name, or as they call themselves if that is "". Otherwise the error is NotFound. A card that is older than one that came before is Denied.
-func (p *People) accept(tx *sql.Tx, c card, invited bool, name string) (contact int64, err error) {
+// called name, or as they call themselves if that is ""; the person's own devices need no invitation. Otherwise the error is NotFound. A card that is older than
+// one that came before is Denied, and one of a device that its person has revoked is Denied and errCut.
+func (p *People) accept(ctx context.Context, tx *sql.Tx, c card, invited bool, name string) (contact int64, err error) {
+	if p.mine(c.person()) {
+		invited, name = true, Me
+	}
+	r, err := p.rosterOf(ctx, tx, c.person())
+	if err != nil {
+		return 0, err
+	}
+	if !c.list.IsZero() {
+		if err := r.Take(c.list); err != nil {
+			return 0, err
+		}
+	}
+	if err := r.Certify(c.certs[0]); err != nil {
+		return 0, fmt.Errorf("people: card of %s: %w: %w", c.device(), errCut, err)
+	}
 	contact, err = p.claim(tx, c, invited, name)
 	if err != nil {
 		return 0, err
@@ -306,7 +346,7 @@ func (p *People) accept(tx *sql.Tx, c card, invited bool, name string) (contact 
 	case err != nil:
 		return 0, err
 	case c.serial < last:
-		return 0, fmt.Errorf("people: card of %s: number %d, and %d has been seen: %w", c.device(), c.serial, last, kith.Denied)
+		return 0, fmt.Errorf("people: card of %s: number %d, and %d has been seen: %w: %w", c.device(), c.serial, last, errOld, kith.Denied)
 	}
 	addrs := [][]byte{}
 	for _, a := range c.addrs {
@@ -320,22 +360,15 @@ func (p *People) accept(tx *sql.Tx, c card, invited bool, name string) (contact 
 	if c.ticket != (record.Ticket{}) {
 		ticket = c.ticket.Bytes()
 	}
-	if _, err := tx.Exec(`UPDATE devices SET contact = ?, cert = ?, serial = ?, addrs = ?, ticket = ?, seen = ? WHERE peer = ?`,
-		contact, c.certs[0].Bytes(), c.serial, encoded, ticket, p.now().Unix(), id); err != nil {
+	if _, err := tx.Exec(`UPDATE devices SET contact = ?, cert = ?, serial = ?, addrs = ?, ticket = ?, card = ?, seen = CASE WHEN ? THEN ? ELSE seen END WHERE peer = ?`,
+		contact, c.certs[0].Bytes(), c.serial, encoded, ticket, c.encoded, p.connected(c.device()), p.now().Unix(), id); err != nil {
 		return 0, err
 	}
-	// A device that others only list is theirs if nobody else's: it has not said so itself.
 	for _, cert := range c.certs[1:] {
-		var known int
-		if err := tx.QueryRow(`SELECT count(*) FROM devices WHERE peer = ?`, []byte(cert.Device)).Scan(&known); err != nil {
-			return 0, err
-		}
-		if known > 0 || cert.Device == p.o.Me.PeerID() {
-			continue
-		}
-		if err := addDevice(tx, contact, cert.Device, cert.Bytes()); err != nil && !errors.Is(err, kith.TooLarge) {
-			return 0, err
-		}
+		r.Certify(cert) // one that was revoked since is passed over
+	}
+	if err := p.keepRoster(ctx, tx, contact, r); err != nil {
+		return 0, err
 	}
 	return contact, describe(tx, contact, c)
 }
@@ -362,7 +395,7 @@ func (p *People) claim(tx *sql.Tx, c card, invited bool, name string) (int64, er
 			_, err = tx.Exec(`DELETE FROM contacts WHERE id = ?`, holder)
 		}
 		return known, err
-	case holder != 0 && !bytes.Equal(person, c.person()) && !invited:
+	case holder != 0 && !bytes.Equal(person, c.person()) && !invited && known == 0:
 		return 0, fmt.Errorf("people: card of %s: the device is certified for somebody else than before: %w", c.device(), kith.Denied)
 	case known != 0:
 		return known, nil
@@ -423,9 +456,9 @@ func (p *People) nextSerial(ctx context.Context, digest [sha256.Size]byte) (seri
 }
 
 // device reads a row of devices; what cannot be read of it is left out.
-func device(id, cert, addrs, ticket []byte, seen int64) Device {
-	d := Device{Peer: peer.ID(id)}
-	if c, err := identity.ParseCertificate(cert); err == nil {
+func device(id []byte, name string, cert, addrs, ticket []byte, seen int64) Device {
+	d := Device{Peer: peer.ID(id), Name: name}
+	if c, err := identity.ParseCertificate(cert); err == nil && name == "" {
 		d.Name = c.Name
 	}
 	var raw [][]byte

@@ -356,6 +356,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/node/id-devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list your devices */
+        get: operations["node-id-devices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/id-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * use another device as the same person
+         * @description On the device that you use already it shows a link and waits; type the line that it prints on the new one. The new device
+         *     then has your name, picture and contacts, and your contacts know it. It does not get your recovery phrase. Whoever opens the
+         *     link becomes you: it works once, for ten minutes, and is for nobody else.
+         *     The other way round: kith id link --new on the new device, and its link on the one that you use already.
+         */
+        post: operations["node-id-link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/id-phrase": {
         parameters: {
             query?: never;
@@ -394,6 +434,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/node/id-rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** call one of your devices otherwise */
+        post: operations["node-id-rename"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/id-restore": {
         parameters: {
             query?: never;
@@ -409,6 +466,27 @@ export interface paths {
          *     else now (a new device does: somebody that nobody has used), it asks for --replace.
          */
         post: operations["node-id-restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/id-revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * take a device away from you, when it is lost or sold
+         * @description From then on it is not you: your other devices and your contacts cut it off as soon as they hear of it, which they do by themselves.
+         *     It needs the master key: the recovery phrase, if the device that held it is the one that is lost (--phrase).
+         */
+        post: operations["node-id-revoke"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1139,6 +1217,40 @@ export interface components {
             /** @description the contact */
             who: string;
         };
+        DeviceIn: {
+            /** @description its name or peer id, as kith id devices shows it */
+            device: string;
+            /** @description passphrase of the recovery phrase */
+            passphrase?: string;
+            /** @description the master key is not on this device: ask for the recovery phrase */
+            phrase?: boolean;
+            /** @description the master key is kept here: ask for its passphrase */
+            unlock?: boolean;
+            /** @description the words of the recovery phrase */
+            words?: string[];
+        };
+        DeviceRenameIn: {
+            /** @description its name or peer id, as kith id devices shows it */
+            device: string;
+            /** @description passphrase of the recovery phrase */
+            passphrase?: string;
+            /** @description the master key is not on this device: ask for the recovery phrase */
+            phrase?: boolean;
+            /** @description what to call it */
+            to: string;
+            /** @description the master key is kept here: ask for its passphrase */
+            unlock?: boolean;
+            /** @description the words of the recovery phrase */
+            words?: string[];
+        };
+        DevicesOut: {
+            devices: components["schemas"]["OwnDevice"][];
+            /**
+             * @description the person's master key, which links, revokes and renames: on this disk, on it under a passphrase, or only in the recovery phrase
+             * @enum {string}
+             */
+            master: "here" | "locked" | "away";
+        };
         DoctorOut: {
             findings: components["schemas"]["Finding"][];
         };
@@ -1458,6 +1570,48 @@ export interface components {
             /** Format: int64 */
             up: number;
         };
+        LinkIn: {
+            /** @description what the other device shows: kith:device:…; without it, this device shows a link */
+            link?: string;
+            /** @description this is the new device, and shows a link for the one that you use already */
+            new?: boolean;
+            /** @description passphrase of the recovery phrase */
+            passphrase?: string;
+            /** @description the master key is not on this device: ask for the recovery phrase */
+            phrase?: boolean;
+            /** @description give up the person whom this device acts for now */
+            replace?: boolean;
+            /** @description the master key is kept here: ask for its passphrase */
+            unlock?: boolean;
+            /** @description the words of the recovery phrase */
+            words?: string[];
+        };
+        LinkOut: {
+            /** @description what is typed on the other device, if it has no page at hand */
+            command?: string;
+            /**
+             * Format: int64
+             * @description how many contacts are known on this device now
+             */
+            contacts?: number;
+            /** @description what the other device is called */
+            device?: string;
+            /**
+             * Format: date-time
+             * @description until when the link holds
+             */
+            expires?: string;
+            /** @description what the other device takes, once */
+            link?: string;
+            /** @description whose device this is now; left out if it was that before */
+            me?: string;
+            /** @description SVG */
+            qr?: string;
+            /** @enum {string} */
+            state: "open" | "waiting" | "linked";
+            /** @description the reason for waiting */
+            why?: string;
+        };
         Listener: {
             addr: string;
             /** @description api, peers, bulk, mdns, guests, phone */
@@ -1508,6 +1662,33 @@ export interface components {
             /** @description MIME type */
             media: string;
             url: string;
+        };
+        OwnDevice: {
+            /** @description it is connected without a relay */
+            direct: boolean;
+            /** @description how it is connected, in words */
+            how?: string;
+            /**
+             * Format: date-time
+             * @description when the master key last certified it
+             */
+            linked?: string;
+            name: string;
+            /** @description it is connected now, or this device */
+            online: boolean;
+            peer_id?: string;
+            /**
+             * Format: date-time
+             * @description when it was revoked; left out while it acts for the person
+             */
+            revoked?: string;
+            /**
+             * Format: date-time
+             * @description when it was last connected
+             */
+            seen?: string;
+            /** @description it is this device */
+            this?: boolean;
         };
         PageOut: {
             /** @description good for one use within a minute */
@@ -2683,6 +2864,68 @@ export interface operations {
             };
         };
     };
+    "node-id-devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DevicesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-id-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LinkIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["LinkOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "node-id-phrase": {
         parameters: {
             query?: never;
@@ -2749,6 +2992,39 @@ export interface operations {
             };
         };
     };
+    "node-id-rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceRenameIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DevicesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "node-id-restore": {
         parameters: {
             query?: never;
@@ -2769,6 +3045,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["IDOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-id-revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DevicesOut"];
                 };
             };
             /** @description Error */
