@@ -100,6 +100,29 @@ func (c card) sign(key crypto.PrivKey) (card, error) {
 	return c, err
 }
 
+// readAnyCard reads a card that somebody else has kept, and verifies it: it is of the device that its first certificate names.
+func readAnyCard(data []byte) (card, error) {
+	var w cardWire
+	var b cardBody
+	if len(data) > maxCard {
+		return card{}, fmt.Errorf("people: card: %d bytes, at most %d: %w", len(data), maxCard, kith.TooLarge)
+	}
+	if err := wire.Unmarshal(data, &w); err != nil {
+		return card{}, err
+	}
+	if err := wire.Unmarshal(w.Body, &b); err != nil {
+		return card{}, err
+	}
+	if len(b.Certs) == 0 {
+		return card{}, fmt.Errorf("people: card: no certificate: %w", kith.Invalid)
+	}
+	cert, err := identity.ParseCertificate(b.Certs[0])
+	if err != nil {
+		return card{}, err
+	}
+	return parseCard(data, cert.Device)
+}
+
 // parseCard reads a card and verifies it: its signature, its certificates, and that it is from's own. Its error is Invalid, Corrupt or TooLarge.
 func parseCard(data []byte, from peer.ID) (card, error) {
 	c, err := readCard(data, from)

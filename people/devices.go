@@ -104,9 +104,15 @@ func (p *People) rosterOf(ctx context.Context, q querier, person []byte) (*ident
 // keepRoster writes down what is known of a person's devices: they are the contact's, if it is not 0; those that are revoked are cut off.
 func (p *People) keepRoster(ctx context.Context, tx *sql.Tx, contact int64, r *identity.Roster) error {
 	if !r.Newest.IsZero() {
-		if _, err := tx.Exec(`INSERT INTO lists (person, serial, list) VALUES (?1, ?2, ?3) ON CONFLICT (person) DO UPDATE SET serial = ?2, list = ?3 WHERE list != ?3`,
-			[]byte(r.Master), int64(r.Newest.Serial), r.Newest.Bytes()); err != nil {
+		res, err := tx.Exec(`INSERT INTO lists (person, serial, list) VALUES (?1, ?2, ?3) ON CONFLICT (person) DO UPDATE SET serial = ?2, list = ?3 WHERE list != ?3`,
+			[]byte(r.Master), int64(r.Newest.Serial), r.Newest.Bytes())
+		if err != nil {
 			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			if err := errors.Join(err, p.touched(tx, r.Master)); err != nil {
+				return err
+			}
 		}
 	}
 	for _, x := range r.Revocations() {

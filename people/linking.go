@@ -29,8 +29,8 @@ const (
 	maxOffers = 8 // links that are open at once
 )
 
-// A deviceRequest is one of three: for a certificate, by a link that the asked device shows (Link and Name); to take one, by a link that it shows (Link and Gift);
-// and, of another device of the same person, for what changed in the list of contacts (Epoch, or neither).
+// A deviceRequest is one of four: for a certificate, by a link that the asked device shows (Link and Name); to take one, by a link that it shows (Link and Gift);
+// and, of another device of the same person, for what changed in the list of contacts (no Link), or to be asked for that (Poke).
 type deviceRequest struct {
 	Link  []byte `cbor:"1,keyasint,omitempty"` // id of the link
 	Proof []byte `cbor:"2,keyasint,omitempty"` // that the asker has its secret
@@ -38,6 +38,7 @@ type deviceRequest struct {
 	Gift  []byte `cbor:"4,keyasint,omitempty"` // as gift
 	Epoch []byte `cbor:"5,keyasint,omitempty"` // of the list that Since is a place in
 	Since uint64 `cbor:"6,keyasint,omitempty"`
+	Poke  bool   `cbor:"7,keyasint,omitempty"`
 }
 
 type deviceAnswer struct {
@@ -166,7 +167,7 @@ func (p *People) ServeDevice(ctx context.Context, s network.Stream) error {
 }
 
 // maxDevice is how many bytes a request or an answer of DeviceProtocol has at most: a picture, and the rest.
-const maxDevice = identity.MaxPicture + 64<<10
+const maxDevice = identity.MaxPicture + 192<<10
 
 func (p *People) answerDevice(ctx context.Context, from peer.ID, r deviceRequest) (deviceAnswer, error) {
 	if r.Link == nil {

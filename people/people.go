@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -24,6 +25,7 @@ import (
 	"kith/identity"
 	"kith/internal/db"
 	"kith/network"
+	"kith/people/book"
 	"kith/record"
 )
 
@@ -51,7 +53,10 @@ type People struct {
 	placed chan struct{} // has room for one: there may be something new to publish
 	serve  chan struct{} // a place for each stream that is being served
 
+	pull  sync.Mutex  // held by who asks another of the person's devices
 	write sync.Mutex  // held by who writes
+	book  *book.Book  // what the person's devices agree on; guarded by write
+	epoch []byte      // of the book's numbers
 	cut   []cutDevice // devices that the change under way has cut off; guarded by write
 
 	mu     sync.Mutex
@@ -62,7 +67,9 @@ type People struct {
 	closed bool
 	work   sync.WaitGroup
 
-	revokedAt time.Time // when this device was revoked; zero: it was not
+	bookLast  atomic.Uint64    // number of the newest entry
+	pulling   map[peer.ID]bool // of own devices: they have been poked, and will be asked
+	revokedAt time.Time        // when this device was revoked; zero: it was not
 }
 
 // Open reads the contacts. Nobody is talked to before Run, but who asks may be served.
@@ -70,7 +77,7 @@ func Open(ctx context.Context, o Options) (*People, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}, offers: map[string]*offer{}}
+	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}, offers: map[string]*offer{}, pulling: map[peer.ID]bool{}}
 	var note string
 	var err error
 	if p.db, note, err = db.Open(o.Path, o.Log, database); err != nil {
@@ -80,6 +87,9 @@ func Open(ctx context.Context, o Options) (*People, error) {
 		p.notes = append(p.notes, note)
 	}
 	if err = p.load(ctx); err == nil {
+		err = p.openBook(ctx)
+	}
+	if err == nil {
 		err = p.takeOver(ctx)
 	}
 	if err != nil {

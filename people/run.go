@@ -31,6 +31,7 @@ const (
 type link struct {
 	busy bool
 	told uint64        // number of the own card that it has been told since it connected; 0: none
+	read uint64        // up to which number an own device has been poked to read the book; 0: not since it connected
 	next time.Time     // not to be dialled before
 	wait time.Duration // until the attempt after that
 }
@@ -92,6 +93,10 @@ func (p *People) look(ctx context.Context, dial bool) {
 	if _, revoked := p.Revoked(); revoked {
 		return
 	}
+	err := p.noteProfile(ctx)
+	if err != nil && ctx.Err() == nil {
+		p.log.Warn("own profile not noted", "err", err)
+	}
 	mine, err := p.card(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -103,14 +108,14 @@ func (p *People) look(ctx context.Context, dial bool) {
 		for _, d := range c.Devices {
 			connected := p.connected(d.Peer)
 			if (connected || dial && (len(d.Addrs) > 0 || d.Ticket != record.Ticket{})) && d.Peer != p.o.Me.PeerID() {
-				p.talk(ctx, d, mine, connected)
+				p.talk(ctx, d, mine, connected, c.Me)
 			}
 		}
 	}
 }
 
 // talk connects to a device, or tells it the card, on a goroutine of its own, unless there is no reason to or too many are talked to.
-func (p *People) talk(ctx context.Context, d Device, mine card, connected bool) {
+func (p *People) talk(ctx context.Context, d Device, mine card, connected, own bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	busy := 0
@@ -124,20 +129,27 @@ func (p *People) talk(ctx context.Context, d Device, mine card, connected bool) 
 		l = &link{wait: retryMin}
 		p.links[d.Peer] = l
 	}
-	if l.busy || p.closed || busy >= maxTalks || connected && l.told == mine.serial || !connected && p.now().Before(l.next) {
+	book, tell := p.bookLast.Load(), l.told != mine.serial
+	fresh := own && l.read != book // there is something to read for another of the person's devices
+	if l.busy || p.closed || busy >= maxTalks || connected && !tell && !fresh || !connected && p.now().Before(l.next) {
 		return
 	}
 	l.busy = true
 	p.work.Go(func() {
 		var err error
 		if connected {
-			err = p.meet(ctx, d.Peer, mine)
+			if tell {
+				err = p.meet(ctx, d.Peer, mine)
+			}
+			if fresh && err == nil {
+				err = p.poke(ctx, d.Peer)
+			}
 		} else {
 			err = p.find(ctx, d)
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		l.busy = false
+		l.busy, l.read = false, book
 		if err != nil {
 			l.next, l.wait = p.now().Add(l.wait), min(2*l.wait, retryMax)
 		}

@@ -79,6 +79,18 @@ CREATE TABLE revoked (
 	name   TEXT NOT NULL DEFAULT '', -- what it was called, if that was known here
 	PRIMARY KEY (person, device)
 );
+CREATE TABLE book (               -- what the devices of the person agree on; see package book
+	key    BLOB PRIMARY KEY,      -- master public key, peer id, or p and the own master public key
+	time   INTEGER NOT NULL,      -- stamp
+	by     BLOB NOT NULL,
+	gone   INTEGER NOT NULL,
+	name   TEXT NOT NULL,
+	added  INTEGER NOT NULL,
+	sum    BLOB NOT NULL,
+	number INTEGER NOT NULL
+);
+CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB NOT NULL);
+CREATE TABLE cursors (peer BLOB PRIMARY KEY, epoch BLOB NOT NULL, number INTEGER NOT NULL); -- how far the book of another device was read
 `}
 
 // A Contact is somebody the person knows.
@@ -160,12 +172,22 @@ func (p *People) change(ctx context.Context, do func(*sql.Tx) error) error {
 	}
 	defer tx.Rollback()
 	p.cut = nil
-	if err := do(tx); err != nil {
+	err = do(tx)
+	if err == nil {
+		if err = tx.Commit(); err != nil {
+			err = fmt.Errorf("people: %w", err)
+		}
+	}
+	if err != nil {
+		tx.Rollback()
+		if p.book.Last() != p.bookLast.Load() { // what it says was undone
+			if err := p.readBook(context.WithoutCancel(ctx)); err != nil {
+				return fmt.Errorf("people: %w", err)
+			}
+		}
 		return room.Explain(err)
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("people: %w", room.Explain(err))
-	}
+	p.bookLast.Store(p.book.Last())
 	if err := p.load(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("people: %w", err)
 	}
@@ -218,7 +240,10 @@ func (p *People) add(tx *sql.Tx, name string, id peer.ID, added time.Time) error
 	if err != nil {
 		return err
 	}
-	return addDevice(tx, contact, id, nil)
+	if err := addDevice(tx, contact, id, nil); err != nil {
+		return err
+	}
+	return p.decided(tx, contact, false)
 }
 
 // insert makes a contact.
@@ -254,11 +279,22 @@ func addDevice(tx *sql.Tx, contact int64, id peer.ID, cert []byte) error {
 func (p *People) Remove(ctx context.Context, name string) error {
 	var gone []Device
 	for _, c := range p.All() {
+		if c.Name == name && c.Me {
+			return kith.Hint(fmt.Errorf("people: %s: these are your own devices: %w", name, kith.Invalid), "take one away with: kith id revoke DEVICE")
+		}
 		if c.Name == name {
 			gone = c.Devices
 		}
 	}
-	err := p.change(ctx, func(tx *sql.Tx) error { return one(tx, name, `DELETE FROM contacts WHERE name = ?`, name) })
+	err := p.change(ctx, func(tx *sql.Tx) error {
+		var contact int64
+		if err := tx.QueryRow(`SELECT id FROM contacts WHERE name = ?`, name).Scan(&contact); err == nil {
+			if err := p.decided(tx, contact, true); err != nil {
+				return err
+			}
+		}
+		return one(tx, name, `DELETE FROM contacts WHERE name = ?`, name)
+	})
 	for _, d := range gone {
 		if err == nil && p.o.Records != nil {
 			err = p.o.Records.Forget(ctx, d.Ticket)
@@ -281,7 +317,14 @@ func (p *People) Rename(ctx context.Context, name, to string) error {
 		if taken > 0 {
 			return kith.Hint(fmt.Errorf("people: somebody else is called %s: %w", to, kith.Exists), "choose another name")
 		}
-		return one(tx, name, `UPDATE contacts SET name = ?, chosen = 1 WHERE name = ?`, to, name)
+		if err := one(tx, name, `UPDATE contacts SET name = ?, chosen = 1 WHERE name = ?`, to, name); err != nil {
+			return err
+		}
+		var contact int64
+		if err := tx.QueryRow(`SELECT id FROM contacts WHERE name = ?`, to).Scan(&contact); err != nil {
+			return err
+		}
+		return p.decided(tx, contact, false)
 	})
 }
 
@@ -332,7 +375,7 @@ func (p *People) accept(ctx context.Context, tx *sql.Tx, c card, invited bool, n
 	if err := r.Certify(c.certs[0]); err != nil {
 		return 0, fmt.Errorf("people: card of %s: %w: %w", c.device(), errCut, err)
 	}
-	contact, err = p.claim(tx, c, invited, name)
+	contact, news, err := p.claim(tx, c, invited, name)
 	if err != nil {
 		return 0, err
 	}
@@ -370,37 +413,50 @@ func (p *People) accept(ctx context.Context, tx *sql.Tx, c card, invited bool, n
 	if err := p.keepRoster(ctx, tx, contact, r); err != nil {
 		return 0, err
 	}
-	return contact, describe(tx, contact, c)
+	renamed, err := describe(tx, contact, c)
+	switch {
+	case err != nil:
+		return 0, err
+	case news || renamed:
+		err = p.decided(tx, contact, false)
+	case c.serial > last:
+		err = p.touched(tx, c.person())
+	}
+	return contact, err
 }
 
-// claim returns the contact whose card c is.
-func (p *People) claim(tx *sql.Tx, c card, invited bool, name string) (int64, error) {
+// claim returns the contact whose card c is; news is true if they were none before, or only by a peer id.
+func (p *People) claim(tx *sql.Tx, c card, invited bool, name string) (contact int64, news bool, err error) {
 	var known, holder int64 // contact by person; contact to whom the device belongs so far
 	var person []byte       // of holder
-	err := tx.QueryRow(`SELECT id FROM contacts WHERE person = ?`, c.person()).Scan(&known)
+	err = tx.QueryRow(`SELECT id FROM contacts WHERE person = ?`, c.person()).Scan(&known)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
+		return 0, false, err
 	}
 	err = tx.QueryRow(`SELECT c.id, c.person FROM devices d JOIN contacts c ON c.id = d.contact WHERE d.peer = ?`, []byte(c.device())).Scan(&holder, &person)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
+		return 0, false, err
 	}
 	switch {
-	case holder != 0 && person == nil && known == 0: // added by its peer id: now they say who they are
-		_, err := tx.Exec(`UPDATE contacts SET person = ? WHERE id = ?`, c.person(), holder)
-		return holder, err
-	case holder != 0 && person == nil: // and are known already
+	case holder != 0 && person == nil: // added by its peer id: now they say who they are
+		if err := p.decided(tx, holder, true); err != nil {
+			return 0, false, err
+		}
+		if known == 0 {
+			_, err := tx.Exec(`UPDATE contacts SET person = ? WHERE id = ?`, c.person(), holder)
+			return holder, true, err
+		}
 		_, err := tx.Exec(`UPDATE devices SET contact = ? WHERE contact = ?`, known, holder)
 		if err == nil {
 			_, err = tx.Exec(`DELETE FROM contacts WHERE id = ?`, holder)
 		}
-		return known, err
+		return known, false, err
 	case holder != 0 && !bytes.Equal(person, c.person()) && !invited && known == 0:
-		return 0, fmt.Errorf("people: card of %s: the device is certified for somebody else than before: %w", c.device(), kith.Denied)
+		return 0, false, fmt.Errorf("people: card of %s: the device is certified for somebody else than before: %w", c.device(), kith.Denied)
 	case known != 0:
-		return known, nil
+		return known, false, nil
 	case !invited:
-		return 0, fmt.Errorf("people: card of %s: not a contact: %w", c.device(), kith.NotFound)
+		return 0, false, fmt.Errorf("people: card of %s: not a contact: %w", c.device(), kith.NotFound)
 	}
 	chosen := true
 	if name == "" {
@@ -413,29 +469,32 @@ func (p *People) claim(tx *sql.Tx, c card, invited bool, name string) (int64, er
 		}
 	}
 	if name, err = free(tx, name); err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	return insert(tx, name, chosen, c.person(), p.now())
+	contact, err = insert(tx, name, chosen, c.person(), p.now())
+	return contact, true, err
 }
 
-// describe takes over how they call themselves and what they look like, from the newest card of any of their devices.
-func describe(tx *sql.Tx, contact int64, c card) error {
+// describe takes over how they call themselves and what they look like, from the newest card of any of their devices. renamed is true if they are called so from now
+// on.
+func describe(tx *sql.Tx, contact int64, c card) (renamed bool, err error) {
 	var last uint64
 	var chosen bool
 	if err := tx.QueryRow(`SELECT serial, chosen FROM contacts WHERE id = ?`, contact).Scan(&last, &chosen); err != nil || c.serial < last {
-		return err
+		return false, err
 	}
 	if name, err := checkName(c.name); err == nil && !chosen {
 		if name, err = free(tx, name); err != nil {
-			return err
+			return false, err
 		}
 		if _, err := tx.Exec(`UPDATE contacts SET name = ?, chosen = 1 WHERE id = ?`, name, contact); err != nil {
-			return err
+			return false, err
 		}
+		renamed = true
 	}
-	_, err := tx.Exec(`UPDATE contacts SET profile = ?, serial = ?, picture = CASE WHEN digest IS ?3 THEN picture ELSE NULL END, digest = ?3 WHERE id = ?4`,
+	_, err = tx.Exec(`UPDATE contacts SET profile = ?, serial = ?, picture = CASE WHEN digest IS ?3 THEN picture ELSE NULL END, digest = ?3 WHERE id = ?4`,
 		c.name, c.serial, c.picture, contact)
-	return err
+	return renamed, err
 }
 
 // nextSerial returns the number of the own card with the content that digest names: the last one, or a greater one if it has changed.
