@@ -22,6 +22,7 @@ const (
 	lookEvery   = time.Minute      // for what changed, and who is missing
 	retryMin    = 2 * time.Minute  // between two attempts to connect to a device that is not there; it doubles
 	retryMax    = 30 * time.Minute // up to this
+	soonAgain   = 20 * time.Second // between two attempts to talk to one that is there
 	maxTalks    = 8                // with contacts at once
 	dialTimeout = 15 * time.Second // at the addresses that somebody said once
 	findTimeout = 30 * time.Second // for a record, and at the addresses in it
@@ -130,7 +131,7 @@ func (p *People) talk(ctx context.Context, d Device, mine card, connected, own b
 		p.links[d.Peer] = l
 	}
 	book, tell := p.bookLast.Load(), l.told != mine.serial
-	fresh := own && l.read != book // there is something to read for another of the person's devices
+	fresh := own && l.read != book && !p.now().Before(l.next) // there is something to read for another of the person's devices
 	if l.busy || p.closed || busy >= maxTalks || connected && !tell && !fresh || !connected && p.now().Before(l.next) {
 		return
 	}
@@ -141,6 +142,9 @@ func (p *People) talk(ctx context.Context, d Device, mine card, connected, own b
 			if tell {
 				err = p.meet(ctx, d.Peer, mine)
 			}
+			if own && tell && err == nil { // it may have tried to tell before this device was the person's
+				err = p.Pull(ctx, d.Peer)
+			}
 			if fresh && err == nil {
 				err = p.poke(ctx, d.Peer)
 			}
@@ -149,9 +153,15 @@ func (p *People) talk(ctx context.Context, d Device, mine card, connected, own b
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		l.busy, l.read = false, book
-		if err != nil {
-			l.next, l.wait = p.now().Add(l.wait), min(2*l.wait, retryMax)
+		l.busy = false
+		if err == nil {
+			l.read = book
+		} else {
+			p.log.Debug("contact's device not talked to", "peer", d.Peer, "err", err)
+			l.next = p.now().Add(soonAgain)
+			if !connected {
+				l.next, l.wait = p.now().Add(l.wait), min(2*l.wait, retryMax)
+			}
 		}
 		p.Changed() // others may have waited for this
 	})
@@ -173,7 +183,7 @@ func (p *People) meet(ctx context.Context, to peer.ID, mine card) error {
 				return err
 			})
 		}
-		if err == nil {
+		if err == nil || errors.Is(err, errOld) { // it has told a newer one itself meanwhile
 			p.met(c, mine)
 			p.tellList(ctx, c)
 			return nil
@@ -200,7 +210,10 @@ func (p *People) connected(id peer.ID) bool {
 // met notes that cards have been exchanged, and has the picture fetched that theirs names.
 func (p *People) met(c, mine card) {
 	id := c.device()
-	p.told(id, mine.serial)
+	l := p.told(id, mine.serial)
+	p.mu.Lock()
+	l.next, l.wait = time.Time{}, retryMin // what it did not listen to before, it may now
+	p.mu.Unlock()
 	p.o.Net.Host().Peerstore().AddAddrs(id, c.addrs, retryMax)
 	if c.picture == nil {
 		return
@@ -218,7 +231,7 @@ func (p *People) met(c, mine card) {
 	})
 }
 
-func (p *People) told(id peer.ID, serial uint64) {
+func (p *People) told(id peer.ID, serial uint64) *link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.links[id]
@@ -227,6 +240,7 @@ func (p *People) told(id peer.ID, serial uint64) {
 		p.links[id] = l
 	}
 	l.told = serial
+	return l
 }
 
 // fetchPicture fetches the picture with the given SHA-256 from a contact.

@@ -288,7 +288,10 @@ func (p *People) entry(ctx context.Context, e book.Entry) ([]byte, error) {
 
 // poke has another of the person's devices ask what has changed here.
 func (p *People) poke(ctx context.Context, to peer.ID) error {
-	_, err := p.askDevice(ctx, to, deviceRequest{Poke: true})
+	a, err := p.askDevice(ctx, to, deviceRequest{Poke: true})
+	if err == nil && a.Says != saysYes {
+		err = fmt.Errorf("people: sync: %s does not listen: %w", to, kith.Denied)
+	}
 	return err
 }
 
