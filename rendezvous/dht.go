@@ -41,19 +41,10 @@ func openLeg(ip6 bool, bind, public netip.Addr, serves bool, known []dhtNode) (*
 	if err != nil {
 		return nil, fmt.Errorf("rendezvous: %w: %w", err, kith.Unavailable)
 	}
-	conn := newSocket(c, bind.IsLoopback(), !serves)
-	conf := &dht.ServerConfig{
-		Conn: conn, Passive: !serves, NoSecurity: false, PeerStore: &announced{}, StartingNodes: func() ([]dht.Addr, error) { return nil, nil },
-		QueryResendDelay: func() time.Duration { return askTime }, SendLimiter: rate.NewLimiter(askRate, askRate),
-		Logger: alog.Default.FilterLevel(alog.Disabled),
-	}
-	if public.IsValid() {
-		conf.PublicIP = public.AsSlice()
-	}
-	l := &leg{ip6: ip6, conn: conn}
-	if l.server, err = dht.NewServer(conf); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("rendezvous: %w", err)
+	l, err := newLeg(newSocket(c, bind.IsLoopback(), !serves), ip6, public, serves, rate.NewLimiter(askRate, askRate))
+	if err != nil {
+		c.Close()
+		return nil, err
 	}
 	for _, n := range known {
 		if n.addr.Addr().Is6() == ip6 {
@@ -61,6 +52,22 @@ func openLeg(ip6 bool, bind, public netip.Addr, serves bool, known []dhtNode) (*
 		}
 	}
 	return l, nil
+}
+
+func newLeg(conn *socket, ip6 bool, public netip.Addr, serves bool, send *rate.Limiter) (*leg, error) {
+	conf := &dht.ServerConfig{
+		Conn: conn, Passive: !serves, NoSecurity: false, PeerStore: &announced{}, StartingNodes: func() ([]dht.Addr, error) { return nil, nil },
+		QueryResendDelay: func() time.Duration { return askTime }, SendLimiter: send,
+		Logger: alog.Default.FilterLevel(alog.Disabled),
+	}
+	if public.IsValid() {
+		conf.PublicIP = public.AsSlice()
+	}
+	server, err := dht.NewServer(conf)
+	if err != nil {
+		return nil, fmt.Errorf("rendezvous: %w", err)
+	}
+	return &leg{ip6: ip6, server: server, conn: conn}, nil
 }
 
 func (l *leg) close() {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith/network"
 )
@@ -96,7 +99,7 @@ func (m *member) join() {
 // until waits until the status is as it should be.
 func (m *member) until(what string, ok func(Status) bool) Status {
 	m.t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(2 * time.Minute)
 	for {
 		changed := m.r.Changed()
 		s := m.r.Status()
@@ -106,7 +109,7 @@ func (m *member) until(what string, ok func(Status) bool) Status {
 		select {
 		case <-changed:
 		case <-deadline:
-			m.t.Fatalf("not in a minute: %s; %+v", what, s)
+			m.t.Fatalf("not in two minutes: %s; %+v", what, s)
 		}
 	}
 }
@@ -116,12 +119,40 @@ func (m *member) meets(other *member) {
 	m.until("it meets the other", func(Status) bool { return m.net.Direct(other.net.ID()) })
 }
 
-// raw speaks KRPC as somebody else's program does.
+func udpAddr(a ma.Multiaddr) (netip.AddrPort, error) {
+	to, err := manet.ToNetAddr(a.Decapsulate(ma.StringCast("/quic-v1")))
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return addrOf(to), nil
+}
+
+// counter counts the packets that a socket gets.
+func counter(c *net.UDPConn) func() int64 {
+	var n atomic.Int64
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			if _, _, err := c.ReadFrom(b); err != nil {
+				return
+			}
+			n.Add(1)
+		}
+	}()
+	return n.Load
+}
+
+// raw speaks KRPC as somebody else's program does; without serve it is but a socket.
 func raw(t *testing.T, ip string, serve func(m krpc.Msg, from net.Addr) *krpc.Return) (*net.UDPConn, netip.AddrPort) {
 	t.Helper()
 	c, err := net.ListenPacket("udp4", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	u := c.(*net.UDPConn)
+	if serve == nil {
+		t.Cleanup(func() { c.Close() })
+		return u, addrOf(u.LocalAddr())
 	}
 	done := make(chan struct{})
 	go func() {
@@ -142,6 +173,5 @@ func raw(t *testing.T, ip string, serve func(m krpc.Msg, from net.Addr) *krpc.Re
 		}
 	}()
 	t.Cleanup(func() { c.Close(); <-done })
-	u := c.(*net.UDPConn)
 	return u, addrOf(u.LocalAddr())
 }
