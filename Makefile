@@ -81,6 +81,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 		echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$pkg | tail -1; done; done
 
 .PHONY: soak
-soak: ## longer runs: fuzzing a minute each, tests ten times
+soak: ## longer runs: fuzzing a minute each, tests ten times, ten minutes of what a fresh node says
 	$(MAKE) fuzz FUZZTIME=1m
 	go test -race -count 10 -timeout 2h $(RACE)
+	KITH_QUIET=10m go test ./cmd/kith -run TestQuietByDefault -count 1 -timeout 20m -v

@@ -247,9 +247,12 @@ func (r *Rendezvous) round(ctx context.Context, t task) {
 	r.change(func(s *Status) {
 		*s = Status{Joined: s.Joined, Told: s.Told, Ended: s.Ended, Nodes: s.Nodes, Asking: true}
 	})
-	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	timed, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
-	err := r.meet(ctx, t)
+	err := r.meet(timed, t)
+	if ctx.Err() != nil { // the node stops: nothing has failed
+		err = nil
+	}
 	if !r.serving {
 		r.closeLegs()
 	}

@@ -74,7 +74,13 @@ func (c *computer) up(flags ...string) {
 	if !c.mainline {
 		always = append(always, "--no-mainline")
 	}
-	c.node = c.command(append(always, flags...)...)
+	c.start(append(always, flags...)...)
+}
+
+// start starts the node with these arguments and no others, and returns when it answers.
+func (c *computer) start(args ...string) {
+	c.t.Helper()
+	c.node = c.command(args...)
 	out, err := c.node.StdoutPipe()
 	if err != nil {
 		c.t.Fatal(err)
