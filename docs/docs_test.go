@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
@@ -470,5 +471,38 @@ func TestGlossary(t *testing.T) {
 	}
 	if !slices.IsSortedFunc(words, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }) {
 		t.Errorf("not sorted: %q", words)
+	}
+}
+
+// Every test that the list of attacks names is there, in the package that it names.
+func TestAttacksAreTried(t *testing.T) {
+	there := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		in := strings.TrimSuffix(f.Name.Name, "_test")
+		for _, d := range f.Decls {
+			if f, is := d.(*ast.FuncDecl); is {
+				there[in+"."+f.Name.Name] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`([a-z]+[.](?:Test|Fuzz)[A-Za-z]+)`").FindAllStringSubmatch(read(t, "hostile.md"), -1)
+	if len(named) < 20 {
+		t.Errorf("%d tests are named", len(named))
+	}
+	for _, m := range named {
+		if !there[m[1]] {
+			t.Errorf("there is no %s", m[1])
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
@@ -38,6 +39,7 @@ import (
 
 const (
 	concurrency = 5  // requests of one lookup at once; 10 is the library's, which home routers feel
+	thorough    = 20 // closest peers that must have answered before a lookup is over; with the library's 3, three identities near a key hide it
 	maxAddrs    = 16 // addresses that are believed of one peer that others name
 )
 
@@ -99,9 +101,11 @@ func New(ctx context.Context, o Options) (_ *Router, err error) {
 	r.dht, err = dht.New(o.Host,
 		dht.ProtocolPrefix(protocol.ID("/kith/"+o.Network)),
 		dht.Mode(dht.ModeAutoServer), // server unless proven unreachable: a small network would have none
-		dht.Datastore(o.DS),
+		dht.Datastore(&guarded{Batching: o.DS, host: o.Host, now: time.Now}),
+		dht.RoutingTableFilter(diverse(o.Host)),
 		dht.Validator(validators),
 		dht.Concurrency(concurrency),
+		dht.Resiliency(thorough),
 		dht.AddressFilter(bounded),
 		dht.BootstrapPeers(), // nobody's
 	)
@@ -161,10 +165,16 @@ func (r *Router) FindProvidersAsync(ctx context.Context, key cid.Cid, count int)
 	go func() {
 		defer close(out)
 		r.ready(ctx)
-		for p := range r.dht.FindProvidersAsync(ctx, key, count) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		found := map[peer.ID]bool{}                            // one comes again when its addresses do
+		for p := range r.dht.FindProvidersAsync(ctx, key, 0) { // told a count, the library loses some: it may end the search between counting one and handing it over
 			select {
 			case out <- p:
 			case <-ctx.Done():
+				return
+			}
+			if found[p.ID] = true; count > 0 && len(found) >= count {
 				return
 			}
 		}
@@ -186,7 +196,7 @@ func (r *Router) PutValue(ctx context.Context, key string, value []byte, opts ..
 		return fmt.Errorf("kaddht: put %.40q: %v: %w", key, err, kith.Invalid)
 	}
 	r.ready(ctx)
-	err := r.dht.PutValue(ctx, key, value, opts...)
+	err := r.dht.PutValue(context.WithValue(ctx, own{}, true), key, value, opts...)
 	switch {
 	case errors.Is(err, kbucket.ErrLookupFailure):
 		return nil
