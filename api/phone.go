@@ -50,6 +50,7 @@ type Phone struct {
 	now    func() time.Time
 	wake   chan struct{}
 	cert   *certificate
+	at     string        // the setting
 	fails  *rate.Limiter // wrong codes
 
 	mu    sync.Mutex
@@ -59,6 +60,11 @@ type Phone struct {
 	saved time.Time
 	dirty bool
 	over  bool
+}
+
+// phoneSettings are the section [apps.phone] of config.toml.
+type phoneSettings struct {
+	At string `toml:"at"` // address of this computer that phones find, unless kith phone names one
 }
 
 // phoneState is what phone.json holds.
@@ -101,6 +107,14 @@ func (p *Phone) App() app.App {
 func (p *Phone) start(_ context.Context, env app.Env) error {
 	p.env, p.log, p.path = env, env.Log, filepath.Join(env.Dir, "phone.json")
 	p.cert = &certificate{dir: env.Dir, now: p.now}
+	var set phoneSettings
+	if err := env.Config(&set); err != nil {
+		return err
+	}
+	if _, err := lan.ParseAt(set.At); err != nil {
+		return fmt.Errorf("phone: setting apps.phone.at: %w", err)
+	}
+	p.at = set.At
 	data, err := os.ReadFile(p.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -261,7 +275,7 @@ func (p *Phone) servePage(d *phoneDoor, w http.ResponseWriter, r *http.Request) 
 		content = "'none'"
 	}
 	p.server.enter(&door{
-		scheme: "https://", hosts: hosts, hint: hint, keeper: p, content: content, far: true,
+		scheme: "https://", hosts: hosts, hint: hint, keeper: &caller{Phone: p}, content: content, far: true,
 		mint: func(id, secret, name string) string {
 			return content + "/" + id + "/" + secret + "/" + url.PathEscape(name)
 		},

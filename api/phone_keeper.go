@@ -78,8 +78,14 @@ func (p *Phone) begin(w http.ResponseWriter, r *http.Request, code string) (proo
 	return proof, nil
 }
 
+// A caller is whoever makes one request from a phone.
+type caller struct {
+	*Phone
+	n int // number of their session; 0 before it was checked
+}
+
 // check implements keeper. A token lets nobody in here: it is not for other computers.
-func (p *Phone) check(w http.ResponseWriter, r *http.Request) error {
+func (p *caller) check(w http.ResponseWriter, r *http.Request) error {
 	c, err := r.Cookie(phoneCookie)
 	if err != nil || r.Header.Get("Authorization") != "" {
 		return kith.Hint(unauthorized("this phone is not let in"), phoneHint)
@@ -97,7 +103,7 @@ func (p *Phone) check(w http.ResponseWriter, r *http.Request) error {
 	if now.Sub(s.Seen) > 24*time.Hour {
 		setPhoneCookie(w, c.Value)
 	}
-	s.Seen, s.From, p.dirty = now, host(r.RemoteAddr), true
+	s.Seen, s.From, p.dirty, p.n = now, host(r.RemoteAddr), true, s.N
 	return nil
 }
 

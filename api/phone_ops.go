@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -38,6 +39,7 @@ type PhonesOut struct {
 	On          bool          `json:"on" doc:"phones can open the page now"`
 	URL         string        `json:"url,omitempty" doc:"where phones that are let in find the page"`
 	Fingerprint string        `json:"fingerprint,omitempty" doc:"SHA-256 of the certificate, as browsers show it"`
+	You         int           `json:"you" doc:"number of the phone that asks; 0: it is asked at this computer"`
 	Phones      []PhoneDevice `json:"phones"`
 }
 
@@ -86,8 +88,8 @@ func phoneOffOp(run func(context.Context, PhoneNone) (PhonesOut, error)) app.Op 
 }
 
 func (p *Phone) begun(_ context.Context, in PhoneIn) (PhoneOut, error) {
-	at, err := lan.ParseAt(in.At)
-	if err != nil {
+	at := cmp.Or(in.At, p.at)
+	if _, err := lan.ParseAt(at); err != nil {
 		return PhoneOut{}, err
 	}
 	p.mu.Lock()
@@ -95,15 +97,11 @@ func (p *Phone) begun(_ context.Context, in PhoneIn) (PhoneOut, error) {
 	if p.server == nil || p.path == "" || p.over {
 		return PhoneOut{}, fmt.Errorf("phone: this node has no page: %w", kith.Unavailable)
 	}
-	text := ""
-	if in.At != "" {
-		text = at.String()
-	}
-	if text != p.state.At {
+	if at != p.state.At {
 		p.shut()
 	}
 	before := p.state
-	p.state.On, p.state.At = true, text
+	p.state.On, p.state.At = true, at
 	if err := p.unlock(); err != nil {
 		p.state = before
 		return PhoneOut{}, err
@@ -127,10 +125,14 @@ func (p *Phone) begun(_ context.Context, in PhoneIn) (PhoneOut, error) {
 	return out, err
 }
 
-func (p *Phone) list(context.Context, PhoneNone) (PhonesOut, error) {
+func (p *Phone) list(ctx context.Context, _ PhoneNone) (PhonesOut, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.view(), nil
+	out := p.view()
+	if d := p.server.doorOf(ctx); d.far {
+		out.You = d.keeper.(*caller).n
+	}
+	return out, nil
 }
 
 // view says who is let in; mu is held.

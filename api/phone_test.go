@@ -46,7 +46,7 @@ func servePhone(t *testing.T, dir string) *phoneFixture {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
-	err = f.phone.start(ctx, app.Env{Dir: dir, Log: slog.New(slog.DiscardHandler), Note: func(text string) { t.Log(text) },
+	err = f.phone.start(ctx, app.Env{Dir: dir, Log: slog.New(slog.DiscardHandler), Note: func(text string) { t.Log(text) }, Config: func(any) error { return nil },
 		Go: func(_ string, run func(context.Context) error) { tasks.Go(func() { run(ctx) }) }})
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +161,10 @@ func TestPhone(t *testing.T) {
 	out := f.phones()
 	if !out.On || len(out.Phones) != 1 || out.Phones[0].From != "127.0.0.1" || out.Phones[0].Agent == "" {
 		t.Errorf("%+v", out)
+	}
+	var seen PhonesOut
+	if json.Unmarshal([]byte(f.ask("GET", "/api/phone/phone-ls", "", p...).body), &seen); seen.You != out.Phones[0].N || out.You != 0 {
+		t.Errorf("the phone is told that it is %d, the computer that it is %d", seen.You, out.You)
 	}
 	// What shows or changes who the person is stays at the computer, and so does letting phones in.
 	for _, path := range []string{"/api/own/secret", "/api/phone/phone", "/api/phone/phone-rm", "/api/phone/phone-off"} {

@@ -13,6 +13,7 @@ import (
 	"kith/app"
 	"kith/apps/files/guest"
 	"kith/internal/human"
+	"kith/internal/lan"
 	"kith/internal/plain"
 	"kith/internal/qr"
 )
@@ -37,10 +38,22 @@ func guestRmOp(run func(context.Context, GuestRmIn) (Guest, error)) app.Op {
 	return o
 }
 
+// settings are the section [apps.files] of config.toml.
+type settings struct {
+	At string `toml:"at"` // address of this computer for guest links, unless one is named with them
+}
+
 // openDesk begins to serve guests, if there are links that live.
 func (f *Files) openDesk() error {
+	var set settings
+	if err := f.env.Config(&set); err != nil {
+		return err
+	}
+	if _, err := lan.ParseAt(set.At); err != nil {
+		return fmt.Errorf("files: setting apps.files.at: %w", err)
+	}
 	desk, note, err := guest.Open(guest.Options{
-		Path: filepath.Join(f.env.Dir, "guest.json"), Log: f.env.Log, Secret: f.env.Blobs.Never, Go: f.env.Go, Changed: f.bell.Ring,
+		Path: filepath.Join(f.env.Dir, "guest.json"), Log: f.env.Log, Secret: f.env.Blobs.Never, Go: f.env.Go, Changed: f.bell.Ring, At: set.At,
 	})
 	if err != nil {
 		return fmt.Errorf("files: %w", err)

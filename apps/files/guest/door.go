@@ -98,7 +98,7 @@ func (r *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // protect sets the headers that every answer has: a page that runs no script, is framed by nobody, sets nothing and is told nobody.
 func protect(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src '"+styleHash+"'; img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-downloads allow-same-origin")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src '"+styleHash+"'; img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -237,6 +237,7 @@ func (r *door) file(w http.ResponseWriter, req *http.Request, v visit, rel strin
 		}
 	}
 	h := w.Header()
+	h.Set("Content-Security-Policy", "sandbox; "+h.Get("Content-Security-Policy"))
 	h.Set("Content-Type", kind)
 	h.Set("Content-Disposition", mime.FormatMediaType(how, map[string]string{"filename": name}))
 	body, done := r.body(w, v.given)

@@ -6,6 +6,7 @@
 package guest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -65,6 +66,7 @@ type Options struct {
 	Log     *slog.Logger
 	Secret  func(path string) bool // what is never given: the node's own keys
 	Go      func(name string, run func(context.Context) error)
+	At      string // the address to be reached at unless a Wish has another; "": those of the local networks
 	Changed func() // called when a link has changed; it must not call back
 }
 
@@ -153,8 +155,7 @@ type Wish struct {
 // Give makes a link for a file or a folder. Its error is Invalid, NotFound, Denied (the node's own keys), TooLarge (too many links) or
 // Unavailable (no local network).
 func (d *Desk) Give(path string, w Wish) (Link, error) {
-	at, err := lan.ParseAt(w.At)
-	if err != nil {
+	if _, err := lan.ParseAt(w.At); err != nil {
 		return Link{}, err
 	}
 	if w.Lasts <= 0 || w.Lasts > MaxLasts || w.Most < 0 || w.Most > maxDevices {
@@ -178,11 +179,8 @@ func (d *Desk) Give(path string, w Wish) (Link, error) {
 		l.N = max(l.N, g.N)
 	}
 	l.N++
-	if w.At != "" && at.String() != d.at {
-		d.at = at.String()
-		d.shut()
-	} else if len(live) == 0 && w.At == "" && d.at != "" {
-		d.at = ""
+	if to := cmp.Or(w.At, d.o.At); w.At != "" && to != d.at || len(live) == 0 { // one door for all: an address that is named moves them
+		d.at = to
 		d.shut()
 	}
 	g := d.keep(l)

@@ -123,6 +123,8 @@ export const files = {
   browse: (dir: string) => get('/api/files/browse', { dir }),
   limits: () => get('/api/files/limits'),
   limit: (up: string, down: string) => post('/api/files/limit', { up, down }),
+  guest: (ref: string, lasts: string, downloads: number) => post('/api/files/guest-add', { ref, lasts, downloads }),
+  endGuest: (n: number) => post('/api/files/guest-rm', { n }),
   upload,
   uploaded: (batch: string, visibility: Visibility, sealed: boolean) =>
     answer<Shared>(url(`${uploads}/done`, { batch, for: visibility, private: sealed }), init({})),
@@ -160,6 +162,13 @@ export const node = {
   phrase: () => post('/api/node/id-phrase', {}),
   confirm: (words: string[], passphrase: string) => post('/api/node/id-confirm', passphrase ? { words, keep: true, passphrase } : { words }),
   startLab: (nodes: number) => post('/api/node/lab-start', { nodes }),
+}
+
+export const phone = {
+  open: () => post('/api/phone/phone', {}),
+  list: () => get('/api/phone/phone-ls'),
+  remove: (n: number) => post('/api/phone/phone-rm', { n }),
+  off: () => post('/api/phone/phone-off', {}),
 }
 
 /** The paths that this node offers, for what not every build has. */

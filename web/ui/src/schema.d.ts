@@ -1778,6 +1778,11 @@ export interface components {
             phones: components["schemas"]["PhoneDevice"][];
             /** @description where phones that are let in find the page */
             url?: string;
+            /**
+             * Format: int64
+             * @description number of the phone that asks; 0: it is asked at this computer
+             */
+            you: number;
         };
         PhraseIn: {
             /** @description passphrase of the recovery phrase */

@@ -30,6 +30,9 @@ export function duration(seconds: number): string {
   return days > 99 ? 'more than 99 days' : `${days} ${days === 1 ? 'day' : 'days'}`
 }
 
+/** Seconds until a time; 0 when it is past. */
+export const until = (time: string, now = Date.now()): number => Math.max(0, (Date.parse(time) - now) / 1000)
+
 /** How far something is, 0 to 1; nothing of nothing is all of it. */
 export function fraction(done: number, size: number): number {
   if (size < 0) return 0

@@ -1,12 +1,13 @@
 // What is shared and fetched, as the node tells it, twice a second while something changes.
 
 import { files, problemOf } from '../api'
-import type { Item } from '../types'
+import type { Guest, Item } from '../types'
 
 const longestPause = 8000 // milliseconds between attempts to reach the node again
 
 class Library {
   items = $state.raw<Item[]>([])
+  guests = $state.raw<Guest[]>([]) // web links for the local network
   rate = $state(0)
   upRate = $state(0)
   loaded = $state(false)
@@ -25,6 +26,7 @@ class Library {
       try {
         for await (const now of files.watch(signal)) {
           this.items = now.items ?? []
+          this.guests = now.guests ?? []
           this.rate = now.rate
           this.upRate = now.up_rate
           this.loaded = true
