@@ -42,6 +42,7 @@ const (
 // Options says what a Server serves. Dir is required.
 type Options struct {
 	Addr    string                 // host:port; "" for loopback at DefaultPort or the next free one; port 0 for any
+	Before  *Server                // which has ended, and whose address and sessions this one takes over; nil for none
 	Remote  bool                   // Addr may be reachable from other computers; there is no TLS, so a proxy must add it
 	Hosts   []string               // further host:port that a browser may call it by, with Remote
 	Dir     string                 // data directory: the token and node.json are written to it
@@ -75,6 +76,9 @@ func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Before != nil {
+		o.Addr = o.Before.Addr()
+	}
 	listeners, err := listen(o.Addr, o.Remote)
 	if err != nil {
 		return nil, err
@@ -88,6 +92,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		s.Close()
 		return nil, err
+	}
+	if o.Before != nil {
+		s.auth.takeOver(o.Before.auth)
 	}
 	s.own = s.ownDoor()
 	if s.mux, err = s.routes(); err != nil {

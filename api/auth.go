@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,13 @@ func newAuth(dir, cookie string) (*auth, error) {
 		codes:    map[[sha256.Size]byte]time.Time{},
 		sessions: map[[sha256.Size]byte]time.Time{},
 	}, nil
+}
+
+// takeOver lets the sessions of a server that has ended go on: whoever has its page open need not open it anew.
+func (a *auth) takeOver(before *auth) {
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	a.sessions = maps.Clone(before.sessions)
 }
 
 // secret returns 256 random bits as text that fits in a URL and a cookie.

@@ -19,7 +19,8 @@ import (
 //	path:"true"    it is a path (or list of paths) of the caller's; the CLI makes it absolute
 //	enum:"a,b"     the values it may have
 //	default:"a"    the value it has when left out
-//	secret:"true"  a passphrase: the CLI asks for it without echo, and takes it from no flag; secret:"new" is asked for twice
+//	secret:"true"  a passphrase: the CLI asks for it without echo, and takes it from no flag; secret:"new" is asked for twice;
+//	               with arg it stands on the command line, and is asked for if that says -
 //	with:"keep"    a secret that is asked for only when that switch is on
 //
 // An output may implement Texter, to be read by people; Progresser, to drive a progress bar; Resulter, to say what of it is the

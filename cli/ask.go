@@ -38,6 +38,11 @@ func newAsker(cmd *cobra.Command) *asker {
 	return a
 }
 
+// Secret asks for a secret, without echo, or reads a line of it from a pipe.
+func Secret(cmd *cobra.Command, what string) (string, error) {
+	return newAsker(cmd).line(cmd.Context(), sentence(what)+": ")
+}
+
 // secret asks for the value of a field; a new one is asked for twice.
 func (a *asker) secret(ctx context.Context, f app.Field) (string, error) {
 	what := f.Doc

@@ -184,7 +184,7 @@ func (in *input) values(cmd *cobra.Command, args []string) (map[string]any, erro
 	})
 	ask := newAsker(cmd)
 	for _, f := range in.fields {
-		if !f.Secret || f.With != "" && m[f.With] != true {
+		if !f.Secret || f.With != "" && m[f.With] != true || f.Arg >= 0 && m[f.Name] != "-" {
 			continue
 		}
 		text, err := ask.secret(cmd.Context(), f)

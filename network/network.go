@@ -222,6 +222,9 @@ func (n *Network) Label() string {
 	return n.cfg.Name
 }
 
+// Door returns the door of a private network; nil: the network is public.
+func (n *Network) Door() *member.Door { return n.cfg.Door }
+
 // Private reports whether only members are let in. A private network is looked for nowhere but where its members are.
 func (n *Network) Private() bool { return n.cfg.Door != nil }
 

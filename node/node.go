@@ -23,6 +23,7 @@ import (
 	"kith/identity"
 	"kith/internal/dirlock"
 	"kith/network"
+	"kith/network/member"
 	"kith/network/relay"
 	"kith/overlay/kaddht"
 	"kith/people"
@@ -45,6 +46,8 @@ type Options struct {
 	Mainline bool            // look for nodes on the BitTorrent DHT when the user asks for it
 	Public   bool            // join the public network at the start
 	Packets  network.Packets // not nil: the node lives on a pretended network, see network.Config
+	Join     string          // link of the private network that the node is to be in from now on; "": where it was
+	Restart  func()          // has the node closed and opened anew; nil: whoever runs it does not do that
 	Stop     func()          // what the stop operation calls; nil if there is no such operation
 	Log      *slog.Logger
 }
@@ -72,6 +75,7 @@ type Node struct {
 
 	mu    sync.Mutex
 	notes []string
+	kept  member.Kept // the private network that the node is in, if it is in one
 }
 
 // Open makes everything that the applications need, and starts none of them.
@@ -124,9 +128,13 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
+	door, dir, err := n.openDoor(dir)
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
 	c := n.o.Config
 	if n.net, err = network.New(ctx, network.Config{
-		Key: n.me.Key(), Name: c.Network, Listen: c.Listen, Peers: n.o.Peers, Dir: dir, Log: n.log,
+		Key: n.me.Key(), Name: c.Network, Door: door, Listen: c.Listen, Peers: n.o.Peers, Dir: dir, Log: n.log,
 		NoMDNS: n.o.NoMDNS, NoUPnP: n.o.NoUPnP, Packets: n.o.Packets, Version: n.o.Version,
 		Relay: relay.Settings{For: relay.Mode(c.Relay.For), Metered: c.Relay.Metered, Data: c.Relay.Data, Rate: c.Relay.Rate},
 	}); err != nil {
@@ -176,6 +184,7 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 	n.Go("node.gc", n.sweep)
 	n.Go("node.people", n.people.Run)
 	n.Go("node.mainline", n.meet.Run)
+	n.Go("node.join", n.joinKept)
 	for _, a := range n.o.Apps {
 		env, err := n.env(a)
 		if err != nil {

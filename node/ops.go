@@ -36,7 +36,7 @@ func (n *Node) app() app.App {
 			connectOp(n.connect),
 			relayOp(n.setRelay), relayingOp(n.relaying),
 			app.NewOp("stop", "stop the node", n.stopOp),
-		}, n.publicOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.deviceOps(), n.o.Ops),
+		}, n.networkOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.deviceOps(), n.o.Ops),
 	}
 }
 
@@ -133,11 +133,12 @@ func (n *Node) connect(ctx context.Context, in ConnectIn) (Peer, error) {
 	}
 	peers, err := n.peers(ctx, None{})
 	for _, p := range peers {
-		if p.ID == info.ID.String() {
+		if p.ID == info.ID.String() && p.Agent != "" { // it has said what it is: whom it does not want, it does not speak to
 			return p, nil
 		}
 	}
-	return Peer{}, errors.Join(err, fmt.Errorf("node: connect: it hung up at once: %w", kith.Unavailable))
+	err = errors.Join(err, fmt.Errorf("node: connect: it hung up without a word: %w", kith.Unavailable))
+	return Peer{}, kith.Hint(err, "if it is in a private network, ask for its link, or to be put on its list of members; if it blocks you, there is nothing to do")
 }
 
 // StopOut is the answer to stop.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -85,6 +86,8 @@ type Invite struct {
 type InviteOut struct {
 	Invite
 	Command string `json:"command" doc:"what the other person types, if they have no page at hand"`
+	Network string `json:"network,omitempty" doc:"the private network that it leads into"`
+	Listed  bool   `json:"listed,omitempty" doc:"they get in only if they are on the list of members"`
 	QR      string `json:"qr" doc:"SVG"`
 }
 
@@ -103,11 +106,13 @@ type JoinIn struct {
 	Link    string `json:"link" arg:"0" doc:"the invite: kith:invite:…"`
 	Name    string `json:"name,omitempty" doc:"what you call who invites (else as they call themselves)"`
 	Timeout string `json:"timeout,omitempty" default:"10m" doc:"how long to wait for them to come online"`
+	Move    bool   `json:"move,omitempty" doc:"if the invite is for a private network, leave the one that the node is in"`
 }
 
 // JoinOut says how joining goes.
 type JoinOut struct {
-	State   string `json:"state" enum:"waiting,joined"`
+	State   string `json:"state" enum:"waiting,joined,moving"`
+	Network string `json:"network,omitempty" doc:"the private network that the node is moving to, where it joins by itself"`
 	Why     string `json:"why,omitempty" doc:"the reason for waiting"`
 	Contact string `json:"contact,omitempty" doc:"what the person calls the new contact"`
 }
@@ -205,6 +210,9 @@ func (n *Node) invite(ctx context.Context, in InviteIn) (InviteOut, error) {
 		return InviteOut{}, err
 	}
 	out := InviteOut{Invite: n.issued(i), Command: "kith join '" + i.Link + "'"}
+	if p := n.privately(); p != nil {
+		out.Network, out.Listed = n.net.Name(), p.Listed
+	}
 	out.QR, err = qr.SVG(i.Link)
 	return out, err
 }
@@ -256,6 +264,11 @@ func (n *Node) join(ctx context.Context, in JoinIn) iter.Seq2[JoinOut, error] {
 		if gone {
 			return
 		}
+		var elsewhere people.Elsewhere
+		if errors.As(err, &elsewhere) {
+			yield(n.moveAndJoin(elsewhere.Network, in))
+			return
+		}
 		if err != nil {
 			yield(JoinOut{}, err)
 			return
@@ -269,6 +282,10 @@ func (o JoinOut) Progress() app.Progress { return app.Progress{Label: "joining",
 
 // WriteText implements app.Texter.
 func (o JoinOut) WriteText(w io.Writer, _ int) error {
+	if o.State == "moving" {
+		_, err := fmt.Fprintf(w, "the invite leads into the private network %s: this node moves there, and joins by itself\nsee who is there with: kith network, kith people\n", plain.Text(o.Network))
+		return err
+	}
 	_, err := fmt.Fprintf(w, "%s is a contact of yours now, and you are one of theirs\n", plain.Text(o.Contact))
 	return err
 }
@@ -277,6 +294,12 @@ func (o JoinOut) WriteText(w io.Writer, _ int) error {
 func (o InviteOut) WriteText(w io.Writer, width int) error {
 	fmt.Fprintf(w, "%s\n\nIt is for one person, once, and holds until %s. They open it with:\n  %s\n",
 		o.Link, o.Expires.Local().Format("2 January, 15:04"), o.Command)
+	if o.Network != "" {
+		fmt.Fprintf(w, "\nIt leads into your private network %s too. Give it to nobody else: who sees it has the way in, even once it is used.\n", plain.Text(o.Network))
+	}
+	if o.Listed {
+		fmt.Fprintln(w, "Your network has a list of members: they get in once you have put them on it, with kith network members add.")
+	}
 	if width > 0 {
 		if code, err := qr.Text(o.Link, width); err == nil {
 			fmt.Fprintf(w, "\n%s", code)

@@ -31,6 +31,8 @@ const (
 // PublicOut is how the node stands to the public network.
 type PublicOut struct {
 	Network    string     `json:"network" doc:"name of the network"`
+	Private    *Private   `json:"private,omitempty" doc:"how it stands to the private network that it is in; left out: the network is public"`
+	Moves      *Move      `json:"moves,omitempty" doc:"the node is about to be in another network"`
 	Joined     bool       `json:"joined" doc:"the user joined it"`
 	Off        string     `json:"off,omitempty" doc:"why it cannot be joined"`
 	Peers      int        `json:"peers"`
@@ -44,18 +46,6 @@ type PublicOut struct {
 	Nodes      int        `json:"nodes" doc:"nodes of the DHT that are remembered, to begin with"`
 	Error      string     `json:"error,omitempty" doc:"why the last round came to nothing"`
 	Says       string     `json:"says" doc:"all this in a sentence"`
-}
-
-// publicOps returns the operations on the public network.
-func (n *Node) publicOps() []app.Op {
-	join := app.NewStreamOp("network join", "join the public network: find other nodes, and be found", n.joinPublic)
-	join.Long = "It needs no invite and no server of Kith's: nodes find each other at a place on the BitTorrent DHT that changes every day. Nodes of that DHT\n" +
-		"learn your IP address and that it looks for Kith; and, if this node can be reached, at which port, and tell that to who asks. It stays so, over\n" +
-		"restarts, until kith network leave. Who you are, your contacts and what you share are told to nobody by it."
-	join.Example = "kith network join"
-	leave := app.NewOp("network leave", "leave the public network: look for nobody, tell nobody", n.leavePublic)
-	leave.Long = "What nodes of the BitTorrent DHT were told they forget in half an hour or somewhat more. Peers that are connected stay so."
-	return []app.Op{query(app.NewOp("network", "show the network, and how others are found", n.public)), join, leave}
 }
 
 func (n *Node) openPublic(ctx context.Context) (err error) {
@@ -125,7 +115,7 @@ func (n *Node) public(context.Context, None) (PublicOut, error) { return n.publi
 func (n *Node) publicOut() PublicOut {
 	s := n.meet.Status()
 	out := PublicOut{
-		Network: n.net.Name(), Joined: s.Joined, Off: s.Off, Peers: outside{n}.Peers(), Asking: s.Asking, Asked: s.Asked, Answered: s.Answered,
+		Network: n.net.Name(), Private: n.privately(), Joined: s.Joined, Off: s.Off, Peers: outside{n}.Peers(), Asking: s.Asking, Asked: s.Asked, Answered: s.Answered,
 		Candidates: s.Candidates, Found: s.Found, Ended: when(s.Ended), Told: when(s.Told), Nodes: s.Nodes,
 	}
 	if s.Err != nil {
@@ -188,7 +178,7 @@ func (o PublicOut) says(now time.Time) string {
 }
 
 // joinPublic yields how it goes until others were found, or the DHT has been asked in vain.
-func (n *Node) joinPublic(ctx context.Context, _ None) iter.Seq2[PublicOut, error] {
+func (n *Node) joinPublic(ctx context.Context) iter.Seq2[PublicOut, error] {
 	return func(yield func(PublicOut, error) bool) {
 		start := time.Now()
 		if err := n.meet.Join(ctx); err != nil {
@@ -213,7 +203,7 @@ func (n *Node) joinPublic(ctx context.Context, _ None) iter.Seq2[PublicOut, erro
 	}
 }
 
-func (n *Node) leavePublic(ctx context.Context, _ None) (PublicOut, error) {
+func (n *Node) leavePublic(ctx context.Context) (PublicOut, error) {
 	err := n.meet.Leave(ctx)
 	return n.publicOut(), err
 }
@@ -223,6 +213,12 @@ func (o PublicOut) Progress() app.Progress { return app.Progress{Label: "joining
 
 // WriteText implements app.Texter.
 func (o PublicOut) WriteText(w io.Writer, _ int) error {
+	switch {
+	case o.Moves != nil:
+		return o.Moves.write(w)
+	case o.Private != nil:
+		return o.writePrivate(w)
+	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(tw, "network\t%s, %s connected\n", o.Network, human.Count(o.Peers, "peer"))
 	fmt.Fprintf(tw, "public\t%s\n", plain.Text(o.Says))

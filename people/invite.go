@@ -16,6 +16,7 @@ import (
 
 	"kith"
 	"kith/network"
+	"kith/network/member"
 )
 
 const (
@@ -36,6 +37,7 @@ type Invite struct {
 	Owner   [ownerSize]byte // commits to the person's master key, under Secret
 	Expires time.Time       // to the second
 	Network string          // name of the network
+	Private *member.Network // into which the invite leads too; nil: the network is public
 	Addrs   []ma.Multiaddr  // of Device, without /p2p
 
 	text string
@@ -72,7 +74,7 @@ func keyed(secret [secretSize]byte, label string, parts ...[]byte) []byte {
 //	"kith:invite:" base64url( version (1) · device's Ed25519 key (32) · secret (16) · owner (16) · expiry, seconds since 1970 (4) ·
 //	length (1) and name of the network, none for the default · {length (1) · multiaddr}… · Ed25519 signature (64) )
 //
-// As many of the addresses as fit are kept, in their order.
+// One into a private network has a zero byte and the network's secret (16) behind its name. As many of the addresses as fit are kept, in their order.
 func (i Invite) seal(key crypto.PrivKey) (Invite, error) {
 	var err error
 	i.text, i.Addrs, err = i.write(key, kith.InviteScheme, invitePrefix, []byte{inviteVersion})
@@ -85,10 +87,7 @@ func (i Invite) write(key crypto.PrivKey, scheme, prefix string, head []byte) (t
 	if err != nil {
 		return "", nil, err
 	}
-	name := i.Network
-	if name == network.DefaultName {
-		name = ""
-	}
+	name := i.place()
 	b := append(head, raw...)
 	b = append(append(b, i.Secret[:]...), i.Owner[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(i.Expires.Unix()))
@@ -106,6 +105,33 @@ func (i Invite) write(key crypto.PrivKey, scheme, prefix string, head []byte) (t
 		return "", nil, err
 	}
 	return scheme + base64.RawURLEncoding.EncodeToString(append(b, signature...)), kept, nil
+}
+
+// place returns which network the invite is for.
+func (i Invite) place() string {
+	switch {
+	case i.Private != nil:
+		return i.Private.Name + "\x00" + string(i.Private.Secret[:])
+	case i.Network == network.DefaultName:
+		return ""
+	}
+	return i.Network
+}
+
+// setPlace reads what place wrote.
+func (i *Invite) setPlace(text string) (ok bool) {
+	name, secret, private := strings.Cut(text, "\x00")
+	if i.Network = name; name == "" && !private {
+		i.Network = network.DefaultName
+	}
+	if !private {
+		return true
+	}
+	if len(secret) != member.SecretSize || member.CheckName(name) != nil {
+		return false
+	}
+	i.Private = &member.Network{Name: name, Secret: member.Secret([]byte(secret))}
+	return true
 }
 
 // ParseInvite reads an invite's link, and checks that the device it names made it. Its error is Invalid, and says what to do.
@@ -169,11 +195,8 @@ func read(b []byte, head int, prefix string) (i Invite, ok bool) {
 	b = b[copy(i.Owner[:], b):]
 	i.Expires = time.Unix(int64(binary.BigEndian.Uint32(b)), 0).UTC()
 	name, b, ok := field(b[4:])
-	if !ok {
+	if !ok || !i.setPlace(string(name)) {
 		return i, false
-	}
-	if i.Network = string(name); i.Network == "" {
-		i.Network = network.DefaultName
 	}
 	for len(b) > 0 {
 		var raw []byte

@@ -55,6 +55,10 @@ func (p *People) Invite(ctx context.Context, name string, life time.Duration) (I
 	}
 	now := p.now()
 	i := Invite{Device: p.o.Me.PeerID(), Expires: now.Add(life).Truncate(time.Second), Network: p.o.Net.Name(), Addrs: p.addrs()}
+	if d := p.o.Net.Door(); d != nil {
+		to := d.Network()
+		i.Private = &to
+	}
 	if _, err := rand.Read(i.Secret[:]); err != nil {
 		return Issued{}, fmt.Errorf("people: invite: %w", err)
 	}

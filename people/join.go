@@ -12,6 +12,7 @@ import (
 
 	"kith"
 	"kith/network"
+	"kith/network/member"
 )
 
 // How long somebody who joins waits between two attempts.
@@ -98,15 +99,40 @@ func (p *People) mayJoin(i Invite) error {
 	switch {
 	case i.Device == p.o.Me.PeerID() || i.Owner == owner(i.Secret, p.o.Me.Certificate().Master) && p.Contact(i.Device):
 		return fail(kith.Invalid, "this invite is your own", "send it to one other person; they open it on their computer")
-	case i.Network != p.o.Net.Name():
-		return fail(kith.Invalid, fmt.Sprintf("the invite is for the network %q, and this node is on %q", i.Network, p.o.Net.Name()),
-			"start a node there, with a data directory of its own: kith --dir DIR up --network %s", i.Network)
 	case !p.now().Before(i.Expires):
 		return fail(kith.Gone, "the invite has expired, on "+i.Expires.Local().Format("2 January 2006, 15:04"),
 			"ask for a new one; or, if that day is still to come, set this computer's clock")
+	case i.Private != nil && !p.in(*i.Private):
+		return fmt.Errorf("people: join: %w", Elsewhere{*i.Private, p.o.Net.Name()})
+	case i.Private == nil && p.o.Net.Private():
+		return fail(kith.Invalid, fmt.Sprintf("the invite is for the public network %q, and this node is in the private network %q", i.Network, p.o.Net.Name()),
+			"leave the private network first: kith network leave; or start a second node, with a data directory of its own: kith --dir DIR up")
+	case i.Network != p.o.Net.Name():
+		return fail(kith.Invalid, fmt.Sprintf("the invite is for the network %q, and this node is on %q", i.Network, p.o.Net.Name()),
+			"start a node there, with a data directory of its own: kith --dir DIR up --network %s", i.Network)
 	}
 	return nil
 }
+
+// in reports whether the node is in a private network.
+func (p *People) in(to member.Network) bool {
+	d := p.o.Net.Door()
+	return d != nil && d.Network() == to
+}
+
+// Elsewhere is the error of Join for an invite into a private network that the node is not in.
+type Elsewhere struct {
+	Network member.Network
+	here    string
+}
+
+// Error implements error.
+func (e Elsewhere) Error() string {
+	return fmt.Sprintf("the invite is for the private network %q, and this node is in another, %q", e.Network.Name, e.here)
+}
+
+// Unwrap returns the kind.
+func (e Elsewhere) Unwrap() error { return kith.Invalid }
 
 // tryJoin asks once. The error is errAway or errBusy if asking again may help.
 func (p *People) tryJoin(ctx context.Context, i Invite, name string) (Contact, error) {

@@ -370,7 +370,8 @@ func (p *People) mayLink(l DeviceLink, replace bool) error {
 		return fail(kith.Invalid, "this link was made on this device", "open it on your other device")
 	case l.Network != p.o.Net.Name():
 		return fail(kith.Invalid, fmt.Sprintf("the link is for the network %q, and this node is on %q", l.Network, p.o.Net.Name()),
-			"start a node there, with a data directory of its own: kith --dir DIR up --network %s", l.Network)
+			"if it is a private network, bring this node there first: kith network join -, with the link that kith network link shows on the other device; "+
+				"else start a node there, with a data directory of its own: kith --dir DIR up --network %s", l.Network)
 	case !p.now().Before(l.Expires):
 		return fail(kith.Gone, "the link has expired, on "+l.Expires.Local().Format("2 January 2006, 15:04"), "make a new one: kith id link; or, if that time is still to come, set this computer's clock")
 	case l.New && revoked:

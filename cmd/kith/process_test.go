@@ -142,6 +142,16 @@ func (c *computer) ask(into any, args ...string) {
 	}
 }
 
+// eventually waits until something holds.
+func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !holds(); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in %s: %s", within, what)
+		}
+	}
+}
+
 func file(t *testing.T, path string, n int) []byte {
 	t.Helper()
 	b := make([]byte, n)

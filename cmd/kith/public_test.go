@@ -81,16 +81,6 @@ func (c *computer) public() (out publicOut) {
 	return out
 }
 
-// eventually waits until something holds.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(within); !holds(); time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in %s: %s", within, what)
-		}
-	}
-}
-
 // Nodes that know nobody find each other by a DHT of others, also from behind a router; who has not joined says nothing to it.
 func TestJoinPublicNetwork(t *testing.T) {
 	n, d := strange(t, nat.Spec{Name: "a", Kind: nat.Public}, nat.Spec{Name: "b", Kind: nat.Public}, nat.Spec{Name: "c", Kind: nat.Cone})

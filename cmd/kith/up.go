@@ -3,17 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
+	"kith"
 	"kith/api"
 	"kith/apps"
 	"kith/cli"
 	"kith/config"
 	"kith/internal/human"
+	"kith/network/member"
 	"kith/node"
 	"kith/web"
 )
@@ -43,7 +45,7 @@ func upCommand() *cobra.Command {
 	flags.StringVar(&f.api, "api", "", "address of the local interface, `HOST:PORT` (default 127.0.0.1 and the first free port from 4748)")
 	flags.StringArrayVar(&f.listen, "listen", nil, "`MULTIADDR` to listen on for peers; may be repeated (default: all transports, one port that is kept)")
 	flags.StringArrayVar(&f.peers, "peer", nil, "`MULTIADDR` of a peer to connect to; may be repeated")
-	flags.StringVar(&f.network, "network", "", "`NAME` of the network; nodes of other networks are not seen (default kith)")
+	flags.StringVar(&f.network, "network", "", "`NAME` of the network; nodes of other networks are not seen (default kith). Or the link of a private one, which is\nremembered; - asks for it, so that it is not seen on the command line")
 	flags.StringVar(&f.files, "files", "", "`FOLDER` for downloads and uploads (default: files in the data directory)")
 	flags.StringVar(&f.up, "up", "", "upload limit a second, such as 500K")
 	flags.StringVar(&f.down, "down", "", "download limit a second")
@@ -56,6 +58,23 @@ func upCommand() *cobra.Command {
 	flags.BoolVar(&f.noMainline, "no-mainline", false, "never speak to the BitTorrent DHT")
 	flags.BoolVar(&f.debug, "debug", false, "log everything")
 	return cmd
+}
+
+// private takes the link of a private network out of the flags, and asks for it if the flag says so.
+func (f *upFlags) private(cmd *cobra.Command) (link string, err error) {
+	switch {
+	case f.network == "-":
+		if link, err = cli.Secret(cmd, "link of the private network, "+kith.NetworkScheme+"…"); err == nil {
+			_, err = member.Parse(link)
+		}
+	case member.IsLink(f.network):
+		link = f.network
+		fmt.Fprintf(cmd.ErrOrStderr(), "note: other users of this computer can see the link on this command line; it is remembered, so that next time kith up is enough\n")
+	default:
+		return "", nil
+	}
+	f.network = ""
+	return link, err
 }
 
 // configure returns the configuration of dir with the flags over it.
@@ -88,38 +107,64 @@ func (f upFlags) configure(dir string) (config.Config, error) {
 }
 
 func up(ctx context.Context, cmd *cobra.Command, f upFlags) error {
-	dir := cli.Dir(cmd)
-	c, err := f.configure(dir)
-	if err != nil {
-		return err
-	}
 	level := slog.LevelWarn
 	if f.debug {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 	slog.SetDefault(log) // what libraries print goes the same way
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-
-	var server *api.Server
 	neighbours := &labs{}
 	defer neighbours.close()
-	list, guard := apps.New()
-	phone := api.NewPhone()
-	list = append(list, phone.App())
-	n, err := node.Open(ctx, node.Options{Dir: dir, Config: c, Version: buildVersion(), Apps: list, Guard: guard, Peers: f.peers,
-		Ops: ops(func() string { return server.OpenURL() }, neighbours), NoMDNS: f.noMDNS, NoUPnP: f.noUPnP,
-		Mainline: !f.noMainline && !c.NoMainline, Public: f.public, Log: log, Stop: stop})
+	link, err := f.private(cmd)
 	if err != nil {
 		return err
 	}
-	server, err = api.New(api.Options{Addr: c.API, Dir: dir, Apps: n.Apps(), Page: web.FS(), Log: log, Version: buildVersion(), Metrics: n.Metrics(), Phone: phone})
+	for before := (*api.Server)(nil); ; {
+		r := running{cmd: cmd, flags: f, link: link, before: before, neighbours: neighbours, log: log}
+		if before, err = r.run(ctx); before == nil || err != nil {
+			return err
+		}
+		link, f.noOpen, f.public = "", true, false
+	}
+}
+
+// running is a node from its start to its end.
+type running struct {
+	cmd        *cobra.Command
+	flags      upFlags
+	link       string      // of the private network to move into
+	before     *api.Server // of the node that this one takes over from; nil: it is the first
+	neighbours *labs
+	log        *slog.Logger
+}
+
+// run returns when the node has ended. If it is to start again, it returns its server, which has ended too.
+func (r running) run(ctx context.Context) (again *api.Server, err error) {
+	dir, f := cli.Dir(r.cmd), r.flags
+	c, err := f.configure(dir)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var restart atomic.Bool
+	var server *api.Server
+	list, guard := apps.New()
+	phone := api.NewPhone()
+	list = append(list, phone.App())
+	n, err := node.Open(ctx, node.Options{Dir: dir, Config: c, Version: buildVersion(), Apps: list, Guard: guard, Peers: f.peers, Join: r.link,
+		Ops: ops(func() string { return server.OpenURL() }, r.neighbours), NoMDNS: f.noMDNS, NoUPnP: f.noUPnP,
+		Mainline: !f.noMainline && !c.NoMainline, Public: f.public, Log: r.log, Stop: stop,
+		Restart: func() { restart.Store(true); stop() }})
+	if err != nil {
+		return nil, err
+	}
+	server, err = api.New(api.Options{Addr: c.API, Before: r.before, Dir: dir, Apps: n.Apps(), Page: web.FS(), Log: r.log, Version: buildVersion(), Metrics: n.Metrics(), Phone: phone})
 	if err == nil {
 		err = n.Start(ctx, server, server.Addr())
 	}
 	if err == nil {
-		greet(cmd.OutOrStdout(), n, server, dir)
+		r.greet(n, server)
 		if !f.noOpen {
 			openBrowser(server.OpenURL())
 		}
@@ -128,16 +173,27 @@ func up(ctx context.Context, cmd *cobra.Command, f upFlags) error {
 	if cerr := n.Close(context.WithoutCancel(ctx)); err == nil {
 		err = cerr
 	}
-	return err
+	if !restart.Load() {
+		return nil, err
+	}
+	return server, err
 }
 
 // greet says what a person needs to know of the node that has started.
-func greet(w io.Writer, n *node.Node, server *api.Server, dir string) {
+func (r running) greet(n *node.Node, server *api.Server) {
+	w, kith := r.cmd.OutOrStdout(), config.Command(cli.Dir(r.cmd))
 	for _, note := range n.Notes() {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
-	kith := config.Command(dir)
-	fmt.Fprintf(w, "kith is up; its page, for one use within a minute: %s\n\n", server.OpenURL())
+	where := ""
+	if n.Network().Private() {
+		where = " in the private network " + n.Network().Name()
+	}
+	if r.before != nil {
+		fmt.Fprintf(w, "kith is up again%s\n", where)
+		return
+	}
+	fmt.Fprintf(w, "kith is up%s; its page, for one use within a minute: %s\n\n", where, server.OpenURL())
 	fmt.Fprintf(w, "  %s share PATH    share a file or a folder\n  %s get 'LINK'    fetch what a link names\n"+
 		"  %s open          open the page again\n  %s status        see how it is; Ctrl-C stops it\n", kith, kith, kith, kith)
 }

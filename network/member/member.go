@@ -142,7 +142,7 @@ func (n Network) Mark() string {
 
 // Why a peer was not let in.
 var (
-	ErrNoProof  = errors.New("it is in no private network, or in another")
+	ErrNoProof  = errors.New("it is in no private network")
 	ErrSecret   = errors.New("it is in another private network, or has another secret")
 	ErrUnlisted = errors.New("it is not on this node's list of members")
 )

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -301,4 +303,31 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q: %v", s, err)
 		}
 	})
+}
+
+func TestKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "private.json")
+	if k, err := Load(path); k != nil || err != nil {
+		t.Fatalf("nothing was saved: %v, %v", k, err)
+	}
+	me := person(t)
+	want := Kept{Network: newNetwork(t, "family"), Members: []string{me.Person(), me.PeerID().String()}, Invite: "kith:invite:x", As: "Anna"}
+	if err := want.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(path); err != nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if i, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && i.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", i.Mode(), err)
+	}
+	for _, text := range []string{"", "{", "{}", `{"version":2,"link":"x"}`, `{"version":1,"link":"x"}`, `{"version":1,"link":"` + want.Network.Link() + `","members":["anna"]}`,
+		`{"version":1,"link":"` + want.Network.Link() + `","more":1}`, strings.Repeat(" ", maxKept+1)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if k, err := Load(path); k != nil || !errors.Is(err, kith.Corrupt) || kith.HintOf(err) == "" {
+			t.Errorf("%.60q: %v, %v", text, k, err)
+		}
+	}
 }

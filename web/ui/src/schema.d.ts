@@ -592,7 +592,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** show the network, and how others are found */
+        /** show the network, who is there, and how others are found */
         get: operations["node-network"];
         put?: never;
         post?: never;
@@ -612,10 +612,13 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * join the public network: find other nodes, and be found
-         * @description It needs no invite and no server of Kith's: nodes find each other at a place on the BitTorrent DHT that changes every day. Nodes of that DHT
-         *     learn your IP address and that it looks for Kith; and, if this node can be reached, at which port, and tell that to who asks. It stays so, over
-         *     restarts, until kith network leave. Who you are, your contacts and what you share are told to nobody by it.
+         * join the public network, or the private one whose link you have
+         * @description Without LINK it joins the public network. That needs no invite and no server of Kith's: nodes find each other at a place on the BitTorrent DHT that
+         *     changes every day. Nodes of that DHT learn your IP address and that it looks for Kith; and, if this node can be reached, at which port, and tell
+         *     that to who asks. It stays so, over restarts, until kith network leave. Who you are, your contacts and what you share are told to nobody by it.
+         *
+         *     With LINK the node moves into a private network, and is there again at the next kith up. If LINK is -, it is asked for, or read from standard
+         *     input: other users of this computer can see what is on a command line.
          */
         post: operations["node-network-join"];
         delete?: never;
@@ -634,10 +637,108 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * leave the public network: look for nobody, tell nobody
-         * @description What nodes of the BitTorrent DHT were told they forget in half an hour or somewhat more. Peers that are connected stay so.
+         * leave the public network (look for nobody, tell nobody), or the private one
+         * @description Of the public network: what nodes of the BitTorrent DHT were told they forget in half an hour or somewhat more. Peers that are connected stay so.
+         *     Of a private one: the node forgets the secret. To come back, somebody must give you the link again.
          */
         post: operations["node-network-leave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/network-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** show the link into the private network that this node is in */
+        post: operations["node-network-link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/network-members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** show whom this node lets into its private network */
+        get: operations["node-network-members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/network-members-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * put somebody on the list of whom this node lets in
+         * @description With a list, the link alone is not enough: this node speaks with nobody who is not on it, from the moment you add the first. Each member keeps a list of
+         *     their own, or none; your own devices need not be on yours.
+         */
+        post: operations["node-network-members-add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/network-members-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * take somebody off the list: they are disconnected at once
+         * @description They still have the link. When the last one is taken off there is no list, and the link is enough again. To shut somebody out everywhere, make a new
+         *     network, and give its link to everybody else.
+         */
+        post: operations["node-network-members-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/network-new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * make a private network, and move this node into it
+         * @description It prints a link. Whoever has the link gets in; whoever has not is not spoken to, and learns nothing but that a node is there. Pass it on as you
+         *     would pass on a key. To bring one person in and be their contact, kith invite is enough: its link leads into the network too.
+         */
+        post: operations["node-network-new"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1393,6 +1494,15 @@ export interface components {
         GuestsOut: {
             guests: components["schemas"]["Guest"][];
         };
+        Here: {
+            /** @description what you call them */
+            name?: string;
+            peer: string;
+            /** @description whose it is, by a certificate */
+            person: string;
+            /** @description how it is connected, in words */
+            why: string;
+        };
         IDOut: {
             /** @description where this device can be reached now */
             addrs: string[];
@@ -1447,8 +1557,12 @@ export interface components {
             expires: string;
             id: string;
             link: string;
+            /** @description they get in only if they are on the list of members */
+            listed?: boolean;
             /** @description what you call who joins */
             name?: string;
+            /** @description the private network that it leads into */
+            network?: string;
             /** @description SVG */
             qr: string;
             /** @enum {string} */
@@ -1525,6 +1639,8 @@ export interface components {
         JoinIn: {
             /** @description the invite: kith:invite:… */
             link: string;
+            /** @description if the invite is for a private network, leave the one that the node is in */
+            move?: boolean;
             /** @description what you call who invites (else as they call themselves) */
             name?: string;
             /**
@@ -1533,11 +1649,19 @@ export interface components {
              */
             timeout: string;
         };
+        JoinNetworkIn: {
+            /** @description link of a private network, kith:network:… */
+            link?: string;
+            /** @description leave the network that the node is in */
+            move?: boolean;
+        };
         JoinOut: {
             /** @description what the person calls the new contact */
             contact?: string;
+            /** @description the private network that the node is moving to, where it joins by itself */
+            network?: string;
             /** @enum {string} */
-            state: "waiting" | "joined";
+            state: "waiting" | "joined" | "moving";
             /** @description the reason for waiting */
             why?: string;
         };
@@ -1636,8 +1760,49 @@ export interface components {
             in: components["schemas"]["Delivery"][];
             out: components["schemas"]["Delivery"][];
         };
+        Member: {
+            /** @description a person, or a device */
+            id: string;
+            /** @description what you call them */
+            name?: string;
+            online: boolean;
+        };
+        MembersIn: {
+            /** @description contacts (@anna), persons (did:key:…) or devices (12D3Koo…) */
+            who: string[];
+        };
+        Move: {
+            /** @description it is there */
+            already?: boolean;
+            /** @description of a private one: the same at every member */
+            mark?: string;
+            /** @description its name */
+            network: string;
+            /** @description the node starts again by itself, and is there then; else from its next start on */
+            restarts: boolean;
+        };
         NameIn: {
             /** @description what you call them */
+            name: string;
+        };
+        NetworkLink: {
+            /** @description what somebody else types; it asks for the link */
+            command: string;
+            /** @description whoever has it is a member */
+            link: string;
+            /** @description the same at every member */
+            mark: string;
+            /** @description its name */
+            network: string;
+            /** @description the link as an SVG image */
+            qr: string;
+            /** @description the node starts again by itself, and is there then */
+            restarts?: boolean;
+        };
+        NewNetworkIn: {
+            /** @description leave the network that the node is in */
+            move?: boolean;
+            /** @description what it is called: a-z, 0-9 and -, at most 32 */
             name: string;
         };
         NodeNone: Record<string, never>;
@@ -1800,6 +1965,18 @@ export interface components {
             /** @description data: URL; left out if there is none */
             picture?: string;
         };
+        Private: {
+            /** @description devices of members that are connected */
+            here: components["schemas"]["Here"][];
+            /** @description only who is among members gets in, and only with the secret */
+            listed: boolean;
+            /** @description the same at every member: compare it when two do not see each other */
+            mark: string;
+            /** @description the list, if there is one */
+            members: components["schemas"]["Member"][];
+            /** @description who was not let in, the last first */
+            refused: components["schemas"]["Refused"][];
+        };
         Problem: {
             /** @description what went wrong this time */
             detail: string;
@@ -1857,6 +2034,8 @@ export interface components {
             found: number;
             /** @description the user joined it */
             joined: boolean;
+            /** @description the node is about to be in another network */
+            moves?: components["schemas"]["Move"];
             /** @description name of the network */
             network: string;
             /**
@@ -1868,6 +2047,8 @@ export interface components {
             off?: string;
             /** Format: int64 */
             peers: number;
+            /** @description how it stands to the private network that it is in; left out: the network is public */
+            private?: components["schemas"]["Private"];
             /** @description all this in a sentence */
             says: string;
             /**
@@ -1879,6 +2060,16 @@ export interface components {
         RefIn: {
             /** @description CID, link, name, or a part that only one has */
             ref: string;
+        };
+        Refused: {
+            /** Format: date-time */
+            last: string;
+            /** @description what you call them */
+            name?: string;
+            peer: string;
+            /** Format: int64 */
+            times: number;
+            why: string;
         };
         RelayIn: {
             /** @description how much two peers may send each other in an hour, such as 64MiB */
@@ -3295,7 +3486,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["NodeNone"];
+                "application/json": components["schemas"]["JoinNetworkIn"];
             };
         };
         responses: {
@@ -3339,6 +3530,167 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PublicOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NodeNone"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetworkLink"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network-members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network-members-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MembersIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network-members-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MembersIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-network-new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewNetworkIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetworkLink"];
                 };
             };
             /** @description Error */
