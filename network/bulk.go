@@ -244,6 +244,14 @@ func (b *bulk) forgetPort(p peer.ID) {
 	delete(b.ports, p)
 }
 
+// forget forgets what was learnt of the ways to peers.
+func (b *bulk) forget() {
+	b.paths.forget()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.ports)
+}
+
 // dial opens a bulk stream to p at an address, where TCP has to connect within some time.
 func (b *bulk) dial(ctx context.Context, p peer.ID, to netip.AddrPort, wire protocol.ID, within time.Duration) (_ *bulkConn, err error) {
 	remote, err := manet.FromNetAddr(net.TCPAddrFromAddrPort(to))

@@ -37,6 +37,18 @@ type bulkConn struct {
 	closed  atomic.Bool
 }
 
+// ends returns the addresses of the two ends.
+func (c *bulkConn) ends() (here, there netip.Addr) {
+	ip := func(a net.Addr) netip.Addr {
+		t, _ := a.(*net.TCPAddr)
+		if t == nil {
+			return netip.Addr{}
+		}
+		return t.AddrPort().Addr().Unmap()
+	}
+	return ip(c.raw.LocalAddr()), ip(c.raw.RemoteAddr())
+}
+
 func (c *bulkConn) Peer() peer.ID { return c.peer }
 func (c *bulkConn) Bulk() bool    { return true }
 
@@ -173,10 +185,15 @@ func (b *bulk) count(p peer.ID) (k int) {
 
 // closePeer breaks every bulk stream with p, or all of them if p is "".
 func (b *bulk) closePeer(p peer.ID) {
+	b.closeWhere(func(c *bulkConn) bool { return p == "" || c.peer == p })
+}
+
+// closeWhere breaks the streams for which which says so.
+func (b *bulk) closeWhere(which func(*bulkConn) bool) {
 	b.mu.Lock()
 	var list []*bulkConn
 	for c := range b.conns {
-		if p == "" || c.peer == p {
+		if which(c) {
 			list = append(list, c)
 		}
 	}

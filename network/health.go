@@ -19,6 +19,8 @@ type Health struct {
 
 	Mapped []ma.Multiaddr  // public addresses that are on no interface: a router's, by UPnP or as others see them
 	Given  []ma.Multiaddr  // TCP and UDP ports that the router gave, by UPnP or NAT-PMP, at its own address; bulk streams' among them
+	NoUDP  bool            // dials over UDP beyond the local network get no answer: something swallows it
+	NoIPv6 bool            // and so over IPv6
 	IPv6   bool            // an interface has a public IPv6 address
 	Hard   map[string]bool // "TCP", "UDP": whether the NAT gives each destination another port (RFC 4787, 4.1); missing: not known
 	Relays []peer.ID       // that hold a place for this node
@@ -34,7 +36,7 @@ const SkewAllowed = 2 * time.Minute
 
 // Health returns how the host is.
 func (n *Network) Health() Health {
-	h := Health{Transports: map[string]int{}, Hard: map[string]bool{}, UPnP: !n.cfg.NoUPnP}
+	h := Health{Transports: map[string]int{}, Hard: map[string]bool{}, UPnP: !n.cfg.NoUPnP, NoUDP: swallowed(n.holes.udp), NoIPv6: swallowed(n.holes.ipv6)}
 	h.Reachable, h.Unreachable, h.Unknown = n.confirmed()
 	for _, l := range n.Listening() {
 		a, err := ma.NewMultiaddr(l.Addr)

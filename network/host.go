@@ -23,6 +23,7 @@ import (
 	webrtc "github.com/libp2p/go-libp2p/p2p/transport/webrtc"
 	ws "github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
 )
@@ -74,13 +75,14 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.WithDialTimeout(dialTimeout),
 		libp2plib.EnableRelay(),
 		libp2plib.EnableAutoRelayWithPeerSource(n.relays, autoRelay()...),
-		libp2plib.AddrsFactory(announced),
+		libp2plib.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr { return announced(n.mover.correct(addrs)) }),
 		libp2plib.EnableAutoNATv2(),
 		libp2plib.DisableMetrics(),
 		libp2plib.ListenAddrStrings(ports.addrs...),
 	}
 	opts = append(opts, n.secured(cert)...)
 	opts = append(opts, n.transports(cert)...)
+	opts = append(opts, n.holes.options()...)
 	if !n.cfg.NoUPnP {
 		opts = append(opts, libp2plib.NATManager(n.mapPorts(ports.bulk)))
 	}

@@ -215,7 +215,7 @@ func (n *Network) keep(wanted []peer.AddrInfo) {
 		wait := redialMin
 		for {
 			list := n.missing(wanted)
-			n.dialAll(list)
+			n.dialAll(n.ctx, list, redialAtOnce, redialTimeout)
 			if len(n.missing(wanted)) == 0 {
 				wait = redialMin
 			} else {
@@ -228,6 +228,9 @@ func (n *Network) keep(wanted []peer.AddrInfo) {
 				t.Stop()
 				return
 			case <-t.C:
+			case <-n.kick:
+				t.Stop()
+				wait = redialMin
 			}
 		}
 	})
@@ -256,20 +259,20 @@ func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo) {
 	return list
 }
 
-// dialAll connects to each, a few at a time.
-func (n *Network) dialAll(list []peer.AddrInfo) {
-	slots := make(chan struct{}, redialAtOnce)
+// dialAll connects to each, a few at a time, and gives each a while.
+func (n *Network) dialAll(ctx context.Context, list []peer.AddrInfo, atOnce int, patience time.Duration) {
+	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for _, p := range list {
 		select {
 		case slots <- struct{}{}:
-		case <-n.ctx.Done():
+		case <-ctx.Done():
 			wg.Wait()
 			return
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(n.ctx, redialTimeout)
+			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			if err := n.Connect(ctx, p); err != nil {
 				n.log.Debug("peer could not be dialled", "peer", p.ID, "err", err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
@@ -41,7 +42,7 @@ func serviceName(label string) string {
 
 // moved starts it, and starts it again when the machine has other addresses than before.
 func (m *neighbours) moved() {
-	addrs, err := m.n.host.Network().InterfaceListenAddresses()
+	addrs, err := freshNet{m.n.host.Network()}.InterfaceListenAddresses()
 	now := ""
 	for _, a := range addrs {
 		now += a.String() + " "
@@ -59,7 +60,7 @@ func (m *neighbours) moved() {
 	if !hasMulticast() {
 		return
 	}
-	s := mdns.NewMdnsService(m.n.host, serviceName(m.n.Label()), m)
+	s := mdns.NewMdnsService(freshHost{m.n.host}, serviceName(m.n.Label()), m)
 	if err := s.Start(); err != nil {
 		// No interface that does multicast: nothing that a person must know, and it is tried again when addresses change.
 		m.n.log.Debug("neighbours cannot be looked for", "err", err)
@@ -67,6 +68,23 @@ func (m *neighbours) moved() {
 		return
 	}
 	m.service = s
+}
+
+// A freshHost is the host with the addresses that its machine has now; libp2p's own remembers them for a minute.
+type freshHost struct{ host.Host }
+
+// Network implements host.Host.
+func (h freshHost) Network() network.Network { return freshNet{h.Host.Network()} }
+
+type freshNet struct{ network.Network }
+
+// InterfaceListenAddresses implements network.Network.
+func (n freshNet) InterfaceListenAddresses() ([]ma.Multiaddr, error) {
+	listen := n.ListenAddresses()
+	if len(listen) == 0 {
+		return nil, nil
+	}
+	return manet.ResolveUnspecifiedAddresses(listen, nil)
 }
 
 // hasMulticast reports whether there is an interface on which neighbours could be; without one the library prints complaints.

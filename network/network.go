@@ -30,7 +30,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
-	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	ma "github.com/multiformats/go-multiaddr"
@@ -84,9 +83,12 @@ type Network struct {
 	quic   []*quicreuse.ConnManager // of a host on cfg.Packets, to be closed with it
 	mdns   *neighbours
 	relay  *relay.Service
-	router basichost.NATManager // nil: not asked for ports
+	router *natmap // nil: not asked for ports
 	friend atomic.Pointer[func(peer.ID) bool]
 	reach  event.Emitter // of EvtLocalReachabilityChanged
+	mover  *mover
+	holes  holes
+	kick   chan struct{} // cap 1: remembered peers are to be dialled now
 	punch  *puncher
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -98,7 +100,8 @@ type Network struct {
 	known    map[peer.ID]*known
 	pinged   map[peer.ID]time.Time // when the round trip to a connected peer was last measured
 	subs     map[chan Event]struct{}
-	hard     map[string]bool // Health.Hard
+	hard     map[string]bool     // Health.Hard
+	reached  libp2p.Reachability // as told last
 	notes    []string
 	closed   bool
 }
@@ -134,6 +137,7 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 		handlers: map[protocol.ID]Handler{}, traffic: map[peer.ID]*traffic{},
 		pinged: map[peer.ID]time.Time{}, subs: map[chan Event]struct{}{}, hard: map[string]bool{},
 	}
+	n.mover, n.holes, n.kick = newMover(n), newHoles(), make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -157,6 +161,9 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 		return nil, fmt.Errorf("network: reachability: %w", err)
 	}
 	if err := n.watch(); err != nil {
+		return nil, fmt.Errorf("network: events: %w", err)
+	}
+	if err := n.mover.start(); err != nil {
 		return nil, fmt.Errorf("network: events: %w", err)
 	}
 	n.keep(wanted)

@@ -87,3 +87,10 @@ func (ps *paths) report(p peer.ID, bulk bool, bytes int64, d time.Duration, now 
 	x.rate[i] += newWeight * (rate - x.rate[i])
 	x.measured = now
 }
+
+// forget forgets all of it: the ways are others.
+func (ps *paths) forget() {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	clear(ps.m)
+}

@@ -13,7 +13,7 @@ import (
 // mapPorts asks the router for ports (UPnP, NAT-PMP): those that libp2p listens on, and that of bulk streams.
 func (n *Network) mapPorts(bulk net.Listener) func(network.Network) basichost.NATManager {
 	return func(of network.Network) basichost.NATManager {
-		n.router = basichost.NewNATManager(alsoBulk{of, bulk})
+		n.router = newNATMap(alsoBulk{of, bulk})
 		return n.router
 	}
 }

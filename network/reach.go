@@ -42,6 +42,9 @@ func (n *Network) reachable(e event.EvtHostReachableAddrsChanged) {
 	case len(e.Unreachable) > 0 && len(e.Unknown) == 0:
 		r = network.ReachabilityPrivate
 	}
+	n.mu.Lock()
+	n.reached = r
+	n.mu.Unlock()
 	n.relay.Serve(r == network.ReachabilityPublic)
 	if err := n.reach.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
 		n.log.Warn("reachability not told", "err", err)

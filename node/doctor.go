@@ -159,6 +159,9 @@ func (f facts) udp() Finding {
 	switch {
 	case quic > 0:
 		return Finding{"udp", fine, "it passes: " + human.Count(quic, "connection") + " beyond the local network", ""}
+	case f.NoUDP:
+		return Finding{"udp", weak, "no answer comes over UDP: this network lets none pass, so TCP alone is tried, and UDP now and then",
+			"transfers work over TCP; ask who runs this network to let UDP pass, for direct ways to be found"}
 	case tcp >= 4:
 		return Finding{"udp", weak, fmt.Sprintf("none of %d connections beyond the local network is over UDP: something may block it", tcp),
 			"transfers work over TCP; ask who runs this network to let UDP pass, for direct ways to be found"}
@@ -167,6 +170,9 @@ func (f facts) udp() Finding {
 }
 
 func (f facts) ipv6() Finding {
+	if f.IPv6 && f.NoIPv6 {
+		return Finding{"ipv6", weak, "this computer has a public IPv6 address, but no answer comes over IPv6; it is tried now and then", "restart the router, or ask the provider: IPv4 is used meanwhile"}
+	}
 	if f.IPv6 {
 		return Finding{"ipv6", fine, "this computer has a public IPv6 address", ""}
 	}

@@ -45,6 +45,8 @@ func TestDiagnosis(t *testing.T) {
 		{"a soft NAT", "nat", fine, with(func(f *facts) { f.Hard = map[string]bool{"UDP": false} })},
 		{"no UDP", "udp", weak, with(func(f *facts) { f.Transports = map[string]int{"tcp": 5} })},
 		{"UDP", "udp", fine, with(func(f *facts) { f.Transports = map[string]int{"tcp": 5, "quic": 1} })},
+		{"UDP swallowed", "udp", weak, with(func(f *facts) { f.NoUDP, f.Transports = true, map[string]int{"tcp": 1} })},
+		{"IPv6 swallowed", "ipv6", weak, with(func(f *facts) { f.IPv6, f.NoIPv6 = true, true })},
 		{"IPv6", "ipv6", fine, with(func(f *facts) { f.IPv6 = true })},
 		{"a mapping", "router", fine, with(func(f *facts) { f.Mapped = public })},
 		{"given ports", "router", fine, with(func(f *facts) { f.Given = public })},

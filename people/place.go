@@ -13,6 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
+	"kith/network"
 	"kith/record"
 	"kith/wire"
 )
@@ -83,7 +84,7 @@ func (p *People) tellPlace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	moved, err := p.o.Net.Host().EventBus().Subscribe(new(event.EvtLocalAddressesUpdated), eventbus.Name("people"))
+	moved, err := p.o.Net.Host().EventBus().Subscribe([]any{new(event.EvtLocalAddressesUpdated), new(network.EvtMoved)}, eventbus.Name("people"))
 	if err != nil {
 		return fmt.Errorf("people: %w", err)
 	}
@@ -105,7 +106,10 @@ func (p *People) tellPlace(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.placed:
-		case <-moved.Out():
+		case e := <-moved.Out():
+			if m, ok := e.(network.EvtMoved); ok && m.Slept > 0 {
+				told, reach = nil, 0 // who kept the record may have let it go meanwhile
+			}
 			p.lookAgain()
 		case _, ok := <-peers:
 			if !ok {
