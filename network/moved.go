@@ -3,9 +3,7 @@ package network
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
-	"io"
 	"net/netip"
 	"slices"
 	"sync"
@@ -23,7 +21,7 @@ import (
 )
 
 const (
-	probeTime     = 2500 * time.Millisecond // for a connection to answer
+	probeTime     = 2 * time.Second // for a connection to answer
 	probeAtOnce   = 32
 	probeOlder    = 3 * time.Second  // how old a connection is that is asked whether it lives when its peer connects anew; two may begin at once
 	returnDial    = 5 * time.Second  // for one attempt to reach somebody again who was lost by moving
@@ -73,7 +71,7 @@ func (m *mover) start() (err error) {
 func (m *mover) moved(c motion.Change, now []netip.Addr) {
 	n := m.n
 	n.log.Info("the computer has moved or slept", "n", len(c.Gone)+len(c.Came), "dur", c.Slept)
-	m.note(c)
+	all := m.note(c, now)
 	if len(now) == 0 {
 		return // offline: what comes next tells whether the connections live
 	}
@@ -85,7 +83,7 @@ func (m *mover) moved(c motion.Change, now []netip.Addr) {
 	if n.router != nil && len(c.Gone)+len(c.Came) > 0 {
 		n.run(n.router.renew)
 	}
-	lost := m.probeAll(now)
+	lost := m.probeAll(now, all)
 	m.comeBack(lost)
 	select {
 	case n.kick <- struct{}{}:
@@ -96,19 +94,26 @@ func (m *mover) moved(c motion.Change, now []netip.Addr) {
 	}
 }
 
-// note remembers which addresses libp2p must be told of.
-func (m *mover) note(c motion.Change) {
+// note remembers which addresses libp2p must be told of. It reports whether all that this machine has now are new: then no connection can live, whatever it is
+// bound to.
+func (m *mover) note(c motion.Change, now []netip.Addr) (all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	at := time.Now()
 	for _, a := range c.Gone {
 		delete(m.came, a)
-		m.gone[a] = now
+		m.gone[a] = at
+	}
+	all = true
+	for _, a := range now {
+		_, back := m.gone[a] // after a moment offline
+		all = all && !back && slices.Contains(c.Came, a)
 	}
 	for _, a := range c.Came {
 		delete(m.gone, a)
-		m.came[a] = now
+		m.came[a] = at
 	}
+	return all
 }
 
 // correct makes of the addresses that libp2p thinks this node has those that it has.
@@ -160,8 +165,8 @@ func replaceIP(a ma.Multiaddr, ip netip.Addr) ma.Multiaddr {
 	return first.Encapsulate(rest)
 }
 
-// probeAll closes the connections that do not live any more, and returns who was lost by it, with where they were.
-func (m *mover) probeAll(now []netip.Addr) (lost []peer.AddrInfo) {
+// probeAll closes the connections that do not live any more, unasked if all addresses are new, and returns who was lost by it, with where they were.
+func (m *mover) probeAll(now []netip.Addr, all bool) (lost []peer.AddrInfo) {
 	net := m.n.host.Network()
 	for _, p := range net.Peers() {
 		lost = append(lost, peer.AddrInfo{ID: p, Addrs: m.n.host.Peerstore().Addrs(p)})
@@ -172,7 +177,13 @@ func (m *mover) probeAll(now []netip.Addr) (lost []peer.AddrInfo) {
 	})
 	var wg sync.WaitGroup
 	for _, c := range net.Conns() {
-		wg.Go(func() { m.probe(c, now) })
+		wg.Go(func() {
+			if all && !addrIP(c.RemoteMultiaddr()).IsLoopback() {
+				m.drop(c)
+			} else {
+				m.probe(c, now)
+			}
+		})
 	}
 	wg.Wait()
 	lost = slices.DeleteFunc(lost, func(p peer.AddrInfo) bool { return net.Connectedness(p.ID) != network.NotConnected })
@@ -210,6 +221,11 @@ func (m *mover) probe(c network.Conn, now []netip.Addr) {
 			return
 		}
 	}
+	m.drop(c)
+}
+
+// drop closes a connection, and the bulk streams beside it.
+func (m *mover) drop(c network.Conn) {
 	m.n.log.Debug("connection does not live any more", "peer", c.RemotePeer(), "addr", c.RemoteMultiaddr())
 	at := addrIP(c.RemoteMultiaddr())
 	m.n.bulk.closeWhere(func(b *bulkConn) bool {
@@ -219,7 +235,7 @@ func (m *mover) probe(c network.Conn, now []netip.Addr) {
 	c.Close()
 }
 
-// answers asks the other end of a connection for a sign of life (libp2p's ping), whatever it thinks of the question.
+// answers asks the other end of a connection for a sign of life: whether it speaks a protocol, whatever it says to that.
 func (m *mover) answers(c network.Conn) bool {
 	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(m.n.ctx, "probe"), probeTime)
 	defer cancel()
@@ -229,18 +245,8 @@ func (m *mover) answers(c network.Conn) bool {
 	}
 	defer s.Reset()
 	s.SetDeadline(time.Now().Add(probeTime))
-	if err := msmux.SelectProtoOrFail(ping.ID, s); err != nil {
-		return errors.As(err, new(msmux.ErrNotSupported[string])) || !errors.Is(err, context.DeadlineExceeded) && !timedOut(err) && !c.IsClosed()
-	}
-	asked, heard := make([]byte, ping.PingSize), make([]byte, ping.PingSize)
-	rand.Read(asked)
-	if _, err := s.Write(asked); err != nil {
-		return !timedOut(err) && !c.IsClosed()
-	}
-	if _, err = io.ReadFull(s, heard); err != nil {
-		return !timedOut(err) && !c.IsClosed()
-	}
-	return true
+	err = msmux.SelectProtoOrFail(ping.ID, s)
+	return err == nil || !timedOut(err) && !c.IsClosed() // a refusal is an answer
 }
 
 func timedOut(err error) bool {

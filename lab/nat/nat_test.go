@@ -248,6 +248,27 @@ func TestGivenPort(t *testing.T) {
 	}
 }
 
+// TestMove: what runs on a host that moves goes on, and is behind the other router then.
+func TestMove(t *testing.T) {
+	n := start(t, Spec{"a", Public}, Spec{"home", Cone}, Spec{"café", Symmetric})
+	m := newMirror(t, n.Host("a"), n.Host("a").Outside())
+	h := n.Host("home")
+	before, cafe := h.Outside(), n.Host("café").Outside()
+	if _, seen := overTCP(t, h, m); seen.Addr() != before {
+		t.Fatalf("at home it is seen as %v", seen)
+	}
+	if err := n.Move(h, n.Host("café")); err != nil {
+		t.Fatal(err)
+	}
+	local, seen := overTCP(t, h, m)
+	if seen.Addr() != cafe || local.Addr() != h.Addr || seen.Port() == local.Port() {
+		t.Errorf("in the café %v is seen as %v, want %v", local, seen, cafe)
+	}
+	if err := n.Move(n.Host("a"), h); !errors.Is(err, kith.Invalid) {
+		t.Errorf("a public host moved: %v", err)
+	}
+}
+
 // TestClose: nothing is left of a Net.
 func TestClose(t *testing.T) {
 	n := start(t, Spec{"a", Cone})

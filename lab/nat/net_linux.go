@@ -149,6 +149,11 @@ func (n *Net) host(h *Host, router *space.Space) (err error) {
 	if err := wire(router, "lan0", h.space, "eth0"); err != nil {
 		return err
 	}
+	return n.join(h, router)
+}
+
+// join gives both ends of the cable between a host and its router their addresses.
+func (n *Net) join(h *Host, router *space.Space) error {
 	var inside, outside string
 	if h.Kind == IPv6Only {
 		h.Addr = netip.MustParseAddr(lan6(h.index) + ":2")

@@ -28,6 +28,9 @@ func New(specs ...Spec) (*Net, error) {
 	return nil, err
 }
 
+// Move does nothing.
+func (n *Net) Move(h, to *Host) error { return nil }
+
 // Host returns nil.
 func (n *Net) Host(string) *Host { return nil }
 
