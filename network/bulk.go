@@ -21,6 +21,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith"
+	"kith/network/path"
 )
 
 // BulkProtocol is spoken on an ordinary stream: the asked peer writes the TCP port on which it takes bulk streams from who asks, as two bytes, big-endian; 0 if
@@ -59,7 +60,7 @@ type bulk struct {
 	rm       network.ResourceManager
 	identity *libp2ptls.Identity
 	listener net.Listener // nil: none
-	paths    *paths
+	paths    *path.Memory
 
 	mu      sync.Mutex
 	conns   map[*bulkConn]struct{}
@@ -92,7 +93,7 @@ func (n *Network) startBulk(rm network.ResourceManager, p ports, cert libp2ptls.
 	}
 	n.bulk = &bulk{
 		n: n, rm: rm, identity: id, listener: p.bulk,
-		conns: map[*bulkConn]struct{}{}, perIP: map[netip.Addr]int{}, ports: map[peer.ID]bulkPort{}, paths: newPaths(),
+		conns: map[*bulkConn]struct{}{}, perIP: map[netip.Addr]int{}, ports: map[peer.ID]bulkPort{}, paths: path.New(),
 	}
 	n.host.SetStreamHandler(n.wireID(BulkProtocol), n.bulk.tellPort)
 	if p.bulk != nil {
@@ -121,7 +122,7 @@ func (b *bulk) tellPort(s network.Stream) {
 // OpenBulk opens a stream to p that is to carry much: on a TCP connection of its own, encrypted but without a muxer, where that works and has not been
 // slower; else it is Open. Which it is, Stream.Bulk tells.
 func (n *Network) OpenBulk(ctx context.Context, p peer.ID, id protocol.ID) (Stream, error) {
-	if p != n.ID() && n.bulk.paths.bulk(p, time.Now()) {
+	if p != n.ID() && n.bulk.paths.Bulk(p, time.Now()) {
 		s, err := n.bulk.open(ctx, p, id)
 		switch {
 		case err == nil:
@@ -130,7 +131,7 @@ func (n *Network) OpenBulk(ctx context.Context, p peer.ID, id protocol.ID) (Stre
 			return nil, err // an ordinary stream would not fare better
 		}
 		if n.Direct(p) { // through a relay it says nothing of the way that may be found
-			n.bulk.paths.failed(p, time.Now())
+			n.bulk.paths.Failed(p, time.Now())
 		}
 		n.log.Debug("no bulk stream", "peer", p, "err", err)
 	}
@@ -140,7 +141,7 @@ func (n *Network) OpenBulk(ctx context.Context, p peer.ID, id protocol.ID) (Stre
 // Report tells how fast a stream to p was, so that OpenBulk can choose: bytes in d, over a bulk stream or an ordinary one. Only count
 // time in which the peer had something to send, and not what a limit of this node's held down.
 func (n *Network) Report(p peer.ID, bulk bool, bytes int64, d time.Duration) {
-	n.bulk.paths.report(p, bulk, bytes, d, time.Now())
+	n.bulk.paths.Report(p, bulk, bytes, d, time.Now())
 }
 
 func (b *bulk) open(ctx context.Context, p peer.ID, id protocol.ID) (*bulkConn, error) {
@@ -246,7 +247,7 @@ func (b *bulk) forgetPort(p peer.ID) {
 
 // forget forgets what was learnt of the ways to peers.
 func (b *bulk) forget() {
-	b.paths.forget()
+	b.paths.Forget()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.ports)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -253,42 +252,6 @@ func TestPace(t *testing.T) {
 			t.Errorf("%d of %d dials were refused, want %d", no, cap(refused), want)
 		}
 	})
-}
-
-// OpenBulk's choice: bulk until it fails or is clearly slower, and again after a while.
-func TestPaths(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	ps := newPaths()
-	const p = peer.ID("p")
-	want := func(bulk bool, when string) {
-		t.Helper()
-		if got := ps.bulk(p, now); got != bulk {
-			t.Errorf("%s: bulk is %v", when, got)
-		}
-	}
-	want(true, "nothing known")
-	ps.failed(p, now)
-	want(false, "failed")
-	now = now.Add(bulkRetry)
-	want(true, "failed a while ago")
-	ps.report(p, false, 100<<20, time.Second, now)
-	want(true, "only the ordinary way is measured")
-	ps.report(p, true, 90<<20, time.Second, now)
-	want(true, "bulk is a little slower")
-	for range 10 {
-		ps.report(p, true, 10<<20, time.Second, now)
-	}
-	want(false, "bulk is much slower")
-	ps.report(p, true, 1, time.Nanosecond, now)
-	want(false, "a measurement of one byte")
-	now = now.Add(pathRetry + 1)
-	want(true, "measured long ago")
-	for i := range 2 * maxPaths {
-		ps.failed(peer.ID(fmt.Sprint(i)), now)
-	}
-	if len(ps.m) > maxPaths {
-		t.Errorf("%d paths are remembered", len(ps.m))
-	}
 }
 
 // inNetns is set in the process that TestNeighbours starts.

@@ -81,7 +81,7 @@ func (m *mover) moved(c motion.Change, now []netip.Addr) {
 		n.mdns.moved()
 	}
 	if n.router != nil && len(c.Gone)+len(c.Came) > 0 {
-		n.run(n.router.renew)
+		n.run(n.router.Renew)
 	}
 	lost := m.probeAll(now, all)
 	m.comeBack(lost)

@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
-	libp2p "github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith/network/motion"
@@ -181,32 +179,6 @@ func TestElsewhere(t *testing.T) {
 	}
 	if elsewhere(netip.Addr{}, now) {
 		t.Error("what has no address is elsewhere")
-	}
-}
-
-type fakeRouter struct {
-	closed bool
-	basichost.NATManager
-}
-
-func (f *fakeRouter) Close() error { f.closed = true; return nil }
-
-// TestNextRouter: the router of another network is asked for ports, the old one is not any more.
-func TestNextRouter(t *testing.T) {
-	var made []*fakeRouter
-	build := func(libp2p.Network) basichost.NATManager {
-		made = append(made, &fakeRouter{})
-		return made[len(made)-1]
-	}
-	m := &natmap{make: build, now: build(nil)}
-	m.renew()
-	if len(made) != 2 || !made[0].closed || made[1].closed || m.manager() != made[1] {
-		t.Errorf("after a move: %d routers", len(made))
-	}
-	m.Close()
-	m.renew()
-	if len(made) != 2 || !made[1].closed {
-		t.Error("a router is looked for after the end")
 	}
 }
 

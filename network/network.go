@@ -38,6 +38,7 @@ import (
 	"kith/internal/sqlds"
 	"kith/network/member"
 	"kith/network/relay"
+	"kith/network/router"
 )
 
 // DefaultName is the network that a node belongs to unless told otherwise.
@@ -83,7 +84,7 @@ type Network struct {
 	quic   []*quicreuse.ConnManager // of a host on cfg.Packets, to be closed with it
 	mdns   *neighbours
 	relay  *relay.Service
-	router *natmap // nil: not asked for ports
+	router *router.Map // nil: not asked for ports
 	friend atomic.Pointer[func(peer.ID) bool]
 	reach  event.Emitter // of EvtLocalReachabilityChanged
 	mover  *mover

@@ -8,12 +8,14 @@ import (
 	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"kith/network/router"
 )
 
 // mapPorts asks the router for ports (UPnP, NAT-PMP): those that libp2p listens on, and that of bulk streams.
 func (n *Network) mapPorts(bulk net.Listener) func(network.Network) basichost.NATManager {
 	return func(of network.Network) basichost.NATManager {
-		n.router = newNATMap(alsoBulk{of, bulk})
+		n.router = router.New(alsoBulk{of, bulk})
 		return n.router
 	}
 }
