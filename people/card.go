@@ -41,6 +41,7 @@ type card struct {
 	addrs   []ma.Multiaddr         // of that device, without /p2p
 	ticket  record.Ticket          // of the record that says where it is; zero: it has none
 	list    identity.List          // the newest of the person's devices that this one has; zero: none
+	listAt  record.Ticket          // of the record that holds the newest list; zero: there is none
 
 	encoded []byte
 }
@@ -54,6 +55,7 @@ type cardBody struct {
 	Addrs   [][]byte `cbor:"6,keyasint"`
 	Ticket  []byte   `cbor:"7,keyasint,omitempty"`
 	List    []byte   `cbor:"8,keyasint,omitempty"`
+	ListAt  []byte   `cbor:"9,keyasint,omitempty"`
 }
 
 type cardWire struct {
@@ -83,6 +85,9 @@ func (c card) body() ([]byte, error) {
 		b.Ticket = c.ticket.Bytes()
 	}
 	b.List = c.list.Bytes()
+	if c.listAt != (record.Ticket{}) {
+		b.ListAt = c.listAt.Bytes()
+	}
 	return wire.Marshal(b)
 }
 
@@ -195,6 +200,11 @@ func readCard(data []byte, from peer.ID) (card, error) {
 		}
 		if !bytes.Equal(c.list.Master, c.person()) {
 			return card{}, fmt.Errorf("its list of devices is another person's: %w", kith.Corrupt)
+		}
+	}
+	if b.ListAt != nil {
+		if c.listAt, err = record.ParseTicket(b.ListAt); err != nil {
+			return card{}, err
 		}
 	}
 	return c, nil

@@ -110,6 +110,7 @@ func (p *People) keepRoster(ctx context.Context, tx *sql.Tx, contact int64, r *i
 			return err
 		}
 		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			p.relisted = true
 			if err := errors.Join(err, p.touched(tx, r.Master)); err != nil {
 				return err
 			}
@@ -175,6 +176,9 @@ func (p *People) cutRevoked(ctx context.Context, tx *sql.Tx, contact int64, r *i
 			return err
 		}
 		p.cut = append(p.cut, cutDevice{id, r.Newest.Bytes()})
+	}
+	if len(gone) > 0 {
+		return p.moveRecord(tx)
 	}
 	return nil
 }
@@ -318,7 +322,7 @@ func (p *People) RevokeDevice(ctx context.Context, m identity.Master, name strin
 	if d.This {
 		return d, kith.Hint(fmt.Errorf("people: revoke %s: that is this device itself: %w", d.Name, kith.Invalid), "revoke it on another of your devices; to give it away, delete its data directory too")
 	}
-	return d, p.decide(ctx, func(r *identity.Roster) error { return m.Revoke(r, d.Peer, p.now()) })
+	return d, p.decide(ctx, m, func(r *identity.Roster) error { return m.Revoke(r, d.Peer, p.now()) })
 }
 
 // RenameDevice calls one of the person's devices otherwise.
@@ -334,7 +338,7 @@ func (p *People) RenameDevice(ctx context.Context, m identity.Master, name, to s
 		return kith.Hint(fmt.Errorf("people: another of your devices is called %s: %w", to, kith.Exists), "choose another name")
 	}
 	var cert identity.Certificate
-	err = p.decide(ctx, func(r *identity.Roster) (err error) {
+	err = p.decide(ctx, m, func(r *identity.Roster) (err error) {
 		cert, err = m.Admit(r, d.Peer, to, p.now())
 		return err
 	})
@@ -346,7 +350,7 @@ func (p *People) RenameDevice(ctx context.Context, m identity.Master, name, to s
 }
 
 // decide changes what there is to say of the person's devices.
-func (p *People) decide(ctx context.Context, change func(*identity.Roster) error) error {
+func (p *People) decide(ctx context.Context, m identity.Master, change func(*identity.Roster) error) error {
 	if at, ok := p.Revoked(); ok {
 		return errRevoked(at)
 	}
@@ -359,10 +363,18 @@ func (p *People) decide(ctx context.Context, change func(*identity.Roster) error
 			return err
 		}
 		reached("list signed")
-		return p.keepOwn(ctx, tx, r)
+		if err := p.keepOwn(ctx, tx, r); err != nil {
+			return err
+		}
+		dated, err := p.date(m, r.Newest)
+		if err != nil {
+			return err
+		}
+		return p.keepDated(tx, p.listKey(m).Ticket().Bytes(), dated)
 	})
 }
 
+// keepOwn writes down what is known of the person's devices.
 func (p *People) keepOwn(ctx context.Context, tx *sql.Tx, r *identity.Roster) error {
 	contact, err := p.ownContact(tx, r)
 	if err != nil {

@@ -39,6 +39,7 @@ type deviceRequest struct {
 	Epoch []byte `cbor:"5,keyasint,omitempty"` // of the list that Since is a place in
 	Since uint64 `cbor:"6,keyasint,omitempty"`
 	Poke  bool   `cbor:"7,keyasint,omitempty"`
+	Dated []byte `cbor:"8,keyasint,omitempty"` // SHA-256 of the first of the versions that the asker has of the record
 }
 
 type deviceAnswer struct {
@@ -48,6 +49,7 @@ type deviceAnswer struct {
 	Next    uint64   `cbor:"4,keyasint,omitempty"` // Since of the next request
 	Entries [][]byte `cbor:"5,keyasint,omitempty"` // as entryWire
 	More    bool     `cbor:"6,keyasint,omitempty"` // there is more behind Next
+	ownRecord
 }
 
 // A gift is what makes a device the person's.
@@ -57,6 +59,13 @@ type gift struct {
 	Name    string `cbor:"3,keyasint"` // of the person
 	Picture []byte `cbor:"4,keyasint,omitempty"`
 	Card    []byte `cbor:"5,keyasint"` // of the device that certifies
+	ownRecord
+}
+
+// An ownRecord is the record of the person's list of devices, as their devices publish it.
+type ownRecord struct {
+	Ticket []byte   `cbor:"10,keyasint,omitempty"`
+	Dated  [][]byte `cbor:"11,keyasint,omitempty"` // its versions for the months to come
 }
 
 // An offer is a link that this device shows.
@@ -248,7 +257,7 @@ func (p *People) give(ctx context.Context, m identity.Master, to peer.ID, name s
 	}
 	var cert identity.Certificate
 	var list identity.List
-	err = p.decide(ctx, func(r *identity.Roster) (err error) {
+	err = p.decide(ctx, m, func(r *identity.Roster) (err error) {
 		cert, err = m.Admit(r, to, freeName(r, to, name), p.now())
 		list = r.Newest
 		return err
@@ -262,7 +271,8 @@ func (p *People) give(ctx context.Context, m identity.Master, to peer.ID, name s
 		return nil, err
 	}
 	profile := p.o.Me.Profile()
-	return wire.Marshal(gift{cert.Bytes(), list.Bytes(), profile.Name, profile.Picture, mine.encoded})
+	ticket, dated := p.dated(ctx, cert.Master)
+	return wire.Marshal(gift{cert.Bytes(), list.Bytes(), profile.Name, profile.Picture, mine.encoded, ownRecord{ticket, dated}})
 }
 
 // freeName returns name, or name with a number behind it that makes it no other device's.
@@ -322,7 +332,10 @@ func (p *People) takeGift(ctx context.Context, data []byte, from peer.ID) error 
 		if err != nil {
 			return err
 		}
-		return p.keepOwn(ctx, tx, r)
+		if err := p.keepOwn(ctx, tx, r); err != nil {
+			return err
+		}
+		return p.keepDated(tx, g.Ticket, g.Dated)
 	})
 	reached("known")
 	return err

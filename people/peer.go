@@ -217,6 +217,7 @@ func (p *People) card(ctx context.Context) (card, error) {
 		if c.list, err = identity.ParseList(list); err != nil {
 			return c, err
 		}
+		c.listAt = p.ticketOf(ctx, c.person())
 	}
 	content, err := c.body()
 	if err != nil {

@@ -51,6 +51,7 @@ type People struct {
 	woken  chan struct{} // has room for one: something changed that contacts may want to know
 	again  chan struct{} // has room for one: those who are missing are to be dialled
 	placed chan struct{} // has room for one: there may be something new to publish
+	listed chan struct{} // has room for one: a list of devices is another
 	serve  chan struct{} // a place for each stream that is being served
 
 	pull  sync.Mutex  // held by who asks another of the person's devices
@@ -59,16 +60,20 @@ type People struct {
 	epoch []byte      // of the book's numbers
 	cut   []cutDevice // devices that the change under way has cut off; guarded by write
 
+	relisted bool // the change under way has another list of devices; guarded by write
+
 	mu     sync.Mutex
-	list   []Contact         // in the order of their names
-	byPeer map[peer.ID]int   // index into list
-	links  map[peer.ID]*link // of contacts' devices: what goes on with them
-	offers map[string]*offer // links that are open, by their ids
+	list   []Contact            // in the order of their names
+	byPeer map[peer.ID]int      // index into list
+	lists  map[string]time.Time // by person: when the record of their list is looked for again
+	links  map[peer.ID]*link    // of contacts' devices: what goes on with them
+	offers map[string]*offer    // links that are open, by their ids
 	closed bool
 	work   sync.WaitGroup
 
 	bookLast  atomic.Uint64    // number of the newest entry
 	pulling   map[peer.ID]bool // of own devices: they have been poked, and will be asked
+	salt      []byte           // of the key of this device's record; nil: it never moved
 	revokedAt time.Time        // when this device was revoked; zero: it was not
 }
 
@@ -77,7 +82,7 @@ func Open(ctx context.Context, o Options) (*People, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}, offers: map[string]*offer{}, pulling: map[peer.ID]bool{}}
+	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), listed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}, offers: map[string]*offer{}, pulling: map[peer.ID]bool{}, lists: map[string]time.Time{}}
 	var note string
 	var err error
 	if p.db, note, err = db.Open(o.Path, o.Log, database); err != nil {
@@ -115,11 +120,15 @@ func (p *People) now() time.Time { return p.o.Now() }
 
 // Changed has Run look at what contacts may want to know: call it when the profile is another.
 func (p *People) Changed() {
-	for _, c := range []chan struct{}{p.woken, p.placed} {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+	wake(p.woken)
+	wake(p.placed)
+}
+
+// wake has who reads c look again.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -143,10 +152,29 @@ func (p *People) Name(id peer.ID) string {
 	return ""
 }
 
-// Devices implements app.People.
+// Devices implements app.People: also of one device, after the name and a slash, or of the person's own others, as "me".
 func (p *People) Devices(name string) []peer.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if all := p.devices(name); all != nil {
+		return all
+	}
+	at := strings.LastIndexByte(name, '/')
+	if at < 0 {
+		return nil
+	}
+	var out []peer.ID
+	for _, id := range p.devices(name[:at]) {
+		for _, d := range p.list[p.byPeer[id]].Devices {
+			if d.Peer == id && strings.EqualFold(d.Name, name[at+1:]) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
+func (p *People) devices(name string) []peer.ID {
 	var alike []Contact
 	for _, c := range p.list {
 		if c.Name == name {
@@ -156,10 +184,17 @@ func (p *People) Devices(name string) []peer.ID {
 			alike = append(alike, c)
 		}
 	}
-	if len(alike) != 1 {
-		return nil
+	switch {
+	case len(alike) == 1:
+		return alike[0].peers()
+	case len(alike) == 0 && name == Me:
+		for _, c := range p.list {
+			if c.Me {
+				return c.peers()
+			}
+		}
 	}
-	return alike[0].peers()
+	return nil
 }
 
 func (c Contact) peers() []peer.ID {

@@ -3,6 +3,10 @@ package people
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -29,13 +33,55 @@ type place struct {
 	Addrs [][]byte `cbor:"2,keyasint"` // multiaddrs without /p2p, the most useful first
 }
 
-// placeKey returns the key of this device's record. Each network has another, so that nobody can tell that it is the same device.
+// placeKey returns the key of this device's record. Each network has another, so that nobody can tell that it is the same device; and another one follows when
+// somebody who knew it is not to know any longer where this device is.
 func (p *People) placeKey() (record.Key, error) {
+	p.mu.Lock()
+	salt := p.salt
+	p.mu.Unlock()
+	return p.placeKeyOf(salt)
+}
+
+func (p *People) placeKeyOf(salt []byte) (record.Key, error) {
 	secret, err := p.o.Me.Key().Raw()
 	if err != nil {
 		return record.Key{}, fmt.Errorf("people: %w", err)
 	}
-	return record.Derive(secret, "addresses/"+p.o.Net.Label()), nil
+	purpose := "addresses/" + p.o.Net.Name()
+	if len(salt) > 0 {
+		purpose += "/" + hex.EncodeToString(salt)
+	}
+	return record.Derive(secret, purpose), nil
+}
+
+// moveRecord has this device's record stand under another key from now on, which those get who are contacts then.
+func (p *People) moveRecord(tx *sql.Tx) error {
+	salt := make([]byte, 16)
+	rand.Read(salt)
+	_, err := tx.Exec(`INSERT INTO place VALUES (1, ?1, x'') ON CONFLICT (one) DO UPDATE SET left = salt, salt = ?1`, salt)
+	return err
+}
+
+// withdrawOld withdraws the record from under the key that it stood under last, unless that was done. If there were others before, they are gone in two days.
+func (p *People) withdrawOld(ctx context.Context) error {
+	var left []byte
+	err := p.db.QueryRowContext(ctx, `SELECT left FROM place WHERE left IS NOT NULL`).Scan(&left)
+	if errors.Is(err, sql.ErrNoRows) || len(p.o.Net.Host().Network().Peers()) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	key, err := p.placeKeyOf(left)
+	if err == nil {
+		err = p.o.Records.Withdraw(ctx, key)
+	}
+	if err == nil {
+		p.write.Lock()
+		defer p.write.Unlock()
+		_, err = p.db.ExecContext(ctx, `UPDATE place SET left = NULL WHERE left = ?`, left)
+	}
+	return err
 }
 
 // placeNow returns what is to be published now: nothing while there is nobody to read it.
@@ -94,12 +140,8 @@ func (p *People) tellPlace(ctx context.Context) error {
 	grown := time.NewTimer(lookEvery)
 	defer grown.Stop()
 
-	changed := make(chan struct{}, 1)
-	ctx, stop := context.WithCancel(ctx)
-	var kept sync.WaitGroup
-	defer kept.Wait()
-	defer stop()
-	kept.Go(func() { p.o.Records.Keep(ctx, key, p.placeNow, changed) })
+	keeper := p.keep(ctx, key)
+	defer func() { keeper.end() }()
 	told, reach := p.placeNow(), 0
 	for {
 		select {
@@ -120,6 +162,13 @@ func (p *People) tellPlace(ctx context.Context) error {
 		case <-grown.C:
 			grown.Reset(lookEvery)
 		}
+		if key, err = p.placeKey(); err == nil && key.Ticket() != keeper.key.Ticket() {
+			keeper.end()
+			keeper = p.keep(ctx, key)
+		}
+		if err := p.withdrawOld(ctx); err != nil && ctx.Err() == nil {
+			p.log.Debug("old record of own addresses not withdrawn", "err", err) // the next time may do
+		}
 		now, size := p.placeNow(), len(p.o.Net.Host().Network().Peers())
 		larger := size > 0 && size >= 2*reach // then others are closest to the record than those who have it
 		if bytes.Equal(now, told) && !larger {
@@ -131,10 +180,29 @@ func (p *People) tellPlace(ctx context.Context) error {
 		}
 		told = now
 		select {
-		case changed <- struct{}{}:
+		case keeper.changed <- struct{}{}:
 		default: // it will be told anyway
 		}
 	}
+}
+
+// A keeper keeps this device's record under one key.
+type keeper struct {
+	key     record.Key
+	changed chan struct{}
+	end     func() // and waits for it
+}
+
+func (p *People) keep(ctx context.Context, key record.Key) keeper {
+	k := keeper{key: key, changed: make(chan struct{}, 1)}
+	ctx, stop := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	kept.Go(func() { p.o.Records.Keep(ctx, key, p.placeNow, k.changed) })
+	k.end = func() {
+		stop()
+		kept.Wait()
+	}
+	return k
 }
 
 // lookAgain has those who are missing dialled now.

@@ -52,6 +52,7 @@ func (p *People) Run(ctx context.Context) error {
 				p.log.Warn("own addresses not published", "err", err)
 			}
 		})
+		told.Go(func() { p.followLists(ctx) })
 	}
 	p.look(ctx, true)
 	for {
@@ -81,6 +82,9 @@ func (p *People) event(ctx context.Context, id peer.ID, came bool) {
 	p.mu.Lock()
 	delete(p.links, id) // it is told anew, and dialled anew if it is missed
 	p.mu.Unlock()
+	if came {
+		p.wantList(id)
+	}
 	if err := p.change(ctx, func(tx *sql.Tx) error {
 		_, err := tx.Exec(`UPDATE devices SET seen = ? WHERE peer = ?`, p.now().Unix(), []byte(id))
 		return err

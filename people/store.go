@@ -91,6 +91,14 @@ CREATE TABLE book (               -- what the devices of the person agree on; se
 );
 CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB NOT NULL);
 CREATE TABLE cursors (peer BLOB PRIMARY KEY, epoch BLOB NOT NULL, number INTEGER NOT NULL); -- how far the book of another device was read
+`, `
+CREATE TABLE place (
+	one  INTEGER PRIMARY KEY CHECK (one = 1),
+	salt BLOB NOT NULL, -- of the key of this device's record
+	left BLOB           -- that of the key before, while the record under that is to be withdrawn; empty: there was none
+);
+ALTER TABLE lists ADD COLUMN ticket BLOB; -- of the record that holds the newest list
+ALTER TABLE lists ADD COLUMN dated BLOB;  -- of the person's own list: CBOR list of that record's versions for the months to come
 `}
 
 // A Contact is somebody the person knows.
@@ -156,9 +164,13 @@ func (p *People) load(ctx context.Context) error {
 		return err
 	}
 	revoked, _ := me.Revoked(p.o.Me.PeerID())
+	var salt []byte
+	if err := p.db.QueryRowContext(ctx, `SELECT salt FROM place`).Scan(&salt); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.list, p.byPeer, p.revokedAt = list, byPeer, revoked
+	p.list, p.byPeer, p.revokedAt, p.salt = list, byPeer, revoked, salt
 	return nil
 }
 
@@ -171,7 +183,7 @@ func (p *People) change(ctx context.Context, do func(*sql.Tx) error) error {
 		return fmt.Errorf("people: %w", room.Explain(err))
 	}
 	defer tx.Rollback()
-	p.cut = nil
+	p.cut, p.relisted = nil, false
 	err = do(tx)
 	if err == nil {
 		if err = tx.Commit(); err != nil {
@@ -192,6 +204,9 @@ func (p *People) change(ctx context.Context, do func(*sql.Tx) error) error {
 		return fmt.Errorf("people: %w", err)
 	}
 	p.cutOff(p.cut)
+	if p.relisted {
+		wake(p.listed)
+	}
 	p.Changed()
 	return nil
 }
@@ -289,7 +304,7 @@ func (p *People) Remove(ctx context.Context, name string) error {
 	err := p.change(ctx, func(tx *sql.Tx) error {
 		var contact int64
 		if err := tx.QueryRow(`SELECT id FROM contacts WHERE name = ?`, name).Scan(&contact); err == nil {
-			if err := p.decided(tx, contact, true); err != nil {
+			if err := errors.Join(p.decided(tx, contact, true), p.moveRecord(tx)); err != nil {
 				return err
 			}
 		}
@@ -412,6 +427,11 @@ func (p *People) accept(ctx context.Context, tx *sql.Tx, c card, invited bool, n
 	}
 	if err := p.keepRoster(ctx, tx, contact, r); err != nil {
 		return 0, err
+	}
+	if c.listAt != (record.Ticket{}) {
+		if _, err := tx.Exec(`UPDATE lists SET ticket = ?1 WHERE person = ?2 AND ticket IS NOT ?1`, c.listAt.Bytes(), c.person()); err != nil {
+			return 0, err
+		}
 	}
 	renamed, err := describe(tx, contact, c)
 	switch {

@@ -251,7 +251,19 @@ func (p *People) answerSync(ctx context.Context, from peer.ID, r deviceRequest) 
 		a.Entries, a.Next = append(a.Entries, data), e.Number
 	}
 	a.More = more
+	if ticket, dated := p.dated(ctx, p.o.Me.Certificate().Master); !bytes.Equal(sumOf(dated), r.Dated) {
+		a.ownRecord = ownRecord{ticket, dated}
+	}
 	return a, nil
+}
+
+// sumOf says which versions of the record of the person's list these are; nil: none.
+func sumOf(dated [][]byte) []byte {
+	if len(dated) == 0 {
+		return nil
+	}
+	sum := sha256.Sum256(dated[0])
+	return sum[:]
 }
 
 // entry returns an entry as it is sent, with what belongs to it.
@@ -316,6 +328,8 @@ func (p *People) Pull(ctx context.Context, from peer.ID) error {
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("people: %w", err)
 		}
+		_, dated := p.dated(ctx, p.o.Me.Certificate().Master)
+		r.Dated = sumOf(dated)
 		a, err := p.askDevice(ctx, from, r)
 		if err != nil {
 			return err
@@ -323,7 +337,7 @@ func (p *People) Pull(ctx context.Context, from peer.ID) error {
 		if a.Says != saysYes {
 			return fmt.Errorf("people: sync: %s tells nothing: %w", from, kith.Denied)
 		}
-		if bytes.Equal(a.Epoch, r.Epoch) && a.Next <= r.Since {
+		if bytes.Equal(a.Epoch, r.Epoch) && a.Next <= r.Since && a.Dated == nil {
 			return nil
 		}
 		err = p.change(ctx, func(tx *sql.Tx) error {
@@ -334,6 +348,11 @@ func (p *People) Pull(ctx context.Context, from peer.ID) error {
 				}
 				if err := p.merge(ctx, tx, w); err != nil {
 					p.log.Debug("contact of own device not taken", "peer", from, "err", err)
+				}
+			}
+			if a.Dated != nil {
+				if err := p.keepDated(tx, a.Ticket, a.Dated); err != nil { // it may be the one that is behind
+					p.log.Debug("record of own devices not taken", "peer", from, "err", err)
 				}
 			}
 			_, err := tx.Exec(`INSERT INTO cursors (peer, epoch, number) VALUES (?1, ?2, ?3) ON CONFLICT (peer) DO UPDATE SET epoch = ?2, number = ?3`, []byte(from), a.Epoch, int64(a.Next))
@@ -394,6 +413,9 @@ func (p *People) takeProfile(e book.Entry, picture []byte) error {
 
 // takeOff takes off the list whom another device has taken off.
 func (p *People) takeOff(tx *sql.Tx, key []byte) error {
+	if err := p.moveRecord(tx); err != nil {
+		return err
+	}
 	if len(key) == 32 {
 		return p.erase(tx, `DELETE FROM contacts WHERE person = ?`, key)
 	}

@@ -73,6 +73,25 @@ func (s *Store) Publish(ctx context.Context, k Key, content []byte) error {
 	return s.publish(ctx, k, content)
 }
 
+// PublishSealed gives the overlay a version of a record that its owner has sealed, for who has no key to it. It is Exists if there is a newer one, and an error of
+// Check's if it is not to be published now.
+func (s *Store) PublishSealed(ctx context.Context, t Ticket, value []byte) error {
+	r, err := Check(t.Path(), value, s.o.Validator.now())
+	if last, _, e := s.newest(ctx, t.Path()); err == nil && e == nil && last > r.Sequence {
+		err = fmt.Errorf("a newer version was seen: %w", kith.Exists)
+	}
+	if err == nil {
+		err = s.remember(ctx, t.Path(), r.Sequence, value)
+	}
+	if err == nil {
+		err = s.o.Routes.PutValue(ctx, t.Path(), value)
+	}
+	if err != nil {
+		return fmt.Errorf("record: publish: %w", err)
+	}
+	return nil
+}
+
 // Withdraw replaces k's record by an empty one: who looks for it then learns that it is Gone, and not what it was.
 func (s *Store) Withdraw(ctx context.Context, k Key) error { return s.publish(ctx, k, nil) }
 

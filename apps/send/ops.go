@@ -92,12 +92,16 @@ func (s *Send) contact(name string) (string, []peer.ID, error) {
 	name = strings.TrimSpace(name)
 	devices := s.env.People.Devices(name)
 	if len(devices) == 0 {
-		devices = s.env.People.Devices(strings.TrimPrefix(name, "@"))
+		name = strings.TrimPrefix(name, "@")
+		devices = s.env.People.Devices(name)
 	}
 	if len(devices) == 0 {
 		return "", nil, kith.Hint(fmt.Errorf("send: no contact is called %.70q: %w", strings.TrimPrefix(name, "@"), kith.NotFound), "see who is there with: kith people")
 	}
-	return cmp.Or(s.env.People.Name(devices[0]), name), devices, nil
+	if who := s.env.People.Name(devices[0]); slices.Equal(s.env.People.Devices(who), devices) {
+		name = who
+	}
+	return name, devices, nil
 }
 
 func (s *Send) send(ctx context.Context, in SendIn) iter.Seq2[SendOut, error] {

@@ -11,7 +11,7 @@ import (
 
 // SendIn sends files and folders to a contact.
 type SendIn struct {
-	To      string   `json:"to" arg:"0" doc:"what you call the contact, with or without @"`
+	To      string   `json:"to" arg:"0" doc:"what you call the contact, with or without @; anna/phone for one device of theirs, me or me/laptop for your own"`
 	Paths   []string `json:"paths" arg:"1" path:"true" doc:"files and folders to send"`
 	Note    string   `json:"note,omitempty" doc:"a short text that goes with it"`
 	Detach  bool     `json:"detach,omitempty" short:"d" doc:"do not wait: it goes on in the node"`
