@@ -2201,7 +2201,7 @@ export interface components {
             paths: string[];
             /** @description stop waiting after this long, such as 90s; it stays in the outbox (default: never) */
             timeout?: string;
-            /** @description what you call the contact, with or without @ */
+            /** @description what you call the contact, with or without @; anna/phone for one device of theirs, me or me/laptop for your own */
             to: string;
         };
         SendNone: Record<string, never>;
