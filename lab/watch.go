@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith/lab/nat"
+	"kith/network"
 )
 
 const (
@@ -158,13 +159,17 @@ func (l *Lab) state(ctx context.Context) *State {
 	if l.plan != nil {
 		s.Title, s.About = l.plan.Scenario.Title, l.plan.Scenario.About
 	}
-	index := map[peer.ID]int{}
-	for _, p := range l.people {
-		s.Neighbours = append(s.Neighbours, p.view(ctx, s.Samples))
-		index[p.peer()] = p.index
-	}
+	s.Neighbours = make([]Neighbour, len(l.people))
+	peers := make([][]network.PeerInfo, len(l.people))
+	l.each(len(l.people), func(p *neighbour) error { // at once: where many nodes share few cores, each answer takes a while
+		s.Neighbours[p.index] = p.view(ctx, s.Samples)
+		if n := p.running(); n != nil {
+			peers[p.index] = n.Network().Peers()
+		}
+		return nil
+	})
 	s.Connect = l.connect()
-	total := l.wire(s, index)
+	total := l.wire(s, peers)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,18 +196,18 @@ func (l *Lab) state(ctx context.Context) *State {
 }
 
 // wire adds to s who is connected to whom, and returns how much went each way since they are. Of two neighbours the one that comes first
-// is asked, or the other if that one is away.
-func (l *Lab) wire(s *State, index map[peer.ID]int) map[flow]int64 {
+// is believed, or the other if that one is away.
+func (l *Lab) wire(s *State, peers [][]network.PeerInfo) map[flow]int64 {
 	total := map[flow]int64{}
+	index := map[peer.ID]int{}
 	for _, p := range l.people {
-		n := p.running()
-		if n == nil {
-			continue
-		}
-		for _, other := range n.Network().Peers() {
+		index[p.peer()] = p.index
+	}
+	for _, p := range l.people {
+		for _, other := range peers[p.index] {
 			i, known := index[other.ID]
 			if !known {
-				if len(s.Guests) == maxGuests {
+				if len(s.Guests) == maxGuests || l.net != nil { // on their own internet these are hosts with which neighbours try how others are reached
 					continue
 				}
 				i = len(l.people) + len(s.Guests)

@@ -121,7 +121,8 @@ func (n *Network) secured(cert libp2ptls.IdentityOption) []libp2plib.Option {
 // proof of a member: QUIC.
 func (n *Network) transports(cert libp2ptls.IdentityOption) []libp2plib.Option {
 	if n.cfg.Packets != nil {
-		return []libp2plib.Option{n.overPackets(cert)}
+		// Nothing but UDP is there: that it carries is no question, and who is not sure of that yet would dial nobody back (AutoNAT v2).
+		return []libp2plib.Option{n.overPackets(cert), libp2plib.UDPBlackHoleSuccessCounter(nil)}
 	}
 	list := []libp2plib.Option{libp2plib.ShareTCPListener(), libp2plib.Transport(tcp.NewTCPTransport), libp2plib.Transport(ws.New)}
 	if n.cfg.Door != nil {

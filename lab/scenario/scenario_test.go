@@ -215,7 +215,7 @@ func TestRefuses(t *testing.T) {
 
 // TestShipped: the scenarios that come with the program can be carried out, end, and expect something.
 func TestShipped(t *testing.T) {
-	if len(scenario.Names()) < 3 {
+	if len(scenario.Names()) < 5 {
 		t.Errorf("only %q", scenario.Names())
 	}
 	for _, name := range scenario.Names() {

@@ -88,9 +88,6 @@ func (h *Host) leave(now time.Duration, from, to netip.AddrPort) (netip.AddrPort
 	if to.Addr().Is6() {
 		out = h.out6
 	}
-	if !out.IsValid() {
-		return netip.AddrPort{}, false
-	}
 	port, ok := h.router.leave(now, from.Port(), to)
 	return netip.AddrPortFrom(out, port), ok
 }
@@ -192,7 +189,9 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// WriteTo implements net.PacketConn. What cannot arrive is lost, as it would be.
+var errNoRoute = errors.New("sim: network is unreachable")
+
+// WriteTo implements net.PacketConn. What cannot arrive is lost, as it would be; only to a family of addresses of which the host has none it is an error.
 func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	a, ok := to.(*net.UDPAddr)
 	if !ok {
@@ -204,7 +203,9 @@ func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	default:
 	}
 	addr := a.AddrPort()
-	s.host.net.send(s.host, s.local, netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), b)
+	if !s.host.net.send(s.host, s.local, netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), b) {
+		return 0, &net.OpError{Op: "write", Net: "udp", Addr: to, Err: errNoRoute}
+	}
 	return len(b), nil
 }
 

@@ -144,34 +144,32 @@ func (n *Net) Part(side map[*Host]int) {
 	}
 }
 
-// send takes a packet from a socket of h. It keeps no reference to data.
-func (n *Net) send(h *Host, from, to netip.AddrPort, data []byte) {
+// send takes a packet from a socket of h, and reports whether h has an address of that family at all. It keeps no reference to data.
+func (n *Net) send(h *Host, from, to netip.AddrPort, data []byte) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	own := h.in4
+	if to.Addr().Is6() {
+		own = h.in6
+	}
+	if !own.IsValid() {
+		return false
+	}
 	now := time.Since(n.start)
 	if n.closed || h.unplugged || len(data) > mtu || len(n.flying) >= maxFlying {
-		return
+		return true
 	}
-	if from.Addr().IsUnspecified() {
-		from = netip.AddrPortFrom(h.in4, from.Port())
-		if to.Addr().Is6() {
-			from = netip.AddrPortFrom(h.in6, from.Port())
-		}
-	}
-	if to.Addr() == h.in4 || to.Addr() == h.in6 { // to itself
-		n.fly(&packet{at: now, to: to, from: from, host: h, data: slices.Clone(data), local: true})
-		return
+	if to.Addr() == own { // to itself
+		n.fly(&packet{at: now, to: to, from: netip.AddrPortFrom(own, from.Port()), host: h, data: slices.Clone(data), local: true})
+		return true
 	}
 	from, ok := h.leave(now, from, to)
 	other := n.at[to.Addr()]
 	left, fits := h.up.Admit(now, len(data)+28)
-	if !ok || !fits || other == nil {
-		return
+	if ok && fits && other != nil && n.rand.Float64() >= max(h.spec.Loss, other.spec.Loss) {
+		n.fly(&packet{at: left + h.spec.Delay + other.spec.Delay, from: from, to: to, host: other, side: h.side, data: slices.Clone(data)})
 	}
-	if n.rand.Float64() < max(h.spec.Loss, other.spec.Loss) {
-		return
-	}
-	n.fly(&packet{at: left + h.spec.Delay + other.spec.Delay, from: from, to: to, host: other, side: h.side, data: slices.Clone(data)})
+	return true
 }
 
 // fly puts a packet on its way. n.mu is held.
