@@ -2,6 +2,7 @@
 
 import { node, problemOf, type Problem } from '../api'
 import { invitation } from '../lib/paste'
+import { moved } from './moving'
 import { neighbours } from './neighbours.svelte'
 import { notices } from './notices.svelte'
 
@@ -27,6 +28,10 @@ class Joining {
     try {
       for await (const now of node.join(link, this.#stop.signal)) {
         this.why = now.why ?? ''
+        if (now.state === 'moving') {
+          this.why = `This computer moves into the private network ${now.network}, and joins there by itself.`
+          return await moved(neighbours.status?.started)
+        }
         if (now.state !== 'joined') continue
         this.text = ''
         notices.tell(`${now.contact} is one of your people now.`)
