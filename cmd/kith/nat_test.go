@@ -79,9 +79,9 @@ func (c *computer) identity() (out identityOut) {
 }
 
 type peerOut struct {
-	ID, Why, Transport string
-	Direct             bool
-	Down               int64
+	ID, Why, Transport, Agent string
+	Direct                    bool
+	Down                      int64
 }
 
 // peer returns how the computer is connected to a peer.

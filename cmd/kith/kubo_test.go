@@ -1,0 +1,162 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kith/lab/nat"
+)
+
+// kubo starts a Kubo that knows nobody but the given relays on a host, and returns its peer id. It believes what it is told of how it can be reached.
+func (i *internet) kubo(host string, reachability string, relays ...string) (id string) {
+	t := i.t
+	t.Helper()
+	dir := t.TempDir()
+	run := func(cmd *exec.Cmd) *exec.Cmd {
+		cmd.Env = append(os.Environ(), "IPFS_PATH="+dir, "IPFS_TELEMETRY=off", "GOLOG_LOG_LEVEL=error,p2p-holepunch=debug")
+		return cmd
+	}
+	if out, err := run(exec.Command("ipfs", "init", "--empty-repo")).CombinedOutput(); err != nil {
+		t.Fatalf("ipfs init: %v: %s", err, out)
+	}
+	path := filepath.Join(dir, "config")
+	text, err := os.ReadFile(path)
+	var conf map[string]any
+	if err == nil {
+		err = json.Unmarshal(text, &conf)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	id = conf["Identity"].(map[string]any)["PeerID"].(string)
+	for k, v := range map[string]any{
+		"Bootstrap": []string{}, "AutoConf": map[string]any{"Enabled": false}, "AutoTLS": map[string]any{"Enabled": false}, "DNS": map[string]any{"Resolvers": map[string]string{}},
+		"Routing": map[string]any{"Type": "none", "DelegatedRouters": []string{}}, "Ipns": map[string]any{"DelegatedPublishers": []string{}},
+		"Discovery": map[string]any{"MDNS": map[string]any{"Enabled": false}},
+		"Addresses": map[string]any{
+			"Swarm": []string{"/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"}, "API": "/ip4/127.0.0.1/tcp/5001", "Gateway": "/ip4/127.0.0.1/tcp/8080",
+		},
+		"Swarm": map[string]any{
+			"DisableNatPortMap": true, "RelayClient": map[string]any{"Enabled": len(relays) > 0, "StaticRelays": relays}, "RelayService": map[string]any{"Enabled": true},
+		},
+		"Internal": map[string]any{"Libp2pForceReachability": reachability},
+	} {
+		conf[k] = v
+	}
+	if text, err = json.Marshal(conf); err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	daemon := run(i.net.Host(host).Command(ctx, "ipfs", "daemon"))
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon.Stdout, daemon.Stderr = in, in
+	err = daemon.Start()
+	in.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		daemon.Process.Signal(os.Interrupt)
+		daemon.Wait()
+	})
+	ready := "Daemon is ready"
+	if reachability == "private" { // it punches for connections that come once it knows a public address of its own, and leaves the others as they are
+		ready = "Host now has a public address"
+	}
+	lines, all := bufio.NewScanner(out), ""
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), ready) {
+			go io.Copy(io.Discard, out)
+			return id
+		}
+		all += lines.Text() + "\n"
+	}
+	t.Fatalf("Kubo did not come up: %s", all)
+	return ""
+}
+
+func needKubo(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("Kubo as relay and behind a router was not tested: -short")
+	}
+	if _, err := exec.LookPath("ipfs"); err != nil {
+		t.Skip("Kubo as relay and behind a router was not tested: no ipfs in PATH; .ci/install builds it")
+	}
+}
+
+// TestKuboRelays: a node behind a router holds a place at a Kubo, is found there by who has its link alone, and is fetched from directly.
+func TestKuboRelays(t *testing.T) {
+	needKubo(t)
+	i := homes(t, nat.Spec{Name: "kubo", Kind: nat.Public}, nat.Spec{Name: "seed", Kind: nat.Cone}, nat.Spec{Name: "fetcher", Kind: nat.Cone})
+	id := i.kubo("kubo", "public")
+	at := i.net.Host("kubo").Addr.String()
+	seed := i.boot("seed", "--peer", "/ip4/"+at+"/udp/4001/quic-v1/p2p/"+id, "--peer", "/ip4/"+at+"/tcp/4001/p2p/"+id)
+	seed.relayed()
+	var shared struct{ Link string }
+	path := filepath.Join(t.TempDir(), "film")
+	want := file(t, path, 4<<20)
+	seed.ask(&shared, "share", path)
+	if !strings.Contains(shared.Link, id+"/p2p-circuit") {
+		t.Errorf("the link does not lead through Kubo: %s", shared.Link)
+	}
+	c, err := i.fetch("fetcher", seed, shared.Link, want, true)
+	if err != nil || c.direct == 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	t.Logf("first bytes %.1f s, direct %.1f s, all %.1f s; %s", c.first.Seconds(), c.direct.Seconds(), c.whole.Seconds(), c.why)
+}
+
+// TestKuboBehindRouter: a Kubo behind a router holds a place at this program, and is reached there and then directly.
+func TestKuboBehindRouter(t *testing.T) {
+	needKubo(t)
+	i := homes(t, nat.Spec{Name: "kubo", Kind: nat.Cone}, nat.Spec{Name: "node", Kind: nat.Cone})
+	node := i.boot("node", i.peers...)
+	var relays []string // each once: Kubo waits until it has found as many as it was told
+	for _, p := range i.public {
+		p.finding("reachable", "others reach it") // it relays from then on, and Kubo asks once an hour
+		addrs := p.identity().Addrs
+		relays = append(relays, addrs[slices.IndexFunc(addrs, func(a string) bool { return strings.Contains(a, "/ip4/11.") && strings.Contains(a, "/quic-v1/p2p/") })])
+	}
+	id := i.kubo("kubo", "private", relays...)
+	began := time.Now()
+	var first time.Duration
+	for deadline := began.Add(reachTime); ; time.Sleep(time.Second) {
+		if first == 0 {
+			if _, errs, exit := node.run("connect", relays[0]+"/p2p-circuit/p2p/"+id); exit == 0 {
+				first = time.Since(began)
+			} else if time.Now().After(deadline) {
+				t.Fatalf("not connected through the relay: %s", errs)
+			}
+		}
+		p, ok := node.peer(id)
+		if ok && p.Direct {
+			t.Logf("connected after %.1f s, directly after %.1f s: %s", first.Seconds(), time.Since(began).Seconds(), p.Why)
+			if !strings.HasPrefix(p.Agent, "kubo/") {
+				t.Errorf("the peer says it is %q", p.Agent)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no direct connection: %+v", p)
+		}
+	}
+}
