@@ -170,6 +170,9 @@ func until(t testing.TB, what string, ok func() bool) {
 // A fifth of a network lies: asked for anything, they name each other, or peers that do not exist and whose ids are nearer than anybody's. What is announced
 // is found all the same, as good as always.
 func TestMisrouting(t *testing.T) {
+	if testing.Short() {
+		t.Skip("searches among sixty nodes take too long with the race detector; TestPlacesNearAKey has them among forty")
+	}
 	const honest, liars, routers, announced = 48, 12, 3, 15
 	for name, closer := range map[string]func(liars []host.Host) func(key []byte) []*pb.Message_Peer{
 		"each other": func(liars []host.Host) func([]byte) []*pb.Message_Peer {
