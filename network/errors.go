@@ -45,6 +45,8 @@ func netError(ctx context.Context, err error) error {
 		return kinded{kith.Unavailable, "none of its addresses can be used from here", err}
 	case errors.As(err, &unsupported), strings.Contains(text, "protocols not supported"):
 		return kinded{kith.NotFound, "it does not speak that protocol", err}
+	case strings.Contains(text, "certificate has expired or is not yet valid"):
+		return kith.Hint(kinded{kith.Unavailable, "one of the two clocks is wrong: its certificate is from another time", err}, "see that both computers' clocks are set; kith doctor looks at this one's")
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return kinded{kith.Unavailable, "too many connections", err}
 	}

@@ -26,6 +26,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
+	"kith/internal/secure"
 )
 
 const (
@@ -112,7 +113,7 @@ func (n *Network) secured(cert libp2ptls.IdentityOption) []libp2plib.Option {
 		return []libp2plib.Option{libp2plib.Security(libp2ptls.ID, d.Security(cert))}
 	}
 	return []libp2plib.Option{
-		libp2plib.Security(libp2ptls.ID, libp2ptls.New), // first: half the time of Noise on a fast path
+		libp2plib.Security(libp2ptls.ID, secure.New(cert, nil, dialTimeout)), // first: half the time of Noise on a fast path
 		libp2plib.Security(noise.ID, noise.New),
 	}
 }

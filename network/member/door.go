@@ -17,12 +17,16 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/multiformats/go-multibase"
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"kith"
 	"kith/identity"
+	"kith/internal/secure"
 	"kith/wire"
 )
 
@@ -147,6 +151,20 @@ func (d *Door) Identity(key crypto.PrivKey, base libp2ptls.IdentityOption) (libp
 		base(c)
 		c.CertTemplate.SubjectKeyId = proof // RFC 5280, 4.2.1.2: bytes that say whose key it is, and mean nothing to others
 	}, nil
+}
+
+// Patience is how long somebody may take from the first byte of a connection to the end of the handshake, which holds the proof.
+const Patience = 5 * time.Second
+
+// Security returns what constructs libp2p's TLS transport with a door in it, for connections over TCP, WebSocket and relays. base is as for Identity.
+func (d *Door) Security(base libp2ptls.IdentityOption) func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+	return func(id protocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+		option, err := d.Identity(key, base)
+		if err != nil {
+			return nil, err
+		}
+		return secure.New(option, d.Guard, Patience)(id, key, muxers)
+	}
 }
 
 // Guard makes a TLS configuration of libp2p's refuse whoever is not a member. A client then shows a stranger no certificate of its own.

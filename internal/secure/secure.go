@@ -1,4 +1,8 @@
-package member
+// Package secure is libp2p's TLS transport for TCP, WebSocket and relays (libp2p specs, tls/tls.md), with certificates of one's own making.
+//
+// On the wire it is libp2p's; whoever speaks that can speak with it. Its one idea: libp2p lets QUIC's certificates be chosen and TCP's not, and theirs
+// begin an hour before they are made, so that two whose clocks differ by more could meet over one and not over the other.
+package secure
 
 import (
 	"context"
@@ -17,21 +21,15 @@ import (
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 )
 
-// Patience is how long somebody may take from the first byte of a connection to the end of the handshake, which holds the proof.
-const Patience = 5 * time.Second
-
 // noMuxer is the ALPN name of a libp2p that agrees on a muxer later.
 const noMuxer = "libp2p"
 
-// Security returns what constructs libp2p's TLS transport (libp2p specs, tls/tls.md) with a door in it, for connections over TCP, WebSocket and relays. base
-// is as for Identity.
-func (d *Door) Security(base libp2ptls.IdentityOption) func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+// New returns what constructs the transport. option makes its certificates; guard may change the configuration of each connection (nil: it does not); patience
+// is how long a handshake may take.
+func New(option libp2ptls.IdentityOption, guard func(*tls.Config), patience time.Duration) func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (sec.SecureTransport, error) {
 	return func(id protocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (sec.SecureTransport, error) {
-		option, err := d.Identity(key, base)
-		if err != nil {
-			return nil, err
-		}
-		t := &secure{door: d, id: id}
+		t := &secure{id: id, guard: guard, patience: patience}
+		var err error
 		if t.local, err = peer.IDFromPrivateKey(key); err != nil {
 			return nil, err
 		}
@@ -46,13 +44,13 @@ func (d *Door) Security(base libp2ptls.IdentityOption) func(protocol.ID, crypto.
 	}
 }
 
-// secure is libp2p's TLS transport, with a door in it.
 type secure struct {
-	door     *Door
 	id       protocol.ID
 	local    peer.ID
 	identity *libp2ptls.Identity
 	alpn     []string // muxers, so that no round trip is needed to agree on one
+	guard    func(*tls.Config)
+	patience time.Duration
 }
 
 // ID implements sec.SecureTransport.
@@ -76,8 +74,10 @@ func (t *secure) handshake(ctx context.Context, raw net.Conn, p peer.ID, end fun
 	}()
 	conf, keys := t.identity.ConfigForPeer(p)
 	conf.NextProtos = t.alpn
-	t.door.Guard(conf)
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	if t.guard != nil {
+		t.guard(conf)
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()
 	c := end(raw, conf)
 	if err := c.HandshakeContext(ctx); err != nil {
@@ -85,11 +85,11 @@ func (t *secure) handshake(ctx context.Context, raw net.Conn, p peer.ID, end fun
 	}
 	key, ok := <-keys // it is closed once the certificate has been looked at
 	if !ok {
-		return nil, errors.New("member: the certificate has not been looked at")
+		return nil, errors.New("secure: the certificate has not been looked at")
 	}
 	remote, err := peer.IDFromPublicKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("member: %w", err)
+		return nil, fmt.Errorf("secure: %w", err)
 	}
 	muxer := c.ConnectionState().NegotiatedProtocol
 	if muxer == noMuxer {
