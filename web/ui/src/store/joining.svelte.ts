@@ -29,7 +29,7 @@ class Joining {
       for await (const now of node.join(link, this.#stop.signal)) {
         this.why = now.why ?? ''
         if (now.state === 'moving') {
-          this.why = `This computer moves into the private network ${now.network}, and joins there by itself.`
+          this.why = `this computer moves into the private network ${now.network}, and joins there by itself`
           return await moved(neighbours.status?.started)
         }
         if (now.state !== 'joined') continue

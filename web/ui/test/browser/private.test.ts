@@ -46,6 +46,7 @@ describe('a private network', { concurrency: 1 }, () => {
     const invite = await anna.json<{ link: string }>('invite')
     await his.bringToFront()
     await paste(his, invite.link)
+    await his.getByRole('button', { name: 'Join', exact: true }).click()
     await eventually('Ben knows Anna', async () => (await ben.text('people').catch(() => '')).includes('Anna'))
     await his.getByRole('navigation').getByRole('link', { name: 'Network' }).click()
     await his.getByRole('heading', { name: 'Your private network: family' }).waitFor()
