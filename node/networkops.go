@@ -85,7 +85,7 @@ func (n *Node) networkOps() []app.Op {
 }
 
 func (n *Node) linkOf(to member.Network, fresh bool) (NetworkLink, error) {
-	out := NetworkLink{Network: to.Name, Link: to.Link(), Mark: to.Mark(), Command: "kith network join", Restarts: fresh && n.o.Restart != nil, fresh: fresh}
+	out := NetworkLink{Network: to.Name, Link: to.Link(), Mark: to.Mark(), Command: "kith network join -", Restarts: fresh && n.o.Restart != nil, fresh: fresh}
 	var err error
 	out.QR, err = qr.SVG(out.Link)
 	return out, err
@@ -93,7 +93,7 @@ func (n *Node) linkOf(to member.Network, fresh bool) (NetworkLink, error) {
 
 // WriteText implements app.Texter.
 func (o NetworkLink) WriteText(w io.Writer, width int) error {
-	fmt.Fprintf(w, "%s\n\nWhoever has this link is in the private network %s. They type %s, and paste it there.\n", o.Link, o.Network, o.Command)
+	fmt.Fprintf(w, "%s\n\nWhoever has this link is in the private network %s. They type %s and paste it when they are asked.\n", o.Link, o.Network, o.Command)
 	if width > 0 {
 		if code, err := qr.Text(o.Link, width); err == nil {
 			fmt.Fprintf(w, "\n%s", code)
