@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -53,6 +54,20 @@ func TestParseNamesTheLine(t *testing.T) {
 		if _, err := Parse([]byte(in)); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", in, err)
 		}
+	}
+	for text, want := range map[string]Config{
+		"":                    {},
+		"mainline = true":     {},
+		"mainline = false":    {NoMainline: true},
+		"mainline_hosts = []": {MainlineHosts: []string{}},
+		"mainline_hosts = ['a.b:6881', '[2a00::1]:1']": {MainlineHosts: []string{"a.b:6881", "[2a00::1]:1"}},
+	} {
+		if c, err := Parse([]byte(text)); err != nil || c.NoMainline != want.NoMainline || !reflect.DeepEqual(c.MainlineHosts, want.MainlineHosts) {
+			t.Errorf("%q: %+v, %v", text, c, err)
+		}
+	}
+	if _, err := Parse([]byte("mainline_hosts = ['router']")); !errors.Is(err, kith.Invalid) {
+		t.Errorf("a host without a port: %v", err)
 	}
 	if c, err := Load(t.TempDir()); err != nil || c.Network != "" {
 		t.Errorf("no file: %+v, %v", c, err)

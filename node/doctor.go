@@ -29,7 +29,7 @@ const (
 
 // Finding is one thing that the doctor looked at.
 type Finding struct {
-	Check string `json:"check" doc:"what was looked at: listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, clock, disk"`
+	Check string `json:"check" doc:"what was looked at: listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, public, clock, disk"`
 	State string `json:"state" enum:"ok,weak,wrong,unknown" doc:"weak: it works, but could be better; unknown: nothing can be said yet"`
 	Says  string `json:"says" doc:"what was found"`
 	Do    string `json:"do,omitempty" doc:"what to do about it"`
@@ -55,7 +55,8 @@ type facts struct {
 	relaying  relay.Report
 	mode      string // of the overlay
 	table     int    // peers in its table
-	room      int64  // bytes free on the disk
+	public    PublicOut
+	room      int64 // bytes free on the disk
 	roomKnown bool
 	quota     int64
 	stored    int64
@@ -68,7 +69,7 @@ func (n *Node) doctor(ctx context.Context, _ None) (DoctorOut, error) {
 		return DoctorOut{}, err
 	}
 	f := facts{
-		Health: n.net.Health(), listening: n.net.Listening(), peers: n.net.Peers(), relaying: n.net.Relaying(), mode: n.routes.Mode(), table: n.routes.Size(),
+		Health: n.net.Health(), listening: n.net.Listening(), peers: n.net.Peers(), relaying: n.net.Relaying(), mode: n.routes.Mode(), table: n.routes.Size(), public: n.publicOut(),
 		quota: n.o.Config.Quota, stored: stored, now: time.Now(),
 	}
 	f.room, f.roomKnown = n.blobs.Room()
@@ -78,7 +79,7 @@ func (n *Node) doctor(ctx context.Context, _ None) (DoctorOut, error) {
 // diagnose is pure: the same facts give the same findings.
 func (f facts) diagnose() []Finding {
 	return []Finding{
-		f.hears(), f.reached(), f.mapping(), f.udp(), f.ipv6(), f.router(), f.relayed(), f.relays(), f.routing(), f.clock(), f.disk(),
+		f.hears(), f.reached(), f.mapping(), f.udp(), f.ipv6(), f.router(), f.relayed(), f.relays(), f.routing(), f.public.finding(), f.clock(), f.disk(),
 	}
 }
 

@@ -57,6 +57,9 @@ func TestDiagnosis(t *testing.T) {
 		{"a slow clock", "clock", wrong, with(func(f *facts) { f.Signed, f.Ahead = 3, []time.Duration{time.Hour, time.Hour} })},
 		{"one liar", "clock", fine, with(func(f *facts) { f.Signed, f.Ahead = 3, []time.Duration{time.Hour} })},
 		{"little room", "disk", weak, with(func(f *facts) { f.room = 1 << 20 })},
+		{"a fresh node", "public", blank, fresh},
+		{"joined", "public", fine, with(func(f *facts) { f.public.Joined = true })},
+		{"joined in vain", "public", weak, with(func(f *facts) { f.public.Joined, f.public.Error = true, "no node of the BitTorrent DHT answered" })},
 		{"the quota reached", "disk", wrong, with(func(f *facts) { f.quota, f.stored = 10, 10 })},
 	} {
 		found := false

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -119,9 +120,9 @@ func (n *Node) publicOut() PublicOut {
 		Candidates: s.Candidates, Found: s.Found, Ended: when(s.Ended), Told: when(s.Told), Nodes: s.Nodes,
 	}
 	if s.Err != nil {
-		out.Error = s.Err.Error()
+		out.Error = strings.TrimSuffix(strings.TrimPrefix(s.Err.Error(), "rendezvous: "), ": "+kith.Unavailable.Error())
 		if h := kith.HintOf(s.Err); h != "" {
-			out.Error += " (" + h + ")"
+			out.Error += "; " + h
 		}
 	}
 	out.Says = out.says(time.Now())
@@ -191,7 +192,7 @@ func (n *Node) joinPublic(ctx context.Context) iter.Seq2[PublicOut, error] {
 		for {
 			changed := n.meet.Changed()
 			s, out := n.meet.Status(), n.publicOut()
-			if !yield(out, nil) || s.Ended.After(start) || s.Found > 0 || !s.Joined {
+			if !yield(out, nil) || s.Ended.After(start) || s.Asking && s.Found > 0 || !s.Joined {
 				return
 			}
 			select {
@@ -201,6 +202,19 @@ func (n *Node) joinPublic(ctx context.Context) iter.Seq2[PublicOut, error] {
 			}
 		}
 	}
+}
+
+// finding is what the doctor says of the public network.
+func (o PublicOut) finding() Finding {
+	switch {
+	case o.Off != "":
+		return Finding{"public", blank, o.Off, ""}
+	case !o.Joined:
+		return Finding{"public", blank, "not joined: it looks for nobody", "to find others without an invite: kith network join"}
+	case o.Error != "" && o.Peers == 0:
+		return Finding{"public", weak, o.Error, "try again later: kith network; or connect to somebody: kith connect ADDR"}
+	}
+	return Finding{"public", fine, o.Says, ""}
 }
 
 func (n *Node) leavePublic(ctx context.Context) (PublicOut, error) {

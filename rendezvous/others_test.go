@@ -18,6 +18,7 @@ import (
 
 // The DHT consists of nodes of libtorrent (qBittorrent, Deluge) alone.
 func TestMeetOnLibtorrent(t *testing.T) {
+	t.Parallel()
 	if err := exec.Command("/usr/bin/python3", "-c", "import libtorrent").Run(); err != nil {
 		t.Skip("nodes of libtorrent were not asked: install python3-libtorrent")
 	}
@@ -47,6 +48,7 @@ func TestMeetOnLibtorrent(t *testing.T) {
 
 // The DHT consists of nodes of aria2 alone.
 func TestMeetOnAria2(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("aria2c"); err != nil {
 		t.Skip("nodes of aria2 were not asked: install aria2")
 	}

@@ -22,6 +22,7 @@ func told(s Status) bool { return !s.Told.IsZero() && !s.Asking }
 
 // Two nodes that know nobody find each other by a DHT of others.
 func TestMeet(t *testing.T) {
+	t.Parallel()
 	d := rendezvoustest.Loopback(t, 20)
 	a := newMember(t, 1, "", d.Hosts)
 	a.join()
@@ -37,6 +38,7 @@ func TestMeet(t *testing.T) {
 
 // Who has not joined, who left, and who must not, asks and tells nothing.
 func TestQuiet(t *testing.T) {
+	t.Parallel()
 	d := rendezvoustest.Loopback(t, 4)
 	store := dssync.MutexWrap(datastore.NewMapDatastore())
 	a := newMember(t, 1, "", d.Hosts, func(_ *member, o *Options) { o.Store = store })
@@ -76,6 +78,7 @@ func TestQuiet(t *testing.T) {
 
 // Who cannot be reached, or only fetches, looks and does not announce.
 func TestLookOnly(t *testing.T) {
+	t.Parallel()
 	d := rendezvoustest.Loopback(t, 8)
 	a := newMember(t, 1, "", d.Hosts, func(m *member, _ *Options) { m.hidden = true })
 	a.join()
@@ -103,6 +106,7 @@ func TestLookOnly(t *testing.T) {
 
 // A node that was away for a month knows dead nodes of the DHT only, and finds the network again.
 func TestAfterAMonth(t *testing.T) {
+	t.Parallel()
 	d := rendezvoustest.Loopback(t, 20)
 	a := newMember(t, 1, "", d.Hosts)
 	a.join()
@@ -126,6 +130,7 @@ func TestAfterAMonth(t *testing.T) {
 
 // Two contacts who lost each other meet where nobody else does, though the public network is not found for them.
 func TestMeetContact(t *testing.T) {
+	t.Parallel()
 	d := rendezvoustest.Loopback(t, 20)
 	a, b := newMember(t, 1, "", d.Hosts), newMember(t, 2, "", d.Hosts)
 	stranger := newMember(t, 3, "", d.Hosts)
@@ -203,6 +208,7 @@ func poison(t *testing.T, honest, liars int, lies func() []netip.AddrPort) *rend
 
 // With 95 % of the DHT lying, the network is still found; and whom the lies name gets one packet, however many name them.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	victim, at := raw(t, "127.7.7.7", nil)
 	packets := counter(victim)
 	elsewhere := newMember(t, 9, "other", nil) // a Kith node of another network

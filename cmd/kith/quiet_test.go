@@ -46,27 +46,28 @@ func TestQuietByDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	var wg sync.WaitGroup
+	taps := map[*nat.Host]int{} // all before the first node starts: what Do runs on ends a thread, and with it what that thread has started
 	for _, h := range n.Hosts() {
-		wg.Go(func() { listen(t, h, long) })
+		if err := h.Do(func() (err error) {
+			taps[h], err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, int(unix.ETH_P_ALL<<8))
+			if err == nil { // all interfaces; loopback is left out below
+				err = unix.SetsockoptTimeval(taps[h], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200_000})
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(taps[h]) })
+	}
+	var wg sync.WaitGroup
+	for h, tap := range taps {
+		wg.Go(func() { listen(t, h, tap, long) })
 	}
 	wg.Wait()
 }
 
 // listen starts a fresh node with nothing switched off, and holds each packet that leaves its computer against what may be said.
-func listen(t *testing.T, h *nat.Host, long time.Duration) {
-	var tap int
-	if err := h.Do(func() (err error) {
-		tap, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, int(unix.ETH_P_ALL<<8))
-		if err == nil { // all interfaces; loopback is left out below
-			err = unix.SetsockoptTimeval(tap, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200_000})
-		}
-		return err
-	}); err != nil {
-		t.Error(err)
-		return
-	}
-	defer unix.Close(tap)
+func listen(t *testing.T, h *nat.Host, tap int, long time.Duration) {
 	c := &computer{t: t, dir: t.TempDir(), host: h, mainline: true}
 	c.start("up", "--no-open", "--api", "127.0.0.1:0")
 	defer c.end(os.Interrupt)
