@@ -212,6 +212,50 @@ func recordOf(t *testing.T, v recordVector) recordVector {
 	return v
 }
 
+type listVector struct {
+	Phrase  string `json:"phrase"`
+	Device  string `json:"device_seed"`
+	Name    string `json:"name"`
+	Signed  int64  `json:"signed"`
+	Revoked string `json:"revoked"`
+	List    string `json:"list"`
+}
+
+func listOf(t *testing.T, v listVector) listVector {
+	i, err := identity.Open(filepath.Join(t.TempDir(), "identity"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Restore(strings.Fields(v.Phrase), true); err != nil {
+		t.Fatal(err)
+	}
+	m, err := i.Unlock(strings.Fields(v.Phrase), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := crypto.GenerateEd25519Key(bytes.NewReader(unhex(t, v.Device)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := peer.Decode(v.Revoked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, now := identity.NewRoster(i.Certificate().Master), time.Unix(v.Signed, 0)
+	if _, err := m.Admit(r, device, v.Name, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Revoke(r, gone, now); err != nil {
+		t.Fatal(err)
+	}
+	v.List = hex.EncodeToString(r.Newest.Bytes())
+	return v
+}
+
 func TestFormats(t *testing.T) {
 	all := vectors(t, "formats.md")
 	check(t, all, "ref", func(t *testing.T, v refVector) refVector {
@@ -229,6 +273,7 @@ func TestFormats(t *testing.T) {
 		return keyVector{v.Key, fragment, seal.Key(raw).Identity()}
 	})
 	check(t, all, "record", recordOf)
+	check(t, all, "device list", listOf)
 	check(t, all, "certificate", func(t *testing.T, v map[string]any) map[string]any {
 		var list []map[string]any
 		if err := json.Unmarshal([]byte(read(t, "../identity/testdata/certificate.json")), &list); err != nil {

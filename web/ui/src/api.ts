@@ -140,6 +140,17 @@ export const send = {
   cancel: (n: number) => post('/api/send/outbox-cancel', { n }),
 }
 
+/** What a person typed to get at the master key; '' where nothing is needed. */
+export interface Secret {
+  words: string
+  passphrase: string
+}
+
+const unlocked = ({ words, passphrase }: Secret) => ({
+  ...(words && { phrase: true, words: words.trim().toLowerCase().split(/\s+/) }),
+  ...(passphrase && { unlock: true, passphrase }),
+})
+
 export const node = {
   status: () => get('/api/node/status'),
   peers: () => get('/api/node/peers'),
@@ -171,6 +182,10 @@ export const node = {
   picture: (picture: string) => post('/api/node/id-profile', picture ? { picture } : { no_picture: true }),
   phrase: () => post('/api/node/id-phrase', {}),
   confirm: (words: string[], passphrase: string) => post('/api/node/id-confirm', passphrase ? { words, keep: true, passphrase } : { words }),
+  devices: () => get('/api/node/id-devices'),
+  link: (link: string, replace: boolean, secret: Secret, signal: AbortSignal) => run('/api/node/id-link', { link, replace, ...unlocked(secret) }, signal),
+  revokeDevice: (device: string, secret: Secret) => post('/api/node/id-revoke', { device, ...unlocked(secret) }),
+  renameDevice: (device: string, to: string, secret: Secret) => post('/api/node/id-rename', { device, to, ...unlocked(secret) }),
   startLab: (nodes: number) => post('/api/node/lab-start', { nodes }),
 }
 

@@ -37,5 +37,8 @@ function magnet(link: string): Found | null {
 /** Finds the first invite in text, or ''. */
 export const invitation = (text: string): string => (text.length > maxText ? '' : (/\bkith:invite:[A-Za-z0-9_-]{100,}/i.exec(text)?.[0] ?? ''))
 
+/** Finds the first link between devices of one person in text, or ''. */
+export const deviceLink = (text: string): string => (text.length > maxText ? '' : (/\bkith:device:[A-Za-z0-9_-]{100,}/i.exec(text)?.[0] ?? ''))
+
 /** Whether text is a magnet link of another program's, which names nothing that Kith can fetch yet. */
 export const foreignMagnet = (text: string): boolean => /^\s*magnet:\?/i.test(text) && recognise(text) === null

@@ -1,7 +1,7 @@
 // Begins a download from a link that somebody pasted.
 
 import { files, problemOf, type Problem } from '../api'
-import { foreignMagnet, invitation, recognise } from '../lib/paste'
+import { deviceLink, foreignMagnet, invitation, recognise } from '../lib/paste'
 import { joining } from './joining.svelte'
 import { here } from './route.svelte'
 
@@ -19,6 +19,10 @@ class Fetching {
       here.go('people') // where it is seen how joining goes
       void joining.start(text)
       return true
+    }
+    if (!found && deviceLink(text)) {
+      this.problem = problemOf(new Error('This links two devices of one person. Paste it on your own page, behind the picture at the top right, under “Your devices”.'))
+      return false
     }
     if (!found) {
       this.problem = problemOf(new Error(foreignMagnet(text) ? 'This magnet link is of another network, which Kith does not speak yet.' : 'There is no link in this.'))
