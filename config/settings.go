@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -28,7 +29,7 @@ const maxFile = 1 << 20
 // Config is what a node can be told. The zero value is the default.
 type Config struct {
 	API     string   // HOST:PORT of the local interface; "": loopback, the first free port from 4748
-	Network string   // name of the network; "": kith
+	Network string   // name of the network, or link of a private one; "": kith, or the private network that the node remembers
 	Listen  []string // multiaddrs to listen on for peers; none: every transport on a port that is kept
 	Files   string   // folder for downloads and uploads; "": files in the data directory
 	Up      int64    // upload limit, bytes a second; 0: none
@@ -95,6 +96,10 @@ func Load(dir string) (Config, error) {
 	c, err := Parse(data)
 	if err != nil {
 		return Config{}, kith.Hint(fmt.Errorf("config: %s: %w", path, err), "mend that line, or move the file away")
+	}
+	if i, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && i.Mode().Perm()&0o077 != 0 && strings.HasPrefix(c.Network, kith.NetworkScheme) {
+		err := fmt.Errorf("config: %s holds the link of a private network, and others on this computer may read it: %w", path, kith.Denied)
+		return Config{}, kith.Hint(err, "chmod 600 '%s'; or take the line out: the node remembers the network without it", path)
 	}
 	return c, nil
 }

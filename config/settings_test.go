@@ -2,7 +2,10 @@ package config
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -38,6 +41,30 @@ func TestParse(t *testing.T) {
 	}
 	if err := c.Check([]string{"vault"}); !errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), `"files"`) || kith.HintOf(err) != "sections may be: apps.vault" {
 		t.Errorf("a section of no application: %v", err)
+	}
+}
+
+// The link of a private network is a secret: a file that others may read must not hold it.
+func TestLinkInReadableFile(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("who may read config.toml was not tested: Windows has no modes")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	for text, want := range map[string]error{"network = 'kith:network:AQAB'": kith.Denied, "network = 'home'": nil} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(dir); !errors.Is(err, want) || want != nil && !strings.Contains(kith.HintOf(err), "chmod 600") {
+			t.Errorf("%s: %v", text, err)
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(dir); err != nil {
+			t.Errorf("%s, for its owner alone: %v", text, err)
+		}
+		os.Remove(path)
 	}
 }
 

@@ -315,7 +315,7 @@ func (b *bulk) config(p peer.ID) (*tls.Config, <-chan ic.PubKey) {
 	conf.NextProtos = []string{bulkALPN}
 	conf.DynamicRecordSizingDisabled = true // full records from the start
 	if b.n.cfg.Door != nil {
-		b.n.cfg.Door.Guard(conf)
+		keys = b.n.cfg.Door.Guard(conf, keys)
 	}
 	return conf, keys
 }

@@ -132,7 +132,12 @@ type cell struct {
 
 // fetch lets a fresh node on a host get what the seed shares, and watches how.
 func (i *internet) fetch(host string, seed *computer, link string, want []byte, direct bool) (cell, error) {
-	c := i.boot(host)
+	return i.fetchAs(nil, host, seed, link, want, direct)
+}
+
+// fetchAs is fetch by a node that is started with flags.
+func (i *internet) fetchAs(flags []string, host string, seed *computer, link string, want []byte, direct bool) (cell, error) {
+	c := i.boot(host, flags...)
 	defer c.end(os.Interrupt)
 	id := seed.identity().Peer_ID
 	var r cell

@@ -24,9 +24,12 @@ import (
 // noMuxer is the ALPN name of a libp2p that agrees on a muxer later.
 const noMuxer = "libp2p"
 
+// A Guard changes the configuration of a connection, and passes on the channel by which the other side's key comes once it has been looked at.
+type Guard func(conf *tls.Config, keys <-chan crypto.PubKey) <-chan crypto.PubKey
+
 // New returns what constructs the transport. option makes its certificates; guard may change the configuration of each connection (nil: it does not); patience
 // is how long a handshake may take.
-func New(option libp2ptls.IdentityOption, guard func(*tls.Config), patience time.Duration) func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+func New(option libp2ptls.IdentityOption, guard Guard, patience time.Duration) func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (sec.SecureTransport, error) {
 	return func(id protocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (sec.SecureTransport, error) {
 		t := &secure{id: id, guard: guard, patience: patience}
 		var err error
@@ -49,7 +52,7 @@ type secure struct {
 	local    peer.ID
 	identity *libp2ptls.Identity
 	alpn     []string // muxers, so that no round trip is needed to agree on one
-	guard    func(*tls.Config)
+	guard    Guard
 	patience time.Duration
 }
 
@@ -75,7 +78,7 @@ func (t *secure) handshake(ctx context.Context, raw net.Conn, p peer.ID, end fun
 	conf, keys := t.identity.ConfigForPeer(p)
 	conf.NextProtos = t.alpn
 	if t.guard != nil {
-		t.guard(conf)
+		keys = t.guard(conf, keys)
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()

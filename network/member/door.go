@@ -167,22 +167,30 @@ func (d *Door) Security(base libp2ptls.IdentityOption) func(protocol.ID, crypto.
 	}
 }
 
-// Guard makes a TLS configuration of libp2p's refuse whoever is not a member. A client then shows a stranger no certificate of its own.
-func (d *Door) Guard(conf *tls.Config) {
+// Guard is a secure.Guard: it refuses whoever is not a member. A client shows a stranger no certificate of its own.
+func (d *Door) Guard(conf *tls.Config, keys <-chan crypto.PubKey) <-chan crypto.PubKey {
+	let := make(chan crypto.PubKey, 1)
 	verify := conf.VerifyPeerCertificate
 	conf.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+		defer close(let)
 		if err := verify(raw, chains); err != nil {
 			return err
 		}
-		certs := make([]*x509.Certificate, len(raw))
-		for i := range raw {
-			var err error
-			if certs[i], err = x509.ParseCertificate(raw[i]); err != nil {
-				return err
-			}
+		cert, err := x509.ParseCertificate(raw[0])
+		if err != nil {
+			return err
 		}
-		return d.Check(certs)
+		key, ok := <-keys
+		if !ok {
+			return errors.New("member: the certificate proves no key")
+		}
+		if err := d.admit(cert.SubjectKeyId, key); err != nil {
+			return err
+		}
+		let <- key
+		return nil
 	}
+	return let
 }
 
 // Check says whether the certificates with which somebody has proven their peer id are a member's. Its error is one of those that a Refusal has.
@@ -191,11 +199,16 @@ func (d *Door) Check(certs []*x509.Certificate) error {
 	if err != nil {
 		return err
 	}
+	return d.admit(certs[0].SubjectKeyId, key)
+}
+
+// admit lets somebody in who holds a key, or says why not.
+func (d *Door) admit(proof []byte, key crypto.PubKey) error {
 	id, err := peer.IDFromPublicKey(key)
 	if err != nil {
 		return err
 	}
-	person, err := d.open(certs[0].SubjectKeyId, id)
+	person, err := d.open(proof, id)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && !d.listed(id, person) {
