@@ -137,7 +137,7 @@ func (s *Send) send(ctx context.Context, in SendIn) iter.Seq2[SendOut, error] {
 				return // it stays in the outbox
 			case <-late:
 				yield(SendOut{}, kith.Hint(fmt.Errorf("send: not there after %s: %s: %w", in.Timeout, out.Sent[0].Text, kith.Timeout),
-					"it stays in the outbox and goes on: kith outbox"))
+					"it stays in the outbox and goes on, until %s: kith outbox", out.Sent[0].Until.Local().Format("2 January")))
 				return
 			case <-rung:
 			case <-time.After(time.Second):
@@ -225,7 +225,11 @@ func (o SendOut) failure() error {
 	kinds := map[string]kith.Kind{declined: kith.Denied, cancelled: kith.Gone, expired: kith.Timeout, failed: kith.Unavailable}
 	for _, d := range o.Sent {
 		if kind, bad := kinds[d.State]; bad {
-			return fmt.Errorf("send %s: %s: %w", plain.Text(d.Name), plain.Text(d.Text), kind)
+			err := fmt.Errorf("send %s: %s: %w", plain.Text(d.Name), plain.Text(d.Text), kind)
+			if d.Next != "" {
+				err = kith.Hint(err, "%s", plain.Text(d.Next))
+			}
+			return err
 		}
 	}
 	return nil
@@ -237,7 +241,7 @@ func (s *Send) viewOut(o *outgoing, now time.Time) Delivery {
 	if now.Sub(o.heard) > 5*time.Second { // nobody says so any more
 		rate = 0
 	}
-	v := Delivery{N: o.N, ID: o.ID, Who: o.To, Name: o.Name, Size: o.Size, Files: o.Files, Note: o.Note, State: o.State, Text: outText(o, online, rate),
+	v := Delivery{N: o.N, ID: o.ID, Who: o.To, Name: o.Name, Size: o.Size, Files: o.Files, Note: o.Note, State: o.State, Text: outText(o, online, rate), Next: outNext(o),
 		Done: o.done, Rate: rate, Path: o.Path, Made: o.Made, Until: o.Until, Online: online}
 	if o.State == delivered {
 		v.Done = o.Size
@@ -259,7 +263,7 @@ func (s *Send) online(o *outgoing) bool {
 func (s *Send) viewIn(i *incoming) Delivery {
 	_, online := s.env.Host.Peer(i.From)
 	v := Delivery{N: i.N, ID: i.ID, Who: cmp.Or(s.env.People.Name(i.From), i.Who), Name: i.Name, Size: i.Size, Files: i.Files, Note: i.Note, State: i.State,
-		Text: inText(i), Done: i.done, Rate: i.rate, Path: i.Path, Made: i.Made, Until: i.Until, Online: online}
+		Text: inText(i), Next: inNext(i), Done: i.done, Rate: i.rate, Path: i.Path, Made: i.Made, Until: i.Until, Online: online}
 	if i.State == taking || i.State == stuck || i.State == delivered {
 		v.Ref = i.ref().String()
 	}
@@ -457,6 +461,9 @@ func (o BoxOut) WriteText(w io.Writer, _ int) error {
 		text := d.Text
 		if d.State == delivered && o.box == "inbox" {
 			text = d.Path
+		}
+		if ended(d.State) && d.Next != "" {
+			text += "; " + d.Next
 		}
 		if d.Note != "" {
 			text += "  “" + d.Note + "”"

@@ -30,6 +30,7 @@ type Delivery struct {
 	Note   string     `json:"note,omitempty" doc:"the text that came with it"`
 	State  string     `json:"state" enum:"reading,waiting,offered,taking,stuck,delivered,declined,cancelled,expired,failed"`
 	Text   string     `json:"text" doc:"how it stands, in a sentence"`
+	Next   string     `json:"next,omitempty" doc:"what comes next, or what a person can do now, in a sentence"`
 	Done   int64      `json:"done" doc:"bytes read, then bytes that are there"`
 	Rate   float64    `json:"rate" doc:"bytes a second"`
 	Path   string     `json:"path,omitempty" doc:"where it is on this computer"`
@@ -83,6 +84,46 @@ type AutoOut struct {
 type Auto struct {
 	Who string `json:"who"`
 	Max int64  `json:"max" doc:"bytes in a day"`
+}
+
+// outNext says what comes next of an outgoing, or what the sender can do.
+func outNext(o *outgoing) string {
+	until := o.Until.Local().Format("2 January")
+	switch o.State {
+	case waiting:
+		if o.Reason != "" {
+			return "it is offered again by itself, until " + until
+		}
+		return "it is offered as soon as " + o.To + " is online, until " + until + "; leave the file where it is"
+	case offered:
+		return "it waits until " + until + "; leave the file where it is"
+	case stuck:
+		return "tell " + o.To + ", who goes on with it once that is mended"
+	case declined:
+		return "ask " + o.To + " before you send it again"
+	case expired:
+		return "tell " + o.To + ", and send it again"
+	case cancelled:
+		if o.Reason != "" {
+			return "send it again as it is now"
+		}
+	case failed:
+		return "see that the file is there and can be read, and send it again"
+	}
+	return ""
+}
+
+// inNext says what the person can do about an incoming.
+func inNext(i *incoming) string {
+	switch i.State {
+	case offered:
+		return "it is offered until " + i.Until.Local().Format("2 January")
+	case stuck:
+		return "mend that, by making room for example, and go on"
+	case expired, cancelled:
+		return "ask " + i.Who + " to send it again, if you want it still"
+	}
+	return ""
 }
 
 // outText says how an outgoing stands.

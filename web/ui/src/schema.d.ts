@@ -1288,6 +1288,8 @@ export interface components {
              */
             n: number;
             name: string;
+            /** @description what comes next, or what a person can do now, in a sentence */
+            next?: string;
             /** @description the text that came with it */
             note?: string;
             /** @description a device of the contact is connected */
