@@ -117,7 +117,7 @@ func outNext(o *outgoing) string {
 func inNext(i *incoming) string {
 	switch i.State {
 	case offered:
-		return "it is offered until " + i.Until.Local().Format("2 January")
+		return "it waits for your answer until " + i.Until.Local().Format("2 January")
 	case stuck:
 		return "mend that, by making room for example, and go on"
 	case expired, cancelled:

@@ -138,6 +138,8 @@ export const send = {
   decline: (n: number) => post('/api/send/inbox-decline', { n }),
   remove: (n: number) => post('/api/send/inbox-rm', { n }),
   cancel: (n: number) => post('/api/send/outbox-cancel', { n }),
+  /** What is taken without asking; with a name, sets how much of theirs in a day, such as 1GB, or off. */
+  auto: (who = '', max = '') => post('/api/send/inbox-auto', who ? { who, max } : {}),
 }
 
 /** What a person typed to get at the master key; '' where nothing is needed. */

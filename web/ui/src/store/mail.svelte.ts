@@ -5,6 +5,7 @@ import { bundle, under, type Picked } from '../lib/drop'
 import type { Delivery } from '../types'
 import { attempt, notices } from './notices.svelte'
 import { href } from './route.svelte'
+import { call } from '../lib/call'
 
 const again = 4000 // milliseconds until the node is asked again after it was lost
 
@@ -16,6 +17,10 @@ class Mail {
   out = $state.raw<Delivery[]>([])
   /** What is being brought to the node before it can be sent: to whom, and how far, 0 to 1. */
   posting = $state.raw<{ who: string; part: number }>()
+  /** What was dropped on somebody, or picked for them, until it is sent. */
+  picked = $state.raw<{ who: string; files: Picked[] }>()
+  /** Offers that wait for a decision. */
+  waiting = $derived(this.in.filter((d) => d.state === 'offered').length)
   #seen: Set<string> | undefined
 
   /** Follows the node until the signal ends it. */
@@ -42,14 +47,32 @@ class Mail {
     if (!before) return
     for (const d of this.in) {
       if (before.has(key(d))) continue
-      if (d.state === 'offered') notices.tell(`${d.who} sends you ${d.name}.`, { href: href('home'), action: 'Look' })
-      if (d.state === 'delivered') notices.tell(`${d.name} from ${d.who} is here.`, { href: href('files', d.ref ?? ''), action: 'Show it' })
+      if (d.state === 'offered') {
+        notices.tell(`${d.who} sends you ${d.name}.`, { href: href('home'), action: 'Look' })
+        call(`${d.who} sends you ${d.name}`, d.note ?? '', href('home'))
+      }
+      if (d.state === 'delivered') {
+        notices.tell(`${d.name} from ${d.who} is here.`, { href: href('files', d.ref ?? ''), action: 'Show it' })
+        call(`${d.name} from ${d.who} is here`, '', href('files', d.ref ?? ''))
+      }
     }
+  }
+
+  pick(who: string, files: Picked[]) {
+    if (files.length > 0) this.picked = { who, files }
+  }
+
+  /** Sends once more what has ended without having come. */
+  async again(d: Delivery) {
+    await attempt(async () => {
+      for await (const now of send.send(d.who, [d.path ?? ''], d.note ?? '')) this.#posted(d.who, now.sent?.[0]?.name ?? d.name)
+    })
   }
 
   /** Sends what was dropped or picked. A browser gives no paths, so it is brought to the node first. */
   async post(who: string, picked: Picked[], note: string) {
-    if (picked.length === 0 || this.posting) return
+    if (picked.length === 0) return
+    if (this.posting) return notices.tell(`What is for ${this.posting.who} is being got ready still. Try again in a moment.`)
     const b = bundle(picked)
     const batch = crypto.randomUUID()
     let before = 0
