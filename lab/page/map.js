@@ -114,6 +114,7 @@ function person(i) {
   const p = { g, parts: [] };
   people.set(i, p);
   const radius = guest ? 26 : ring - ring / 7;
+  svg('circle', { class: 'reach', r: radius * 1.5 }, g); // for fingers
   svg('circle', { class: 'disc', r: radius }, g);
   const letter = svg('text', { class: 'letter', y: 1, 'font-size': guest ? 18 : ring * (state.neighbours.length > 24 ? 0.78 : 0.62) }, g);
   if (guest) {

@@ -249,3 +249,6 @@ func (s *socket) SetReadBuffer(int) error { return nil }
 
 // SetWriteBuffer is asked for by QUIC.
 func (s *socket) SetWriteBuffer(int) error { return nil }
+
+// Name returns the host's name.
+func (h *Host) Name() string { return h.spec.Name }
