@@ -9,6 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+
+	"kith/network/cut"
 )
 
 // An Event says that a peer came or went.
@@ -73,16 +75,26 @@ func (n *Network) watch() error {
 		return err
 	}
 	known := map[peer.ID]bool{}
+	var parted cut.Watch
+	retry := time.NewTimer(0)
 	n.run(func() {
 		defer sub.Close()
 		save := time.NewTicker(rememberEvery)
 		defer save.Stop()
+		defer retry.Stop()
 		for {
+			if next := parted.Next(); next.IsZero() {
+				retry.Stop()
+			} else {
+				retry.Reset(time.Until(next))
+			}
 			select {
 			case <-n.ctx.Done():
 				return
 			case <-save.C:
 				n.remember()
+			case now := <-retry.C:
+				n.reunite(parted.Due(now))
 			case e := <-sub.Out():
 				switch e := e.(type) {
 				case event.EvtPeerIdentificationCompleted:
@@ -90,6 +102,7 @@ func (n *Network) watch() error {
 					if !known[e.Peer] && n.host.Network().Connectedness(e.Peer) != network.NotConnected {
 						known[e.Peer] = true
 						n.meet(e.Peer)
+						parted.Back(e.Peer)
 						n.publish(Event{e.Peer, true})
 					}
 				case event.EvtPeerConnectednessChanged:
@@ -98,6 +111,7 @@ func (n *Network) watch() error {
 					}
 					if e.Connectedness == network.NotConnected && known[e.Peer] {
 						delete(known, e.Peer)
+						parted.Gone(e.Peer, len(known), time.Now())
 						n.publish(Event{e.Peer, false})
 					}
 				case event.EvtLocalAddressesUpdated:

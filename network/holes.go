@@ -25,7 +25,11 @@ func newHoles() holes {
 	}
 }
 
-func (h holes) options() []libp2plib.Option {
+// options has libp2p use them; over packets nothing but UDP is there, so that it is no question whether that passes, and who is not sure of it would dial nobody back (AutoNAT v2).
+func (h holes) options(packets bool) []libp2plib.Option {
+	if packets {
+		return []libp2plib.Option{libp2plib.UDPBlackHoleSuccessCounter(nil), libp2plib.IPv6BlackHoleSuccessCounter(h.ipv6)}
+	}
 	return []libp2plib.Option{libp2plib.UDPBlackHoleSuccessCounter(h.udp), libp2plib.IPv6BlackHoleSuccessCounter(h.ipv6)}
 }
 

@@ -83,7 +83,7 @@ func (n *Network) startHost(ctx context.Context) error {
 	}
 	opts = append(opts, n.secured(cert)...)
 	opts = append(opts, n.transports(cert)...)
-	opts = append(opts, n.holes.options()...)
+	opts = append(opts, n.holes.options(n.cfg.Packets != nil)...)
 	if !n.cfg.NoUPnP {
 		opts = append(opts, libp2plib.NATManager(n.mapPorts(ports.bulk)))
 	}
@@ -122,8 +122,7 @@ func (n *Network) secured(cert libp2ptls.IdentityOption) []libp2plib.Option {
 // proof of a member: QUIC.
 func (n *Network) transports(cert libp2ptls.IdentityOption) []libp2plib.Option {
 	if n.cfg.Packets != nil {
-		// Nothing but UDP is there: that it carries is no question, and who is not sure of that yet would dial nobody back (AutoNAT v2).
-		return []libp2plib.Option{n.overPackets(cert), libp2plib.UDPBlackHoleSuccessCounter(nil)}
+		return []libp2plib.Option{n.overPackets(cert)}
 	}
 	list := []libp2plib.Option{libp2plib.ShareTCPListener(), libp2plib.Transport(tcp.NewTCPTransport), libp2plib.Transport(ws.New)}
 	if n.cfg.Door != nil {

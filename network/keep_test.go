@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -76,6 +77,34 @@ func TestRememberedBounds(t *testing.T) {
 	}
 	if a.known[ids[1]] == nil || a.known[ids[len(ids)-1]] == nil || a.known[ids[len(ids)/2]] != nil {
 		t.Error("not those are remembered who were seen last, and who have been known longest")
+	}
+}
+
+// Of many who are remembered, each is dialled in its turn, not the best again and again.
+func TestRememberedInTurn(t *testing.T) {
+	a := newNode(t)
+	now := time.Now().Unix()
+	a.mu.Lock()
+	for i := range 50 {
+		id := peer.ID(fmt.Sprint("somebody ", i))
+		a.known[id] = &known{ID: id, Seen: now - int64(i)}
+	}
+	a.mu.Unlock()
+	asked, rounds := map[peer.ID]int{}, 0
+	a.turn = 0
+	for more := true; more; rounds++ {
+		var list []peer.AddrInfo
+		list, more = a.missing(nil)
+		for _, p := range list {
+			asked[p.ID]++
+		}
+		a.turn += redialRound
+	}
+	if len(asked) != 50 || rounds != 4 {
+		t.Errorf("in %d rounds %d of 50 were asked", rounds, len(asked))
+	}
+	if list, _ := a.missing(nil); len(list) != redialRound || asked[list[0].ID] != 1 {
+		t.Errorf("the next pass begins with %d", len(list))
 	}
 }
 

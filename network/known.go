@@ -25,6 +25,7 @@ const (
 	enoughPeers   = 8                   // with so many connected, remembered ones are left alone
 	redialAtOnce  = 4                   // dials that run at once
 	redialMin     = 5 * time.Second     // between two rounds while peers are missing; it doubles
+	redialAlone   = time.Second         // while nobody at all is connected, until each was dialled once
 	redialMax     = 10 * time.Minute    // up to this
 	redialRound   = 16                  // remembered peers that are dialled in one round
 	redialTimeout = 15 * time.Second
@@ -214,12 +215,20 @@ func (n *Network) keep(wanted []peer.AddrInfo) {
 	n.run(func() {
 		wait := redialMin
 		for {
-			list := n.missing(wanted)
-			n.dialAll(n.ctx, list, redialAtOnce, redialTimeout)
-			if len(n.missing(wanted)) == 0 {
+			list, more := n.missing(wanted)
+			atOnce, alone := redialAtOnce, len(n.host.Network().Peers()) == 0
+			if alone {
+				atOnce = redialRound
+			}
+			n.dialAll(n.ctx, list, atOnce, redialTimeout)
+			n.turn += redialRound
+			switch left, _ := n.missing(wanted); {
+			case len(left) == 0:
 				wait = redialMin
-			} else {
-				wait = min(2*wait, redialMax)
+			case alone && more && len(n.host.Network().Peers()) == 0:
+				wait = redialAlone // somebody of all those must be there
+			default:
+				wait = min(max(2*wait, redialMin), redialMax)
 			}
 			// Not all nodes of a network that comes back after a power cut shall dial in step.
 			t := time.NewTimer(wait/2 + rand.N(wait))
@@ -236,8 +245,26 @@ func (n *Network) keep(wanted []peer.AddrInfo) {
 	})
 }
 
-// missing returns who should be dialled now.
-func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo) {
+// reunite dials peers who were lost along with many others, where they were.
+func (n *Network) reunite(list []peer.ID) {
+	var infos []peer.AddrInfo
+	for _, p := range list {
+		i := peer.AddrInfo{ID: p, Addrs: n.host.Peerstore().Addrs(p)}
+		n.mu.Lock()
+		if k := n.known[p]; k != nil && len(i.Addrs) == 0 { // libp2p forgets within a quarter of an hour
+			i = k.info()
+		}
+		n.mu.Unlock()
+		infos = append(infos, i)
+	}
+	if len(infos) > 0 {
+		n.run(func() { n.dialAll(n.ctx, infos, returnAtOnce, returnDial) })
+	}
+}
+
+// missing returns who should be dialled now: all that are wanted, and of those that are remembered the next few. more says that there are others. It is for one
+// goroutine.
+func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo, more bool) {
 	net := n.host.Network()
 	for _, p := range wanted {
 		if p.ID != n.ID() && net.Connectedness(p.ID) == network.NotConnected {
@@ -247,16 +274,17 @@ func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo) {
 	n.mu.Lock()
 	old := worthKnowing(n.known, time.Now())
 	n.mu.Unlock()
-	few := enoughPeers - len(net.Peers())
-	for i, k := range old {
-		if few <= 0 || i >= redialRound {
-			break
-		}
-		if net.Connectedness(k.ID) == network.NotConnected {
-			list = append(list, k.info())
-		}
+	old = slices.DeleteFunc(old, func(k known) bool { return net.Connectedness(k.ID) != network.NotConnected })
+	if len(net.Peers()) >= enoughPeers {
+		return list, false
 	}
-	return list
+	if n.turn >= len(old) {
+		n.turn = 0
+	}
+	for _, k := range old[n.turn:min(len(old), n.turn+redialRound)] {
+		list = append(list, k.info())
+	}
+	return list, n.turn+redialRound < len(old)
 }
 
 // dialAll connects to each, a few at a time, and gives each a while.

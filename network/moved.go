@@ -61,10 +61,29 @@ func (m *mover) start() (err error) {
 	m.n.host.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) { m.cameAnew(c) }})
 	began := time.Now()
 	m.n.run(func() {
-		motion.Run(m.n.ctx, func() motion.Reading { return motion.Read(began) }, func(c motion.Change) { m.moved(c, motion.Addrs()) })
+		read := func() motion.Reading {
+			now := time.Now()
+			return motion.Reading{Awake: now.Sub(began), Wall: now, Addrs: m.addrs()}
+		}
+		motion.Run(m.n.ctx, read, func(c motion.Change) { m.moved(c, m.addrs()) })
 		m.emitter.Close()
 	})
 	return nil
+}
+
+// addrs returns the addresses that this node's sockets may be bound to: the machine's, or those of its host on another network.
+func (m *mover) addrs() []netip.Addr {
+	if m.n.cfg.Packets == nil {
+		return motion.Addrs()
+	}
+	var list []netip.Addr
+	for _, a := range m.n.listening() {
+		if ip := addrIP(a); !slices.Contains(list, ip) {
+			list = append(list, ip)
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
 }
 
 // moved draws the conclusions of a change, after which the machine has the addresses now.
@@ -261,7 +280,7 @@ func (m *mover) cameAnew(c network.Conn) {
 	}
 	for _, old := range m.n.host.Network().ConnsToPeer(c.RemotePeer()) {
 		if old != c && time.Since(old.Stat().Opened) > m.older {
-			m.n.run(func() { m.probe(old, motion.Addrs()) })
+			m.n.run(func() { m.probe(old, m.addrs()) })
 		}
 	}
 }

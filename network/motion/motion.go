@@ -79,12 +79,6 @@ func Run(ctx context.Context, read func() Reading, act func(Change)) {
 	}
 }
 
-// Read reads this machine. start is any time.Now of this process.
-func Read(start time.Time) Reading {
-	now := time.Now()
-	return Reading{now.Sub(start), now, Addrs()}
-}
-
 // Addrs returns the addresses of this machine's interfaces that are up, but for loopback and link-local ones, sorted.
 func Addrs() (list []netip.Addr) {
 	addrs, err := net.InterfaceAddrs()
