@@ -105,6 +105,8 @@ func (n *Network) strange(p peer.ID, began time.Time, err error) error {
 		return err
 	case member.ErrUnlisted:
 		return kith.Hint(kinded{kith.Denied, why.Error(), errors.Join(why, err)}, "put it on the list: kith network members add %s", p)
+	case member.ErrRevoked:
+		return kinded{kith.Denied, why.Error(), errors.Join(why, err)}
 	default:
 		return kith.Hint(kinded{kith.Denied, fmt.Sprintf("not let into the private network %q: %v", name, why), errors.Join(why, err)},
 			"both of you look at kith network: the mark there must be the same; if it is not, one gives the other the link that kith network link shows")

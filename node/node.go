@@ -167,6 +167,9 @@ func (n *Node) openPeople(ctx context.Context) (err error) {
 	}
 	n.note(n.people.Notes()...)
 	n.net.Befriend(n.people.Contact)
+	if d := n.net.Door(); d != nil {
+		d.SetLost(n.people.Lost)
+	}
 	n.net.Handle(people.Protocol, n.people.Serve)
 	n.net.Handle(people.DeviceProtocol, n.people.ServeDevice)
 	return n.openPublic(ctx)

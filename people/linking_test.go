@@ -155,7 +155,10 @@ func TestARevokedDevice(t *testing.T) {
 	laptop.links(phone)
 	ben.joins(laptop)
 	ben.eventually("Ben knows the phone", func() bool { return ben.Contact(id(phone)) })
-	old := mustCard(t, phone)
+	old, cert := mustCard(t, phone), phone.o.Me.Certificate()
+	if ben.Lost(cert) || laptop.Lost(cert) {
+		t.Error("it is revoked before it is")
+	}
 	if _, err := laptop.RevokeDevice(t.Context(), laptop.master(), phone.o.Me.Device()); err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +166,9 @@ func TestARevokedDevice(t *testing.T) {
 		t.Error("the laptop has it still")
 	}
 	ben.eventually("Ben has cut it off", func() bool { return !ben.Contact(id(phone)) })
+	if !ben.Lost(cert) || !laptop.Lost(cert) || ben.Lost(laptop.o.Me.Certificate()) {
+		t.Error("what is revoked is not what was revoked")
+	}
 	phone.eventually("the phone knows", func() bool { _, ok := phone.Revoked(); return ok })
 	if got := phone.Trouble(); len(got) != 1 || !strings.Contains(got[0], "was revoked on") || !strings.Contains(got[0], "kith id link") {
 		t.Errorf("it says %q", got)

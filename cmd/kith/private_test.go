@@ -152,6 +152,13 @@ func TestPrivateNetworkAsTheyWouldType(t *testing.T) {
 		t.Errorf("kith network leave ended with %d: %s%s", exit, out, errs)
 	}
 	eventually(t, moveTime, "b is in public again", func() bool { n := b.shows(); return n.Network == "kith" && n.Private == nil })
+	b.ask(&invite, "invite")
+	if _, errs, exit := a.run("join", invite.Link); exit != 2 || !strings.Contains(errs, "network leave") {
+		t.Errorf("an invite into the public network ended with %d: %s", exit, errs)
+	}
+	if _, errs, exit := a.run("network", "join"); exit != 4 || !strings.Contains(errs, "network leave") {
+		t.Errorf("joining the public network from a private one ended with %d: %s", exit, errs)
+	}
 	if i, err := os.Stat(filepath.Join(a.dir, "network", "private.json")); err != nil || i.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", i, err)
 	}

@@ -49,6 +49,7 @@ type Door struct {
 
 	mu      sync.Mutex
 	list    map[string]bool // persons and peer ids; nil: whoever has the secret
+	lost    func(identity.Certificate) bool
 	seen    map[peer.ID]seen
 	refused map[peer.ID]Refusal
 }
@@ -61,7 +62,7 @@ type seen struct {
 // A Refusal is a peer that was not let in. Its id is proven.
 type Refusal struct {
 	Peer  peer.ID
-	Why   error // ErrNoProof, ErrSecret or ErrUnlisted
+	Why   error // ErrNoProof, ErrSecret, ErrUnlisted or ErrRevoked
 	Last  time.Time
 	Times int
 }
@@ -107,37 +108,37 @@ func (d *Door) prove(key crypto.PrivKey) ([]byte, error) {
 	return d.aead.Seal(nonce, nonce, plain, []byte(proofPrefix+id)), nil
 }
 
-// open reads the proof of a peer id, and returns the person whose device it is.
-func (d *Door) open(proof []byte, id peer.ID) (person string, err error) {
+// open reads the proof of a peer id, and returns the certificate of the device whose it is.
+func (d *Door) open(proof []byte, id peer.ID) (identity.Certificate, error) {
 	switch {
 	case len(proof) < chacha20poly1305.NonceSizeX+chacha20poly1305.Overhead:
-		return "", ErrNoProof // a subject key identifier of somebody else's
+		return identity.Certificate{}, ErrNoProof // a subject key identifier of somebody else's
 	case len(proof) > maxProof:
-		return "", ErrNoProof
+		return identity.Certificate{}, ErrNoProof
 	}
 	nonce, sealed := proof[:chacha20poly1305.NonceSizeX], proof[chacha20poly1305.NonceSizeX:]
 	plain, err := d.aead.Open(nil, nonce, sealed, []byte(proofPrefix+id))
 	if err != nil {
-		return "", ErrSecret
+		return identity.Certificate{}, ErrSecret
 	}
 	var c claim
 	if err := wire.Unmarshal(plain, &c); err != nil {
-		return "", ErrSecret
+		return identity.Certificate{}, ErrSecret
 	}
 	cert, err := identity.ParseCertificate(c.Certificate)
 	if err != nil {
-		return "", ErrSecret
+		return identity.Certificate{}, ErrSecret
 	}
 	if cert.Device != id {
 		key, err := cert.Device.ExtractPublicKey()
 		if err != nil {
-			return "", ErrSecret
+			return identity.Certificate{}, ErrSecret
 		}
 		if ok, err := key.Verify([]byte(devicePrefix+id), c.Signature); err != nil || !ok {
-			return "", ErrSecret
+			return identity.Certificate{}, ErrSecret
 		}
 	}
-	return cert.Person(), nil
+	return cert, nil
 }
 
 // Identity returns what makes libp2p's certificates carry the proof of the peer id whose key is given. base makes the certificates what they are otherwise;
@@ -208,7 +209,14 @@ func (d *Door) admit(proof []byte, key crypto.PubKey) error {
 	if err != nil {
 		return err
 	}
-	person, err := d.open(proof, id)
+	cert, err := d.open(proof, id)
+	person := cert.Person()
+	d.mu.Lock()
+	lost := d.lost
+	d.mu.Unlock()
+	if err == nil && lost != nil && lost(cert) {
+		err = ErrRevoked
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && !d.listed(id, person) {
@@ -300,6 +308,13 @@ func (d *Door) SetMembers(members []string) error {
 	return nil
 }
 
+// SetLost tells how to know a device that its person has revoked; it is not let in. lost may be called at once.
+func (d *Door) SetLost(lost func(identity.Certificate) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lost = lost
+}
+
 // CheckMembers says whether members can be a list.
 func CheckMembers(members []string) error {
 	if len(members) > maxListed {
@@ -327,7 +342,7 @@ func isPerson(text string) bool {
 }
 
 // errors that mean: not a member.
-var refusals = []error{ErrNoProof, ErrSecret, ErrUnlisted}
+var refusals = []error{ErrNoProof, ErrSecret, ErrUnlisted, ErrRevoked}
 
 // IsRefusal reports whether err says that somebody is not a member.
 func IsRefusal(err error) bool {

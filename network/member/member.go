@@ -145,4 +145,5 @@ var (
 	ErrNoProof  = errors.New("it is in no private network")
 	ErrSecret   = errors.New("it is in another private network, or has another secret")
 	ErrUnlisted = errors.New("it is not on this node's list of members")
+	ErrRevoked  = errors.New("its person has revoked this device")
 )

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -107,8 +108,8 @@ func TestProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who, err := yours.open(proof, me.PeerID()); err != nil || who != me.Person() {
-		t.Errorf("%s, %v", who, err)
+	if who, err := yours.open(proof, me.PeerID()); err != nil || who.Person() != me.Person() {
+		t.Errorf("%s, %v", who.Person(), err)
 	}
 	if _, err := yours.open(proof, you.PeerID()); err != ErrSecret {
 		t.Errorf("shown by somebody else: %v", err)
@@ -151,8 +152,8 @@ func TestOtherKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who, err := door(t, n, you).open(proof, id); err != nil || who != me.Person() {
-		t.Errorf("%s, %v", who, err)
+	if who, err := door(t, n, you).open(proof, id); err != nil || who.Person() != me.Person() {
+		t.Errorf("%s, %v", who.Person(), err)
 	}
 	forged := door(t, n, me) // a member who says that a device of somebody else's vouches for it
 	forged.cert = you.Certificate()
@@ -187,6 +188,28 @@ func TestMembers(t *testing.T) {
 		}
 	}
 	if err := d.SetMembers(make([]string, maxListed+1)); !errors.Is(err, kith.TooLarge) {
+		t.Error(err)
+	}
+}
+
+// A device that its person has revoked is not let in, though it has the secret and its person is on the list.
+func TestRevoked(t *testing.T) {
+	n := newNetwork(t, "family")
+	me, you := person(t), person(t)
+	d := door(t, n, me)
+	proof, err := door(t, n, you).prove(you.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := false
+	d.SetLost(func(c identity.Certificate) bool {
+		return revoked && c.Device == you.PeerID() && c.Person() == you.Person()
+	})
+	if err := errors.Join(d.SetMembers([]string{you.Person()}), d.admit(proof, you.Key().GetPublic())); err != nil {
+		t.Fatal(err)
+	}
+	revoked = true
+	if err := d.admit(proof, you.Key().GetPublic()); err != ErrRevoked || d.Why(you.PeerID(), time.Time{}) != ErrRevoked {
 		t.Error(err)
 	}
 }
@@ -238,8 +261,8 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who, err := door(t, n, person(t)).open(proof, id); err != nil || who != v.Person {
-		t.Errorf("%s, %v", who, err)
+	if who, err := door(t, n, person(t)).open(proof, id); err != nil || who.Person() != v.Person {
+		t.Errorf("%s, %v", who.Person(), err)
 	}
 }
 
@@ -262,8 +285,8 @@ func FuzzOpen(f *testing.F) {
 	f.Add(proof[:40])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if who, err := d.open(b, id); (err == nil) != (string(b) == string(proof)) || err != nil && !IsRefusal(err) || err == nil && who != v.Person {
-			t.Errorf("%x: %s, %v", b, who, err)
+		if who, err := d.open(b, id); (err == nil) != (string(b) == string(proof)) || err != nil && !IsRefusal(err) || err == nil && who.Person() != v.Person {
+			t.Errorf("%x: %s, %v", b, who.Person(), err)
 		}
 	})
 }
@@ -282,7 +305,7 @@ func FuzzClaim(f *testing.F) {
 		nonce := make([]byte, d.aead.NonceSize())
 		proof := d.aead.Seal(nonce, nonce, plain, []byte(proofPrefix+other))
 		if who, err := d.open(proof, other); err == nil {
-			t.Errorf("%x is the proof of %s", plain, who)
+			t.Errorf("%x is the proof of %s", plain, who.Person())
 		}
 	})
 }
