@@ -35,22 +35,24 @@ type search struct {
 	look bool    // for who is there
 	want peer.ID // who must be; "": whoever is of the network
 	tell bool    // that this node is
+
+	width int
 }
 
 // searches returns what a task consists of.
 func (r *Rendezvous) searches(t task, now time.Time) (list []search) {
 	for i, day := range around(now) {
 		if t.look || t.tell && i == 0 {
-			list = append(list, search{at: Public(r.o.Name, day), look: t.look, tell: t.tell && i == 0})
+			list = append(list, search{at: Public(r.o.Name, day), look: t.look, tell: t.tell && i == 0, width: wide})
 		}
 	}
 	for _, id := range t.meet {
 		for i, day := range near(now) {
 			if at, err := Meeting(r.o.Key, id, false, r.o.Name, day); err == nil {
-				list = append(list, search{at: at, look: true, want: id})
+				list = append(list, search{at: at, look: true, want: id, width: narrow})
 			}
 			if at, err := Meeting(r.o.Key, id, true, r.o.Name, day); err == nil && i == 0 {
-				list = append(list, search{at: at, tell: true})
+				list = append(list, search{at: at, tell: true, width: narrow})
 			}
 		}
 	}
@@ -148,7 +150,7 @@ func (r *Rendezvous) begin(w *walk, ip6 bool) (list []dhtNode) {
 
 // walk asks the DHT about an infohash; what it says goes to heard. It begins with remembered nodes, and with the hosts only if none of them is there.
 func (r *Rendezvous) walk(ctx context.Context, l *leg, s search, heard *candidates) *walk {
-	w := newWalk(s.at, r.o.Bind.IsLoopback())
+	w := newWalk(s.at, s.width, r.o.Bind.IsLoopback())
 	w.start(r.begin(w, l.ip6))
 	type result struct {
 		at  netip.AddrPort
@@ -243,7 +245,7 @@ func resolve(ctx context.Context, hosts []string, ip6 bool) (list []dhtNode) {
 // tell announces to the nodes that a walk ended at, and reports whether one took it.
 func (l *leg) tell(ctx context.Context, w *walk, port uint16) bool {
 	var wg sync.WaitGroup
-	took := make(chan bool, width)
+	took := make(chan bool, w.width)
 	for _, s := range w.closest() {
 		if s.token != "" {
 			wg.Go(func() { took <- l.announce(ctx, s, w.target, port) == nil })

@@ -93,11 +93,15 @@ func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	return s.PacketConn.WriteTo(b, to)
 }
 
-// Close implements net.PacketConn.
+// Close implements net.PacketConn. The library closes it too.
 func (s *socket) Close() error {
 	s.mu.Lock()
+	closed := s.closed
 	s.closed = true
 	s.mu.Unlock()
+	if closed {
+		return nil
+	}
 	return s.PacketConn.Close()
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	width      = 32  // nodes closest to the infohash that a walk is after: four times BEP 5's 8, for most may lie
+	wide       = 32  // nodes closest to an infohash that everybody knows that a walk is after, for most may lie
+	narrow     = 8   // and to a secret one, at which nobody can place themselves: BEP 5's
 	maxAsked   = 200 // nodes that one walk asks
 	maxNamed   = 8   // nodes that are taken of one answer, as many as BEP 5 has in one
 	maxWalk    = 2048
@@ -28,6 +29,7 @@ type dhtNode struct {
 // close, would be all that a walk ever sees.
 type walk struct {
 	target   Infohash
+	width    int  // how many of the nodes closest to it are wanted
 	loopback bool // all nodes may be at one address
 
 	steps   map[netip.AddrPort]*step
@@ -49,8 +51,8 @@ type step struct {
 // trust is what came of the nodes that somebody named.
 type trust struct{ good, bad int }
 
-func newWalk(target Infohash, loopback bool) *walk {
-	return &walk{target: target, loopback: loopback, steps: map[netip.AddrPort]*step{}, homes: map[netip.Addr]int{}, trust: map[netip.AddrPort]*trust{}}
+func newWalk(target Infohash, width int, loopback bool) *walk {
+	return &walk{target: target, width: width, loopback: loopback, steps: map[netip.AddrPort]*step{}, homes: map[netip.Addr]int{}, trust: map[netip.AddrPort]*trust{}}
 }
 
 // start tells where to begin. A node without an id is asked first.
@@ -92,7 +94,7 @@ func (w *walk) choose() (best *step) {
 			best = s
 		}
 	}
-	if best != nil && len(w.heard) >= width && w.closer(w.heard[width-1].id, best.id) <= 0 {
+	if best != nil && len(w.heard) >= w.width && w.closer(w.heard[w.width-1].id, best.id) <= 0 {
 		return nil
 	}
 	return best
@@ -171,4 +173,4 @@ func (w *walk) credit(s *step) *trust {
 func (w *walk) over() bool { return w.pending == 0 && w.choose() == nil }
 
 // closest returns the nodes closest to the target that answered.
-func (w *walk) closest() []*step { return w.heard[:min(len(w.heard), width)] }
+func (w *walk) closest() []*step { return w.heard[:min(len(w.heard), w.width)] }

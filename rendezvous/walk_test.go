@@ -30,7 +30,7 @@ func TestWalkEnds(t *testing.T) {
 			return dhtNode{anyID(), netip.AddrPortFrom(netip.AddrFrom4(a), uint16(random.UintN(3000)))}
 		}
 		dead := random.Float64()
-		w := newWalk(anyID(), false)
+		w := newWalk(anyID(), wide, false)
 		var first []dhtNode
 		for range 10 {
 			first = append(first, anyNode())
@@ -63,7 +63,7 @@ func TestWalkEnds(t *testing.T) {
 			}
 			w.answered(at, anyID(), random.IntN(2) == 0, "token", named)
 		}
-		if !w.over() || len(asked) > maxAsked || len(w.closest()) > width {
+		if !w.over() || len(asked) > maxAsked || len(w.closest()) > wide {
 			t.Fatalf("over %v, %d asked, %d close", w.over(), len(asked), len(w.closest()))
 		}
 		for i := 1; i < len(w.heard); i++ {
@@ -83,7 +83,7 @@ func TestWalkDoubtsLiars(t *testing.T) {
 		n.id[18], n.id[19] = byte(i>>8), byte(i)
 		return n
 	}
-	w := newWalk(target, false)
+	w := newWalk(target, wide, false)
 	liar, honest := node(20, 0, 0), node(30, 0, 128)
 	w.start([]dhtNode{liar, honest})
 	dead, found := 0, 0
