@@ -186,7 +186,7 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 	}
 	n.Go("node.gc", n.sweep)
 	n.Go("node.people", n.people.Run)
-	n.Go("node.mainline", n.meet.Run)
+	n.Go("node.mainline", n.runPublic)
 	n.Go("node.join", n.joinKept)
 	for _, a := range n.o.Apps {
 		env, err := n.env(a)

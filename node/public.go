@@ -9,10 +9,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 
 	"kith"
 	"kith/app"
@@ -70,6 +73,23 @@ func (n *Node) openPublic(ctx context.Context) (err error) {
 		return n.meet.Join(ctx)
 	}
 	return nil
+}
+
+// runPublic looks for nodes when it is to be done, until ctx ends; anew when the computer is in another network.
+func (n *Node) runPublic(ctx context.Context) error {
+	moved, err := n.net.Host().EventBus().Subscribe(new(event.EvtLocalAddressesUpdated), eventbus.Name("mainline"))
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for range moved.Out() {
+			n.meet.Moved()
+		}
+	})
+	defer moved.Close()
+	return n.meet.Run(ctx)
 }
 
 // outside is the node as rendezvous needs it.
@@ -158,6 +178,8 @@ func (o PublicOut) says(now time.Time) string {
 	switch {
 	case o.Off != "":
 		return o.Off
+	case o.Asking && o.Joined && o.Found > 0:
+		return "joined, and it looks for more: " + o.search()
 	case o.Asking:
 		return "looking for other nodes: " + o.search()
 	case !o.Joined && o.Ended == nil:
@@ -170,12 +192,20 @@ func (o PublicOut) says(now time.Time) string {
 		text = "joined"
 	}
 	if o.Told != nil && o.Joined {
-		text += ", findable (told the BitTorrent DHT " + human.Duration(now.Sub(*o.Told)) + " ago)"
+		text += ", findable (told the BitTorrent DHT " + since(*o.Told, now) + ")"
 	}
 	if o.Ended != nil {
-		text += "; " + human.Duration(now.Sub(*o.Ended)) + " ago: " + o.search()
+		text += "; " + since(*o.Ended, now) + ": " + o.search()
 	}
 	return text
+}
+
+// since says how long ago something was.
+func since(then, now time.Time) string {
+	if d := now.Sub(then); d >= time.Second {
+		return human.Duration(d) + " ago"
+	}
+	return "just now"
 }
 
 // joinPublic yields how it goes until others were found, or the DHT has been asked in vain.

@@ -42,8 +42,10 @@ func TestPublicSays(t *testing.T) {
 	at := func(ago time.Duration) *time.Time { x := now.Add(-ago); return &x }
 	for want, o := range map[string]PublicOut{
 		"not joined: it looks for nobody":                                                     {},
-		"looking for other nodes: asked 34 DHT nodes, 5 candidates, 2 Kith nodes found":       {Joined: true, Asking: true, Asked: 34, Candidates: 5, Found: 2},
+		"looking for other nodes: asked 34 DHT nodes, 5 candidates, 2 Kith nodes found":       {Asking: true, Asked: 34, Candidates: 5, Found: 2},
 		"joined; 1 min ago: asked 1 DHT node, 0 candidates, 0 Kith nodes found":               {Joined: true, Asked: 1, Ended: at(time.Minute)},
+		"joined, and it looks for more: asked 1 DHT node, 1 candidate, 1 Kith node found":     {Joined: true, Asking: true, Asked: 1, Candidates: 1, Found: 1},
+		"joined; just now: asked 1 DHT node, 0 candidates, 0 Kith nodes found":                {Joined: true, Asked: 1, Ended: at(time.Millisecond)},
 		"joined, findable (told the BitTorrent DHT 2 min ago)":                                {Joined: true, Told: at(2 * time.Minute)},
 		"no node of the BitTorrent DHT answered":                                              {Joined: true, Ended: at(time.Minute), Error: "no node of the BitTorrent DHT answered"},
 		"not joined; 1 min ago: asked 60 DHT nodes, 1 candidate, 1 Kith node found":           {Asked: 60, Candidates: 1, Found: 1, Ended: at(time.Minute)},

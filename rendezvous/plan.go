@@ -50,6 +50,14 @@ type plan struct {
 // again begins anew, since the user joined.
 func (p *plan) again() { *p = plan{joined: true} }
 
+// moved begins soon, since the computer is in another network: who was not found there may be found here, and what was announced is wrong.
+func (p *plan) moved(now time.Time) {
+	p.wait = min(p.wait, lookMin)
+	if now.Sub(p.told) >= lookMin { // addresses change several times in a second
+		p.told = time.Time{}
+	}
+}
+
 // next returns what to do now, and notes that it is done; or, if it is nothing, when to ask again at the latest.
 func (p *plan) next(v view, now time.Time) (t task, wake time.Time) {
 	wake = now.Add(lookMax)

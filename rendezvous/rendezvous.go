@@ -80,6 +80,7 @@ type Rendezvous struct {
 	status Status
 	sought bool
 	seek   time.Time // when somebody last did
+	moved  bool      // since the last look at the plan
 	fresh  bool      // joined since the last look at the plan
 
 	// What follows belongs to Run.
@@ -166,6 +167,17 @@ func (r *Rendezvous) Seek() {
 	}
 }
 
+// Moved tells that the addresses of this computer are others.
+func (r *Rendezvous) Moved() {
+	r.mu.Lock()
+	joined := r.status.Joined
+	r.moved = joined
+	r.mu.Unlock()
+	if joined {
+		r.nudge()
+	}
+}
+
 func (r *Rendezvous) nudge() {
 	select {
 	case r.wake <- struct{}{}:
@@ -236,9 +248,11 @@ func (r *Rendezvous) view() view {
 	defer r.mu.Unlock()
 	v.sought, r.sought = r.sought, false
 	if r.fresh {
-		r.fresh = false
 		r.plan.again()
+	} else if r.moved {
+		r.plan.moved(time.Now())
 	}
+	r.fresh, r.moved = false, false
 	return v
 }
 

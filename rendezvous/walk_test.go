@@ -232,6 +232,20 @@ func TestPlan(t *testing.T) {
 			t.Errorf("after %s, %+v: %+v", c.after, c.v, got)
 		}
 	}
+	at(time.Hour, alone)
+	at(time.Hour+lookMin, few)
+	if got := at(time.Hour+2*lookMin, alone); !got.empty() {
+		t.Errorf("before it moved: %+v", got)
+	}
+	p.moved(start.Add(time.Hour + 2*lookMin))
+	if got := at(time.Hour+2*lookMin, alone); !got.look || !got.tell {
+		t.Errorf("moved: %+v", got)
+	}
+	p.moved(start.Add(time.Hour + 2*lookMin + time.Second))
+	if got := at(time.Hour+2*lookMin+time.Second, alone); !got.empty() {
+		t.Errorf("moved again at once: %+v", got)
+	}
+
 	p.again()
 	if got := at(2*time.Hour, many); !got.look || !got.tell {
 		t.Errorf("joined with peers: %+v", got)
