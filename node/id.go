@@ -43,7 +43,6 @@ func idOps(id *identity.Identity, addrs func() (all, told []string), changed fun
 	profile := app.NewOp("id profile", "set the name and picture that your contacts see", o.profile)
 	profile.Example = "kith id profile --name Anna\nkith id profile --picture me.jpg\nkith id profile --no-picture"
 
-	phrase.Here, confirm.Here, restore.Here = true, true, true
 	return []app.Op{show, phrase, confirm, restore, profile}
 }
 

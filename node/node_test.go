@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"kith"
+	"kith/app"
 	"kith/blob"
 	"kith/config"
 )
@@ -90,5 +92,14 @@ func TestTheNodesOwnFilesAreNeverShared(t *testing.T) {
 	}
 	if _, err := n.blobs.Import(t.Context(), mine, blob.ImportOptions{}); err != nil {
 		t.Errorf("a download could not be shared: %v", err)
+	}
+}
+
+// A name in the list that no operation has would protect nothing.
+func TestAtComputer(t *testing.T) {
+	for _, name := range atComputer {
+		if i := slices.IndexFunc(Describe().Ops, func(o app.Op) bool { return o.Name == name }); i < 0 || !Describe().Ops[i].Here {
+			t.Errorf("%s can be done from a phone", name)
+		}
 	}
 }

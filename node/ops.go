@@ -24,7 +24,7 @@ import (
 
 // app is what belongs to the node itself.
 func (n *Node) app() app.App {
-	return app.App{
+	a := app.App{
 		Name: "node",
 		Help: "the node itself: who it is, whom it knows, how it is",
 		Root: true,
@@ -38,7 +38,15 @@ func (n *Node) app() app.App {
 			app.NewOp("stop", "stop the node", n.stopOp),
 		}, n.networkOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.deviceOps(), n.o.Ops),
 	}
+	for i, o := range a.Ops {
+		a.Ops[i].Here = o.Here || slices.Contains(atComputer, o.Name)
+	}
+	return a
 }
+
+// atComputer are the operations that show or change who the person is, or show the secret of a network: a phone that has the page, and may
+// be lost, cannot do them.
+var atComputer = []string{"id phrase", "id confirm", "id restore", "id link", "id revoke", "network link", "network new"}
 
 func query(o app.Op) app.Op {
 	o.Query = true
