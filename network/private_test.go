@@ -158,8 +158,8 @@ func TestStrangerDials(t *testing.T) {
 				if list := asked(a.ID()); len(list) > 0 {
 					t.Errorf("it learnt that %v is spoken", list)
 				}
-				if kept := a.Host().Peerstore().Addrs(h.ID()); len(kept) > 0 || len(a.known) > 0 {
-					t.Errorf("addresses kept: %v, peers remembered: %d", kept, len(a.known))
+				if kept := a.Host().Peerstore().Addrs(h.ID()); len(kept) > 0 || a.remembers() > 0 {
+					t.Errorf("addresses kept: %v, peers remembered: %d", kept, a.remembers())
 				}
 				if who == "a node with another secret" && name != "quic" {
 					return // it turned away before it said who it is
@@ -168,6 +168,12 @@ func TestStrangerDials(t *testing.T) {
 			})
 		}
 	}
+}
+
+func (n *Network) remembers() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.known)
 }
 
 // A member that dials a stranger tells it nothing, and says what is wrong.
@@ -191,7 +197,7 @@ func TestDialsStranger(t *testing.T) {
 				if list := asked(a.ID()); len(list) > 0 {
 					t.Errorf("it learnt that %v is spoken", list)
 				}
-				if len(a.known) > 0 {
+				if a.remembers() > 0 {
 					t.Error("it is remembered")
 				}
 			})
@@ -217,7 +223,7 @@ func TestListOfMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	person := a.cfg.Door.Person(b.ID())
-	a.known[c.ID()] = &known{ID: c.ID()}
+	until(t, "both are remembered", func() bool { return a.remembers() == 2 })
 	if err := a.SetMembers([]string{person}); err != nil {
 		t.Fatal(err)
 	}
@@ -227,8 +233,8 @@ func TestListOfMembers(t *testing.T) {
 	if _, err := bulk.Read(make([]byte, 1)); err == nil {
 		t.Error("its bulk stream goes on")
 	}
-	if a.known[c.ID()] != nil {
-		t.Error("it is still remembered")
+	if n := a.remembers(); n != 1 {
+		t.Errorf("%d are remembered, want b alone", n)
 	}
 	c.Connect(soon(t), info(a))
 	until(t, "c is gone again", func() bool { return c.Host().Network().Connectedness(a.ID()) == libp2p.NotConnected })
