@@ -187,3 +187,15 @@ func TestMissed(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestPartition: twenty neighbours fall apart for two minutes, live on in two halves, and are whole again when somebody wants something from the other side.
+func TestPartition(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a partition of twenty was not tested: -short")
+	}
+	s, err := scenario.Load("partition")
+	if err != nil {
+		t.Fatal(err)
+	}
+	play(t, s)
+}

@@ -92,8 +92,8 @@ function drawPeople() {
     p.away = !!n.away;
     p.g.classList.toggle('away', p.away);
     p.g.classList.toggle('chosen', view.who === i);
-    p.g.setAttribute('aria-label', describe(i));
-    p.g.setAttribute('aria-pressed', view.who === i);
+    p.key.setAttribute('aria-label', describe(i));
+    p.key.setAttribute('aria-pressed', view.who === i);
     if (p.what) changed(p.what, n.away ? 'away' : [n.down > 1000 && `↓ ${rate(n.down)}`, counts(state, i).up > 1000 && `↑ ${rate(counts(state, i).up)}`].filter(Boolean).join('  '));
   }
   $('map').classList.toggle('picked', view.sample >= 0);
@@ -114,22 +114,22 @@ function person(i) {
   const p = { g, parts: [] };
   people.set(i, p);
   const radius = guest ? 26 : ring - ring / 7;
-  svg('circle', { class: 'reach', r: radius * 1.5 }, g); // for fingers
-  svg('circle', { class: 'disc', r: radius }, g);
-  const letter = svg('text', { class: 'letter', y: 1, 'font-size': guest ? 18 : ring * (state.neighbours.length > 24 ? 0.78 : 0.62) }, g);
+  p.key = svg('g', { class: 'key' }, g); // what is written lies beside it: its label says more
+  svg('circle', { class: 'reach', r: radius * 1.5 }, p.key); // for fingers
+  svg('circle', { class: 'disc', r: radius }, p.key);
+  const letter = svg('text', { class: 'letter', y: 1, 'font-size': guest ? 18 : ring * (state.neighbours.length > 24 ? 0.78 : 0.62), 'aria-hidden': true }, g);
   if (guest) {
     letter.textContent = 'you';
     return p;
   }
   const n = state.neighbours[i];
   letter.textContent = state.neighbours.length > 24 ? i + 1 : n.name[0];
-  g.setAttribute('role', 'button');
-  g.setAttribute('tabindex', 0);
+  p.key.setAttribute('role', 'button');
+  p.key.setAttribute('tabindex', 0);
   g.addEventListener('click', () => pick(i));
-  g.addEventListener('keydown', (e) => {
+  p.key.addEventListener('keydown', (e) => {
     if (e.key === 'Enter' || e.key === ' ') (e.preventDefault(), pick(i));
   });
-  svg('title', {}, g).textContent = `${n.name}${n.nat ? `, behind ${nats[n.nat] ?? n.nat}` : ''}`;
   p.rings = svg('g', {}, g);
   svg('circle', { class: 'track', r: ring, 'stroke-width': ring / 5 }, p.rings);
   rings(p);
@@ -152,7 +152,6 @@ function rings(p) {
     arc.style.strokeDasharray = '1 2';
     arc.style.strokeDashoffset = 1;
     arc.style.stroke = colour(s);
-    svg('title', {}, arc).textContent = sample.name;
     return arc;
   });
 }
@@ -174,15 +173,15 @@ function label(p, i, n) {
   if (state.neighbours.length > crowded) return;
   const few = state.neighbours.length <= 16;
   if (few) {
-    svg('text', { class: 'who', y: ring + 27, 'font-size': 17 }, p.g).textContent = n.name;
-    p.what = svg('text', { class: 'what', y: ring + 46, 'font-size': 14 }, p.g);
+    svg('text', { class: 'who', y: ring + 27, 'font-size': 17, 'aria-hidden': true }, p.g).textContent = n.name;
+    p.what = svg('text', { class: 'what', y: ring + 46, 'font-size': 14, 'aria-hidden': true }, p.g);
     return;
   }
   const { angle } = places[i];
   const far = ring * 1.45;
   const [x, y] = [far * Math.cos(angle), far * Math.sin(angle)];
   const anchor = Math.abs(Math.cos(angle)) < 0.25 ? 'middle' : x > 0 ? 'start' : 'end';
-  const text = svg('text', { class: 'who many', x, y: y + (anchor === 'middle' ? Math.sign(y) * 5 : 0), 'font-size': 14 }, p.g);
+  const text = svg('text', { class: 'who many', x, y: y + (anchor === 'middle' ? Math.sign(y) * 5 : 0), 'font-size': 14, 'aria-hidden': true }, p.g);
   text.style.textAnchor = anchor;
   text.textContent = n.name;
 }

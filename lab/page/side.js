@@ -88,9 +88,9 @@ function drawPicked() {
       ? button(acts, 'Revive', `Revive ${n.name}`, (e) => act(e.currentTarget, `${n.name} comes back`, 'revive', { who: [number] }))
       : button(acts, 'Kill', `Kill ${n.name}`, (e) => act(e.currentTarget, `${n.name} goes`, 'kill', { who: [number] }));
     if (!n.away) {
-      button(acts, 'Share something', `Let ${n.name} share something`, (e) => act(e.currentTarget, 'It makes something', 'share', { who: number }));
+      button(acts, 'Share something', `Share something: ${n.name}`, (e) => act(e.currentTarget, 'It makes something', 'share', { who: number }));
       if (state.pages) {
-        button(acts, 'Open its page', `Open the page of ${n.name}`, async (e) => {
+        button(acts, 'Open its page', `Open its page: ${n.name}`, async (e) => {
           const tab = window.open('', '_blank');
           const out = await act(e.currentTarget, 'Its page opens', 'page', { who: number });
           if (out && tab) tab.location = out.url;

@@ -28,7 +28,8 @@ function program(): string {
   return built
 }
 
-const kith = program()
+/** The program under test. */
+export const kith = program()
 
 /** A node in a process of its own, on loopback only. */
 export class Node {
