@@ -144,6 +144,9 @@ func ParseInvite(text string) (Invite, error) {
 }
 
 func parseInvite(text string) (Invite, error) {
+	if hasScheme(text, kith.DeviceScheme) {
+		return Invite{}, kith.Hint(fmt.Errorf("it is a link for another of one's own devices, and no invite: %w", kith.Invalid), "kith id link '%s'", text)
+	}
 	if !hasScheme(text, kith.InviteScheme) {
 		return Invite{}, kith.Hint(fmt.Errorf("%.40q is no invite: %w", text, kith.Invalid), "an invite begins with %s; they make one with: kith invite", kith.InviteScheme)
 	}

@@ -44,6 +44,9 @@ type Issued struct {
 
 // Invite makes an invite that holds for life. Who joins by it is called name, or as they call themselves if that is "".
 func (p *People) Invite(ctx context.Context, name string, life time.Duration) (Issued, error) {
+	if at, ok := p.Revoked(); ok {
+		return Issued{}, errRevoked(at)
+	}
 	if life < minLife || life > maxLife {
 		return Issued{}, kith.Hint(fmt.Errorf("people: invite for %s: %w", life, kith.Invalid), "choose between a minute and 365 days: --for 24h, --for 7d")
 	}

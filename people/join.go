@@ -96,6 +96,9 @@ func (p *People) mayJoin(i Invite) error {
 	fail := func(kind kith.Kind, what, hint string, args ...any) error {
 		return kith.Hint(fmt.Errorf("people: join: %s: %w", what, kind), hint, args...)
 	}
+	if at, ok := p.Revoked(); ok {
+		return errRevoked(at)
+	}
 	switch {
 	case i.Device == p.o.Me.PeerID() || i.Owner == owner(i.Secret, p.o.Me.Certificate().Master) && p.Contact(i.Device):
 		return fail(kith.Invalid, "this invite is your own", "send it to one other person; they open it on their computer")

@@ -141,8 +141,9 @@ func (p *People) show(isNew bool, m identity.Master) (OpenLink, error) {
 // mayReplace returns nil if the person whom this device acts for may be given up: nobody has used them, or replace says so.
 func (p *People) mayReplace(replace bool) error {
 	contacts := len(p.All())
+	_, revoked := p.Revoked() // then they are lost already
 	switch {
-	case replace, contacts == 0 && p.o.Me.Master() == identity.Here:
+	case replace, revoked, contacts == 0 && p.o.Me.Master() == identity.Here:
 		return nil
 	case contacts > 0:
 		return kith.Hint(fmt.Errorf("people: link: this device acts for another person, who has %s here: %w", human.Count(contacts, "contact"), kith.Exists),
