@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,47 @@ func TestShortLink(t *testing.T) {
 	}
 	if n := len(many.Short()); n > MaxShortLen {
 		t.Errorf("%d characters with many addresses", n)
+	}
+}
+
+// TestShortLinkRelay: who is behind a router is found through the relay in the short link.
+func TestShortLinkRelay(t *testing.T) {
+	l := testLink(t)
+	who, relays := "/p2p/"+testPeer(t).String(), []string{}
+	for _, seed := range []byte{1, 2} {
+		pub, err := crypto.UnmarshalEd25519PublicKey(bytes.Repeat([]byte{seed}, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := peer.IDFromPublicKey(pub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		relays = append(relays, "/p2p/"+id.String()+"/p2p-circuit"+who)
+	}
+	l.Peers = nil
+	for _, a := range []string{
+		"/ip4/192.168.1.2/tcp/4747" + who, "/ip4/192.0.2.1/udp/4001/quic-v1" + relays[0], "/ip4/192.0.2.1/tcp/4001" + relays[0], "/ip6/2001:db8::1/udp/4001/quic-v1" + relays[0],
+		"/ip4/192.0.2.9/tcp/4001" + relays[1],
+	} {
+		l.Peers = append(l.Peers, multiaddr.StringCast(a))
+	}
+	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, KeySize)} {
+		if l.Key = key; key != nil {
+			l.Size = -1
+		}
+		s := l.Short()
+		got, err := ParseLink(s)
+		if err != nil || len(s) > MaxShortLen {
+			t.Fatalf("%d characters, %v", len(s), err)
+		}
+		want := []multiaddr.Multiaddr{l.Peers[1], l.Peers[2], l.Peers[3], l.Peers[0]} // a second relay has no room
+		if !slices.EqualFunc(got.Peers, want, multiaddr.Multiaddr.Equal) {
+			t.Errorf("peers %v\nwant  %v", got.Peers, want)
+		}
+		if again := got.Short(); again != s {
+			t.Errorf("short form of the short form differs:\n%s\n%s", again, s)
+		}
 	}
 }
 

@@ -1,10 +1,13 @@
 package kith
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,7 +18,7 @@ import (
 
 // MaxShortLen is the length that a short link never exceeds, in characters: it still makes a QR code that a
 // terminal can show.
-const MaxShortLen = 200
+const MaxShortLen = 230
 
 const (
 	shortScheme  = "kith:"
@@ -35,14 +38,18 @@ const (
 	shortQUIC = 1 << iota
 	shortTCP
 	shortIP6
+	shortRelay     // it is that of a relay, whose key follows
+	shortSameRelay // it is another of the relay that was named last
+
+	shortBits = shortQUIC | shortTCP | shortIP6 | shortRelay | shortSameRelay
 )
 
 // Short returns the link's short form: "kith:" and the base64url of
 //
-//	version (1) · flags · digest (32) · [size, uvarint] · [key (32)] · [peer's Ed25519 key (32) · {bits · IP (4|16) · port (2)}…]
+//	version (1) · flags · digest (32) · [size, uvarint] · [key (32)] · [peer's Ed25519 key (32) · {bits · IP (4|16) · port (2) · [relay's Ed25519 key (32)]}…]
 //
 // at most MaxShortLen characters long. It has no room for the name, for other digests, nor for more than one peer; as many of
-// that peer's QUIC and TCP addresses as fit are kept, in their order.
+// that peer's QUIC and TCP addresses as fit are kept: first those through relays, without which nobody gets through to who has such, then the others, in their order.
 func (l Link) Short() string {
 	b := []byte{shortVersion, 0}
 	b = append(b, l.Ref.Sum[:]...)
@@ -60,75 +67,117 @@ func (l Link) Short() string {
 	if key, addrs := shortPeer(l.Peers); key != nil {
 		b[1] |= shortPeered
 		b = append(b, key...)
+		slices.SortStableFunc(addrs, func(a, b place) int { return cmp.Compare(len(b.relay), len(a.relay)) })
+		var named []byte // the relay whose key is in b
 		for _, a := range addrs {
-			if base64.RawURLEncoding.EncodedLen(len(b)+len(a)) > MaxShortLen-len(shortScheme) {
-				break
+			text := a.text(named)
+			if base64.RawURLEncoding.EncodedLen(len(b)+len(text)) > MaxShortLen-len(shortScheme) {
+				continue
 			}
-			b = append(b, a...)
+			if b = append(b, text...); a.relay != nil {
+				named = a.relay
+			}
 		}
 	}
 	return shortScheme + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// shortPeer returns the raw Ed25519 key of the first peer that addrs name, and its addresses in the form they take in a
-// short link; nil if there is none.
-func shortPeer(addrs []multiaddr.Multiaddr) (key []byte, out [][]byte) {
+// A place is an address in a short link.
+type place struct {
+	bits  byte // shortQUIC and shortTCP
+	at    netip.AddrPort
+	relay []byte // its Ed25519 key, if at is the relay's; else nil
+}
+
+// text returns what stands for p in a link in which the key of a relay stands already.
+func (p place) text(named []byte) []byte {
+	bits := p.bits
+	if p.at.Addr().Is6() {
+		bits |= shortIP6
+	}
+	var key []byte
+	switch {
+	case p.relay == nil:
+	case bytes.Equal(p.relay, named):
+		bits |= shortSameRelay
+	default:
+		bits, key = bits|shortRelay, p.relay
+	}
+	b := append([]byte{bits}, p.at.Addr().AsSlice()...)
+	return append(binary.BigEndian.AppendUint16(b, p.at.Port()), key...)
+}
+
+// shortPeer returns the raw Ed25519 key of the first peer that addrs name, and where it is; nil if there is none.
+func shortPeer(addrs []multiaddr.Multiaddr) (key []byte, out []place) {
 	var who peer.ID
-	at := map[netip.AddrPort]int{} // index into out
 	for _, a := range addrs {
 		rest, id := peer.SplitAddr(a)
 		if id == "" || who != "" && id != who {
 			continue
 		}
 		if who == "" {
-			pub, err := id.ExtractPublicKey()
-			if err != nil || pub.Type() != crypto.Ed25519 {
+			if key = rawKey(id); key == nil {
 				continue
-			}
-			if key, err = pub.Raw(); err != nil {
-				return nil, nil
 			}
 			who = id
 		}
-		ap, bit, ok := shortAddr(rest)
+		p, ok := shortAddr(rest)
 		if !ok {
 			continue
 		}
-		if i, have := at[ap]; have {
-			out[i][0] |= bit
-			continue
+		same := func(q place) bool { return q.at == p.at && bytes.Equal(q.relay, p.relay) }
+		if i := slices.IndexFunc(out, same); i >= 0 {
+			out[i].bits |= p.bits
+		} else {
+			out = append(out, p)
 		}
-		if ap.Addr().Is6() {
-			bit |= shortIP6
-		}
-		at[ap] = len(out)
-		out = append(out, binary.BigEndian.AppendUint16(append([]byte{bit}, ap.Addr().AsSlice()...), ap.Port()))
 	}
 	return key, out
 }
 
-// shortAddr returns the address and transport of a, if a is exactly /ip*/tcp or /ip*/udp/quic-v1.
-func shortAddr(a multiaddr.Multiaddr) (ap netip.AddrPort, bit byte, ok bool) {
+// rawKey returns the Ed25519 key that a peer id is made of, or nil.
+func rawKey(id peer.ID) []byte {
+	pub, err := id.ExtractPublicKey()
+	if err != nil || pub.Type() != crypto.Ed25519 {
+		return nil
+	}
+	key, err := pub.Raw()
+	if err != nil {
+		return nil
+	}
+	return key
+}
+
+// shortAddr returns the place of a, if a is exactly /ip*/tcp or /ip*/udp/quic-v1, or one of these and /p2p/RELAY/p2p-circuit.
+func shortAddr(a multiaddr.Multiaddr) (p place, ok bool) {
+	if n := len(a); n > 2 && a[n-1].Code() == multiaddr.P_CIRCUIT {
+		to, id := peer.SplitAddr(a[:n-1])
+		if p.relay = rawKey(id); p.relay == nil {
+			return p, false
+		}
+		a = to
+	}
 	if len(a) < 2 {
-		return ap, 0, false
+		return p, false
 	}
 	ip, err := netip.ParseAddr(a[0].Value())
 	if err != nil {
-		return ap, 0, false
+		return p, false
 	}
 	port, err := strconv.ParseUint(a[1].Value(), 10, 16)
 	if err != nil {
-		return ap, 0, false
+		return p, false
 	}
 	switch {
 	case len(a) == 2 && a[1].Code() == multiaddr.P_TCP:
-		bit = shortTCP
+		p.bits = shortTCP
 	case len(a) == 3 && a[1].Code() == multiaddr.P_UDP && a[2].Code() == multiaddr.P_QUIC_V1:
-		bit = shortQUIC
+		p.bits = shortQUIC
 	default:
-		return ap, 0, false
+		return p, false
 	}
-	return netip.AddrPortFrom(ip.Unmap(), uint16(port)), bit, true
+	p.at = netip.AddrPortFrom(ip.Unmap(), uint16(port))
+	return p, true
 }
 
 func parseShort(s string) (Link, error) {
@@ -173,26 +222,42 @@ func parseShortPeer(b []byte) ([]multiaddr.Multiaddr, error) {
 	if len(b) < 32 {
 		return nil, Invalid
 	}
-	pub, err := crypto.UnmarshalEd25519PublicKey(b[:32])
-	if err != nil {
-		return nil, err
-	}
-	id, err := peer.IDFromPublicKey(pub)
+	id, err := peerOf(b[:32])
 	if err != nil {
 		return nil, err
 	}
 	var addrs []multiaddr.Multiaddr
+	relay := ""
 	for b = b[32:]; len(b) > 0; {
 		bits, n, proto := b[0], 4, "ip4"
 		if bits&shortIP6 != 0 {
 			n, proto = 16, "ip6"
 		}
-		if len(b) < 1+n+2 || bits&(shortQUIC|shortTCP) == 0 {
+		if len(b) < 1+n+2 || bits&(shortQUIC|shortTCP) == 0 || bits&^shortBits != 0 {
 			return nil, Invalid
 		}
 		ip, _ := netip.AddrFromSlice(b[1 : 1+n])
 		port := binary.BigEndian.Uint16(b[1+n:])
 		b = b[1+n+2:]
+		end := "/p2p/" + id
+		switch bits & (shortRelay | shortSameRelay) {
+		case shortRelay | shortSameRelay:
+			return nil, Invalid
+		case shortRelay:
+			if len(b) < 32 {
+				return nil, Invalid
+			}
+			if relay, err = peerOf(b[:32]); err != nil {
+				return nil, err
+			}
+			b = b[32:]
+			fallthrough
+		case shortSameRelay:
+			if relay == "" {
+				return nil, Invalid
+			}
+			end = "/p2p/" + relay + "/p2p-circuit" + end
+		}
 		for _, t := range []struct {
 			bit  byte
 			tail string
@@ -200,7 +265,7 @@ func parseShortPeer(b []byte) ([]multiaddr.Multiaddr, error) {
 			if bits&t.bit == 0 {
 				continue
 			}
-			a, err := multiaddr.NewMultiaddr("/" + proto + "/" + ip.String() + "/" + fmt.Sprintf(t.tail, port) + "/p2p/" + id.String())
+			a, err := multiaddr.NewMultiaddr("/" + proto + "/" + ip.String() + "/" + fmt.Sprintf(t.tail, port) + end)
 			if err != nil {
 				return nil, err
 			}
@@ -208,11 +273,21 @@ func parseShortPeer(b []byte) ([]multiaddr.Multiaddr, error) {
 		}
 	}
 	if len(addrs) == 0 { // the peer alone: the overlay may know where it is
-		a, err := multiaddr.NewMultiaddr("/p2p/" + id.String())
+		a, err := multiaddr.NewMultiaddr("/p2p/" + id)
 		if err != nil {
 			return nil, err
 		}
 		addrs = append(addrs, a)
 	}
 	return addrs, nil
+}
+
+// peerOf returns the peer id that is made of an Ed25519 key.
+func peerOf(key []byte) (string, error) {
+	pub, err := crypto.UnmarshalEd25519PublicKey(key)
+	if err != nil {
+		return "", err
+	}
+	id, err := peer.IDFromPublicKey(pub)
+	return id.String(), err
 }

@@ -27,7 +27,8 @@ const (
 	maxOutside   = 16               // addresses under which peers see this node that are told to one who is to dial them
 	leaveRelayed = 15 * time.Second // after there is a direct connection
 	askTime      = 2 * time.Second  // for asking a peer how it sees this node over the other transport; who is to be told waits meanwhile
-	maxAsked     = 2                // peers whose answers are kept
+	askAgain     = 200 * time.Millisecond
+	maxAsked     = 2 // peers whose answers are kept
 )
 
 // A puncher opens direct connections to peers that came through a relay (DCUtR, libp2p specs). It is libp2p's, but begins when the node first learns how
@@ -38,11 +39,12 @@ type puncher struct {
 	n *Network
 
 	mu       sync.Mutex
-	service  *holepunch.Service            // nil: nobody has told yet how this node is seen
-	seen     map[network.Conn]ma.Multiaddr // by who is at the other end
-	asked    map[network.Conn]ma.Multiaddr // over the other transport, by the same; nil: there is no answer yet, or none
-	open     int                           // questions over TCP that wait for an answer
-	asking   chan struct{}                 // closed when there are none
+	begun    bool
+	service  *holepunch.Service              // nil: nobody has told yet how this node is seen
+	seen     map[network.Conn]ma.Multiaddr   // by who is at the other end
+	asked    map[network.Conn][]ma.Multiaddr // by the same, over other connections; nil: there is no answer yet, or none
+	open     int                             // questions over TCP that wait for an answer
+	asking   chan struct{}                   // closed when there are none
 	outcomes map[peer.ID]outcome
 }
 
@@ -55,25 +57,34 @@ type outcome struct {
 }
 
 func newPuncher(n *Network) *puncher {
-	return &puncher{n: n, seen: map[network.Conn]ma.Multiaddr{}, asked: map[network.Conn]ma.Multiaddr{}, outcomes: map[peer.ID]outcome{}}
+	return &puncher{n: n, seen: map[network.Conn]ma.Multiaddr{}, asked: map[network.Conn][]ma.Multiaddr{}, outcomes: map[peer.ID]outcome{}}
 }
 
 // identified notes under which address a peer sees this node. It is called from one goroutine.
 func (p *puncher) identified(e event.EvtPeerIdentificationCompleted) {
-	if e.Conn != nil && e.ObservedAddr != nil && !relayed(e.Conn) && manet.IsPublicAddr(e.ObservedAddr) && p.ours(e.Conn, e.ObservedAddr) {
-		p.mu.Lock()
-		p.seen[e.Conn] = e.ObservedAddr
-		p.mu.Unlock()
-		p.ask(e.Conn, e.ObservedAddr)
+	if c := e.Conn; c != nil && e.ObservedAddr != nil && !relayed(c) && manet.IsPublicAddr(e.ObservedAddr) {
+		ours := p.ours(c, e.ObservedAddr)
+		if ours {
+			p.mu.Lock()
+			p.seen[c] = e.ObservedAddr
+			p.mu.Unlock()
+		}
+		p.ask(c, e.ObservedAddr, ours)
 	}
-	p.mu.Lock()
-	begun := p.service != nil
-	p.mu.Unlock()
-	if begun || len(p.outside()) == 0 {
+	p.begin()
+}
+
+// begin starts the service once it is known under which addresses others see this node.
+func (p *puncher) begin() {
+	host, ok := p.n.host.(interface{ IDService() identify.IDService })
+	if !ok || len(p.outside()) == 0 {
 		return
 	}
-	host, ok := p.n.host.(interface{ IDService() identify.IDService })
-	if !ok {
+	p.mu.Lock()
+	begun := p.begun
+	p.begun = true
+	p.mu.Unlock()
+	if begun {
 		return
 	}
 	s, err := holepunch.NewService(p.n.host, host.IDService(), p.outside,
@@ -83,8 +94,15 @@ func (p *puncher) identified(e event.EvtPeerIdentificationCompleted) {
 		return
 	}
 	p.mu.Lock()
-	p.service = s
+	late := p.n.ctx.Err() != nil // close has been here
+	if !late {
+		p.service = s
+	}
 	p.mu.Unlock()
+	if late {
+		s.Close()
+		return
+	}
 	for _, id := range p.n.host.Network().Peers() {
 		p.again(id, 0)
 	}
@@ -104,21 +122,11 @@ func (p *puncher) listens(local ma.Multiaddr) bool {
 	return slices.ContainsFunc(p.n.listening(), func(a ma.Multiaddr) bool { return transportOf(a) == transportOf(local) && portOf(a) == portOf(local) })
 }
 
-// ask finds out how the peer at the other end of a connection over QUIC sees the TCP port of this node, and the other way round, if there is a router
-// before it.
-func (p *puncher) ask(c network.Conn, seen ma.Multiaddr) {
+// ask finds out how the peer at the other end of a connection sees this node over TCP and QUIC, but for what the connection itself tells, if there is a
+// router before it.
+func (p *puncher) ask(c network.Conn, seen ma.Multiaddr, told bool) {
 	outside, err := manet.ToIP(seen)
 	if err != nil || slices.ContainsFunc(interfaceAddrs(), outside.Equal) {
-		return
-	}
-	other := map[string]string{"quic": "tcp", "tcp": "quic"}[transportOf(seen)]
-	addrs := p.n.host.Peerstore().Addrs(c.RemotePeer())
-	k := slices.IndexFunc(addrs, func(a ma.Multiaddr) bool {
-		ip, err := manet.ToIP(a)
-		return err == nil && (ip.To4() == nil) == (outside.To4() == nil) && transportOf(a) == other && manet.IsPublicAddr(a)
-	})
-	sw, ok := p.n.host.Network().(*swarm.Swarm)
-	if k < 0 || !ok {
 		return
 	}
 	p.mu.Lock()
@@ -126,34 +134,54 @@ func (p *puncher) ask(c network.Conn, seen ma.Multiaddr) {
 	if _, asked := p.asked[c]; asked || len(p.asked) >= maxAsked {
 		return
 	}
-	started := p.n.run(func() {
-		ctx, cancel := context.WithTimeout(p.n.ctx, askTime)
-		defer cancel()
-		local, seen, err := mirror.Ask(ctx, sw.TransportForDialing(addrs[k]), addrs[k], c.RemotePeer())
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if err == nil && p.listens(local) && transportOf(seen) == other && manet.IsPublicAddr(seen) {
-			p.asked[c] = seen
-		} else {
-			p.n.log.Debug("not seen over the other transport", "peer", c.RemotePeer(), "addr", local, "err", err)
-		}
-		if other == "tcp" {
-			if p.open--; p.open == 0 {
-				close(p.asking)
-			}
-		}
-	})
-	if !started {
-		return
-	}
 	p.asked[c] = nil
-	if other != "tcp" {
-		return // most likely UDP does not pass
+	addrs := p.n.host.Peerstore().Addrs(c.RemotePeer())
+	for _, over := range []string{"tcp", "quic"} {
+		k := slices.IndexFunc(addrs, func(a ma.Multiaddr) bool {
+			ip, err := manet.ToIP(a)
+			return err == nil && (ip.To4() == nil) == (outside.To4() == nil) && transportOf(a) == over && manet.IsPublicAddr(a)
+		})
+		if k < 0 || told && transportOf(seen) == over {
+			continue
+		}
+		wait := over == "tcp" // over QUIC most likely UDP does not pass
+		if p.n.run(func() { p.answer(c, addrs[k], over, wait) }) && wait {
+			if p.open == 0 {
+				p.asking = make(chan struct{})
+			}
+			p.open++
+		}
 	}
-	if p.open == 0 {
-		p.asking = make(chan struct{})
+}
+
+// answer asks until there is an answer for a port that this node listens on: a dial that was given up may hold the port for a moment.
+func (p *puncher) answer(c network.Conn, at ma.Multiaddr, over string, waited bool) {
+	ctx, cancel := context.WithTimeout(p.n.ctx, askTime)
+	defer cancel()
+	var found ma.Multiaddr
+	for sw, ok := p.n.host.Network().(*swarm.Swarm); ok && found == nil && ctx.Err() == nil; {
+		local, seen, err := mirror.Ask(ctx, sw.TransportForDialing(at), at, c.RemotePeer())
+		if err == nil && p.listens(local) && transportOf(seen) == over && manet.IsPublicAddr(seen) {
+			found = seen
+			continue
+		}
+		p.n.log.Debug("no answer how this node is seen", "peer", c.RemotePeer(), "addr", local, "err", err)
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+		}
 	}
-	p.open++
+	p.mu.Lock()
+	if found != nil {
+		p.asked[c] = append(p.asked[c], found)
+	}
+	if waited {
+		if p.open--; p.open == 0 {
+			close(p.asking)
+		}
+	}
+	p.mu.Unlock()
+	p.begin()
 }
 
 // portOf returns the port of a TCP or UDP address; 0: it has none.
@@ -183,13 +211,15 @@ func (p *puncher) outside() (list []ma.Multiaddr) {
 	for c, a := range p.seen {
 		if c.IsClosed() {
 			delete(p.seen, c)
-			delete(p.asked, c)
 			continue
 		}
 		list = append(list, a)
-		if t := p.asked[c]; t != nil {
-			list = append(list, t)
+	}
+	for c, told := range p.asked {
+		if c.IsClosed() {
+			delete(p.asked, c)
 		}
+		list = append(list, told...)
 	}
 	list = ma.Unique(list)
 	return list[:min(len(list), maxOutside)]

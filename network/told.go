@@ -8,27 +8,21 @@ import (
 
 const (
 	maxTold       = 8 // addresses that others are told
-	maxToldRelays = 4 // of which so many lead through relays
+	maxToldRelays = 6 // of which so many lead through relays
 )
 
-// Told returns those of Addrs that others are told, in links, invites and cards: plain TCP and QUIC, which every node speaks, through relays
-// one of each kind, and loopback only if there is nothing else. A node that has no other kind of address tells what it has.
+// Told returns those of Addrs that others are told, in links, invites and cards: plain TCP and QUIC, which every node speaks, through each relay
+// one of each kind, one relay after the other, and loopback only if there is nothing else. A node that has no other kind of address tells what it has.
 func (n *Network) Told() []ma.Multiaddr { return told(n.Addrs()) }
 
 func told(addrs []ma.Multiaddr) []ma.Multiaddr {
 	var far, near []ma.Multiaddr
-	via := map[string]bool{}
+	through := throughRelays(addrs)
 	for _, a := range addrs {
 		to, _ := peer.SplitAddr(a)
-		if n := len(to); n > 3 && to[n-1].Code() == ma.P_CIRCUIT { // /ip4/…/p2p/RELAY/p2p-circuit
-			kind := to[0].Protocol().Name + to[n-3].Protocol().Name
-			if plainTransport(to[:n-2]) && !via[kind] && len(via) < maxToldRelays {
-				via[kind] = true
-				far = append(far, a)
-			}
-			continue
-		}
 		switch {
+		case transportOf(to) == "relay":
+			far, through = append(far, through...), nil
 		case !plainTransport(to):
 		case manet.IsIPLoopback(a):
 			near = append(near, a)
@@ -42,6 +36,34 @@ func told(addrs []ma.Multiaddr) []ma.Multiaddr {
 		}
 	}
 	return nil
+}
+
+// throughRelays returns those of addrs that others are told and that lead through relays: one relay's are together, so that a short link, which has room for
+// one relay, holds all of them.
+func throughRelays(addrs []ma.Multiaddr) (list []ma.Multiaddr) {
+	var relays []peer.ID
+	by := map[peer.ID][]ma.Multiaddr{}
+	told := map[string]bool{}
+	for _, a := range addrs {
+		to, _ := peer.SplitAddr(a)
+		n := len(to)
+		if n < 4 || to[n-1].Code() != ma.P_CIRCUIT || !plainTransport(to[:n-2]) { // /ip4/…/p2p/RELAY/p2p-circuit
+			continue
+		}
+		r := relayOf(a)
+		kind := string(r) + to[0].Protocol().Name + to[n-3].Protocol().Name
+		if told[kind] {
+			continue
+		}
+		if told[kind] = true; by[r] == nil {
+			relays = append(relays, r)
+		}
+		by[r] = append(by[r], a)
+	}
+	for _, r := range relays {
+		list = append(list, by[r]...)
+	}
+	return list[:min(len(list), maxToldRelays)]
 }
 
 // plainTransport reports whether an address ends in TCP or QUIC, with nothing on top.

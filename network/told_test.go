@@ -15,10 +15,13 @@ func TestTold(t *testing.T) {
 	browsers := []string{"/ip4/192.0.2.2/tcp/1/ws" + id, "/ip4/192.0.2.2/udp/1/quic-v1/webtransport" + id}
 	relays := []string{"/ip4/11.0.0.1/tcp/1" + id + "/p2p-circuit" + id, "/ip4/11.0.0.1/udp/1/quic-v1" + id + "/p2p-circuit" + id}
 	again := []string{"/ip4/11.0.0.2/tcp/1" + id + "/p2p-circuit" + id}
+	const other = "/p2p/12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5/p2p-circuit" + id
+	second := []string{"/ip4/11.0.0.3/tcp/1" + other, "/ip4/11.0.0.3/udp/1/quic-v1" + other}
 	for _, c := range []struct{ all, want []string }{
 		{slices.Concat(browsers, near, far), far},
 		{slices.Concat(near, browsers), near},
 		{slices.Concat(relays, again, far, near), slices.Concat(relays, far)},
+		{slices.Concat(relays[:1], second[:1], relays[1:], second[1:], far), slices.Concat(relays, second, far)},
 		{browsers, browsers},
 		{nil, nil},
 		{slices.Concat(far, far, far, far, far), slices.Concat(far, far, far, far)},

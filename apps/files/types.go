@@ -23,7 +23,7 @@ type ShareIn struct {
 // Shared is the result of sharing one path.
 type Shared struct {
 	Link  string   `json:"link" doc:"magnet link that works alone"`
-	Short string   `json:"short" doc:"short form of the link, at most 200 characters"`
+	Short string   `json:"short" doc:"short form of the link, at most 230 characters"`
 	Ref   kith.Ref `json:"ref" doc:"what it is called: a CID over BLAKE3"`
 	Name  string   `json:"name"`
 	Size  int64    `json:"size" doc:"bytes of all its files"`

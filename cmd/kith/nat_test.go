@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -182,15 +183,17 @@ func (i *internet) fetchAs(flags []string, host string, seed *computer, link str
 	return r, err
 }
 
-// TestBehindRouters fetches between the most telling pairs of homes, by the link alone: the fetcher is fresh and knows nobody.
+// TestBehindRouters fetches between the most telling pairs of homes, by the short link alone: the fetcher is fresh and knows nobody.
 func TestBehindRouters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("nodes behind real NATs were not tested: -short")
 	}
 	matrix(t, []pairing{
-		{nat.Cone, nat.Cone}, {nat.Cone, nat.Symmetric}, {nat.Symmetric, nat.Symmetric}, {nat.UDPBlocked, nat.Double}, {nat.Double, nat.Cone},
-		{nat.IPv6Only, nat.Cone}, {nat.Public, nat.Symmetric},
-	})
+		{nat.Cone, nat.Cone}, {nat.Double, nat.Cone}, // opened over QUIC
+		{nat.UDPBlocked, nat.Double}, {nat.Cone, nat.UDPBlocked}, {nat.UDPBlocked, nat.UDPBlocked}, // over TCP
+		{nat.IPv6Only, nat.IPv6Only}, {nat.Public, nat.Symmetric}, {nat.Public, nat.UDPBlocked}, // no port to guess; dialled from inside
+		{nat.Cone, nat.Symmetric}, {nat.Symmetric, nat.Symmetric}, {nat.TCPOnly, nat.Cone}, {nat.IPv6Only, nat.Cone}, {nat.TCPOnly, nat.IPv6Only}, // relayed
+	}, true)
 }
 
 // TestGivenPorts: a node behind a router that gives ports is reached from behind another, at once, bulk streams included, and the doctor says why.
@@ -271,7 +274,7 @@ func TestMatrix(t *testing.T) {
 			}
 		}
 	}
-	cells := matrix(t, all)
+	cells := matrix(t, all, false)
 	fmt.Println("| fetcher | seed | how | first bytes | direct after | 4 MiB |\n|---|---|---|---:|---:|---:|")
 	for _, c := range cells {
 		how, direct := "relayed", ""
@@ -296,8 +299,8 @@ func (p pairing) direct() bool {
 	return punches(p.fetcher) && punches(p.seed)
 }
 
-// matrix fetches a file for each pairing; all must arrive, and directly where that can be.
-func matrix(t *testing.T, pairings []pairing) (cells []cell) {
+// matrix fetches a file for each pairing, some together if told so; all must arrive, and directly exactly where that can be.
+func matrix(t *testing.T, pairings []pairing, together bool) (cells []cell) {
 	var specs []nat.Spec
 	seeds := map[nat.Kind]*computer{}
 	for _, k := range nat.Kinds {
@@ -315,23 +318,35 @@ func matrix(t *testing.T, pairings []pairing) (cells []cell) {
 		if kind != nat.Public {
 			seed.relayed()
 		}
-		var shared struct{ Link string }
+		var shared struct{ Short string }
 		path := filepath.Join(t.TempDir(), "film") // each its own: nobody else has it
 		want[kind] = file(t, path, 4<<20)
 		seed.ask(&shared, "share", path)
-		links[kind] = shared.Link
+		links[kind] = shared.Short // the long one holds more
 	}
-	for _, p := range pairings {
-		c, err := i.fetch(string(p.fetcher), seeds[p.seed], links[p.seed], want[p.seed], p.direct())
-		c.pairing = p
-		t.Logf("%s from %s: first bytes %.1f s, all %.1f s, direct %.1f s; %s", p.fetcher, p.seed, c.first.Seconds(), c.whole.Seconds(), c.direct.Seconds(), c.why)
-		if err != nil {
-			t.Errorf("%s from %s: %v", p.fetcher, p.seed, err)
+	t.Run("cells", func(t *testing.T) {
+		var mu sync.Mutex
+		for _, p := range pairings {
+			t.Run(string(p.fetcher)+" from "+string(p.seed), func(t *testing.T) {
+				if together {
+					t.Parallel()
+				}
+				here := *i
+				here.t = t
+				c, err := here.fetch(string(p.fetcher), seeds[p.seed], links[p.seed], want[p.seed], p.direct())
+				c.pairing = p
+				t.Logf("first bytes %.1f s, all %.1f s, direct %.1f s; %s", c.first.Seconds(), c.whole.Seconds(), c.direct.Seconds(), c.why)
+				if err != nil {
+					t.Error(err)
+				}
+				if p.direct() != (c.direct > 0) {
+					t.Errorf("direct: %v, want %v: %s", c.direct > 0, p.direct(), c.why)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				cells = append(cells, c)
+			})
 		}
-		if p.direct() != (c.direct > 0) {
-			t.Errorf("%s from %s: direct %v, want %v: %s", p.fetcher, p.seed, c.direct > 0, p.direct(), c.why)
-		}
-		cells = append(cells, c)
-	}
+	})
 	return cells
 }

@@ -60,8 +60,8 @@ func TestText(t *testing.T) {
 		t.Errorf("too much text: %v", err)
 	}
 	// The longest short link fits on a common terminal.
-	if _, err := Text(strings.Repeat("x", 200), 80); err != nil {
-		t.Errorf("200 characters in 80 columns: %v", err)
+	if _, err := Text(strings.Repeat("x", kith.MaxShortLen), 80); err != nil {
+		t.Errorf("230 characters in 80 columns: %v", err)
 	}
 }
 

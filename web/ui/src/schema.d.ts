@@ -2270,7 +2270,7 @@ export interface components {
             private?: boolean;
             /** @description what it is called: a CID over BLAKE3 */
             ref: string;
-            /** @description short form of the link, at most 200 characters */
+            /** @description short form of the link, at most 230 characters */
             short: string;
             /**
              * Format: int64
