@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -232,8 +233,11 @@ func TestShipped(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(whole))
 	for _, name := range scenario.Names() {
-		s, _ := scenario.Load(name)
-		f.Add([]byte(s.Title))
+		data, err := os.ReadFile(name + ".toml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
 	}
 	f.Add([]byte("nodes = 3\nlatency = '..'\n"))
 	f.Add([]byte("nodes = 3\nnat = 'nan%'\nchurn = '1e300/s'\n"))
