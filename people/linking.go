@@ -236,18 +236,24 @@ func (p *People) claimOffer(from peer.ID, r deviceRequest) (o *offer, says uint6
 
 // finish tells who waits for the link.
 func (p *People) finish(o *offer, other peer.ID, isNew bool) {
-	name := o.link.Name
-	for _, c := range p.All() {
-		for _, d := range c.Devices {
-			if d.Peer == other {
-				name = d.Name
+	select {
+	case o.done <- Linked{other, p.deviceName(other, o.link.Name), isNew}:
+	default: // they know
+	}
+}
+
+// deviceName returns what a device of a contact or of the person is called; otherwise if it is none.
+func (p *People) deviceName(id peer.ID, otherwise string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i, ok := p.byPeer[id]; ok {
+		for _, d := range p.list[i].Devices {
+			if d.Peer == id && d.Name != "" {
+				return d.Name
 			}
 		}
 	}
-	select {
-	case o.done <- Linked{other, name, isNew}:
-	default: // they know
-	}
+	return otherwise
 }
 
 // give certifies a device, and returns what makes it the person's.
@@ -276,12 +282,17 @@ func (p *People) give(ctx context.Context, m identity.Master, to peer.ID, name s
 	return wire.Marshal(gift{cert.Bytes(), list.Bytes(), profile.Name, profile.Picture, mine.encoded, ownRecord{ticket, dated}})
 }
 
-// freeName returns name, or name with a number behind it that makes it no other device's.
+// freeName returns what a device is called already, or name, or name with a number behind it that makes it no other device's.
 func freeName(r *identity.Roster, device peer.ID, name string) string {
+	for _, d := range r.Devices() {
+		if d.Device == device { // the answer to an earlier attempt was lost
+			return d.Name
+		}
+	}
 	for n, try := 2, name; ; n++ {
 		taken := false
 		for _, d := range r.Devices() {
-			taken = taken || d.Name == try && d.Device != device
+			taken = taken || d.Name == try
 		}
 		if !taken {
 			return try
@@ -427,7 +438,7 @@ func (p *People) tryLink(ctx context.Context, l DeviceLink, m identity.Master) (
 		return Linked{}, err
 	}
 	if l.New {
-		return Linked{Peer: l.Device, Name: l.Name}, nil
+		return Linked{Peer: l.Device, Name: p.deviceName(l.Device, l.Name)}, nil
 	}
 	var g gift
 	if err := wire.Unmarshal(a.Gift, &g); err != nil {

@@ -181,6 +181,7 @@ func FuzzReadAnyCard(f *testing.F) {
 // FuzzParseDeviceLink: whatever is pasted ends in an error that says what to do, or in a link of the device that signed it.
 func FuzzParseDeviceLink(f *testing.F) {
 	f.Add(kith.DeviceScheme + "AQACdm03")
+	f.Add("kith:device:AQACdm03oQ38Nlb_Kc6TBNFZoQDIxrhFLeNKwhP4C-57OR102XJr5OkCTDkQixdv-OjtDz9z0Dw_tsp0I3USXB1OPOqtawOOqQF0CAR_AAABBogvU_vsOXEiuPVVU2b35PEdLYA83r51duWDUSqxlNAJCo8jhDnnFiRo-i1qW4IDgfmVdLXYHfqf9ZK2a29S_mGkBA")
 	f.Fuzz(func(t *testing.T, text string) {
 		l, err := ParseDeviceLink(text)
 		switch {
