@@ -168,7 +168,6 @@ export const node = {
   removeMember: (who: string) => post('/api/node/network-members-rm', { who: [who] }),
   relaying: () => get('/api/node/relaying'),
   relay: (change: Body<paths['/api/node/relay']['post']>) => post('/api/node/relay', change),
-  network: () => get('/api/node/network'),
   joinPublic: (signal: AbortSignal) => run('/api/node/network-join', {}, signal),
   leavePublic: () => post('/api/node/network-leave', {}),
   connect: (addr: string) => post('/api/node/connect', { addr }),

@@ -1,0 +1,45 @@
+// Whom the node relays for, chosen on the page and kept over a restart.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { Browser, Page } from 'playwright-core'
+import { cleanUp, complaints, enter, eventually, launch, look, Node, visitor } from './kit.ts'
+
+describe('helping others connect', { concurrency: 1 }, () => {
+  let browser: Browser
+  let node: Node
+  let page: Page
+  const now = () => node.json<{ for: string; metered: boolean }>('relay')
+
+  before(async () => {
+    browser = await launch()
+    node = new Node('helper')
+    await node.start()
+    page = await enter(await visitor(browser), node)
+  })
+
+  after(async () => {
+    await browser?.close()
+    await node?.stop()
+    cleanUp()
+  })
+
+  test('says for whom, and takes another choice', async () => {
+    await page.getByRole('link', { name: 'Network' }).click()
+    await page.getByText('It would relay for contacts: 64 MiB an hour').waitFor()
+    await page.getByLabel('Relay for').selectOption('strangers')
+    await eventually('strangers', async () => (await now()).for === 'strangers')
+    await page.getByLabel('This connection is paid for by the byte').check()
+    await eventually('metered', async () => (await now()).metered)
+    await page.getByLabel('Relay for').scrollIntoViewIfNeeded()
+    assert.deepEqual(await look(page, 'relay'), [])
+  })
+
+  test('keeps it over a restart', async () => {
+    await node.stop()
+    await node.start()
+    assert.deepEqual(await now().then((n) => [n.for, n.metered]), ['strangers', true])
+  })
+
+  test('without a complaint of the browser', () => assert.deepEqual(complaints, []))
+})
