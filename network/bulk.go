@@ -21,6 +21,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith"
+	"kith/network/gather"
 	"kith/network/path"
 )
 
@@ -283,7 +284,7 @@ func (b *bulk) dial(ctx context.Context, p peer.ID, to netip.AddrPort, wire prot
 	defer stop()
 	c.raw.SetDeadline(time.Now().Add(bulkHandshake))
 	conf, keys := b.config(p)
-	c.out = &gather{Conn: c.raw}
+	c.out = &gather.Conn{Conn: c.raw}
 	c.Conn = tls.Client(c.out, conf)
 	if err := c.prove(ctx, keys); err != nil {
 		return nil, err

@@ -17,13 +17,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"kith"
+	"kith/network/gather"
 )
 
 // A bulkConn is a bulk stream. What it holds (a place among the connections, in the resource manager and in its address's count) is given back once, by abort or Close.
 type bulkConn struct {
 	*tls.Conn
 	raw    net.Conn
-	out    *gather
+	out    *gather.Conn
 	b      *bulk
 	peer   peer.ID
 	scope  network.ConnManagementScope
@@ -66,11 +67,11 @@ func (c *bulkConn) Read(p []byte) (int, error) {
 func (c *bulkConn) Write(p []byte) (int, error) {
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
-	if len(p) > recordSize {
-		c.out.hold()
+	if len(p) > gather.RecordSize {
+		c.out.Hold()
 	}
 	n, err := c.Conn.Write(p)
-	if e := c.out.release(); err == nil {
+	if e := c.out.Release(); err == nil {
 		err = e
 	}
 	c.count.up.Add(int64(n))
@@ -294,7 +295,7 @@ func (b *bulk) serve(c *bulkConn) {
 func (b *bulk) greet(c *bulkConn) (Handler, error) {
 	c.raw.SetDeadline(time.Now().Add(bulkHandshake))
 	conf, keys := b.config("")
-	c.out = &gather{Conn: c.raw}
+	c.out = &gather.Conn{Conn: c.raw}
 	c.Conn = tls.Server(c.out, conf)
 	if err := c.prove(b.n.ctx, keys); err != nil {
 		return nil, err

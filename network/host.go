@@ -54,7 +54,7 @@ func (n *Network) startHost(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("network: peerstore: %w", err)
 	}
-	cert, err := ageless()
+	cert, err := secure.Ageless()
 	if err != nil {
 		return err
 	}

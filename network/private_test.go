@@ -25,6 +25,7 @@ import (
 
 	"kith"
 	"kith/identity"
+	"kith/internal/secure"
 	"kith/network/member"
 )
 
@@ -309,7 +310,7 @@ func TestReplayedProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ageless()
+	cert, err := secure.Ageless()
 	if err != nil {
 		t.Fatal(err)
 	}

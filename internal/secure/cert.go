@@ -1,4 +1,4 @@
-package network
+package secure
 
 import (
 	"crypto/rand"
@@ -19,13 +19,13 @@ var (
 	certEnd   = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// ageless makes the certificates of a libp2p identity hold whatever the time is.
-func ageless() (libp2ptls.IdentityOption, error) {
+// Ageless makes the certificates of a libp2p identity hold whatever the time is.
+func Ageless() (libp2ptls.IdentityOption, error) {
 	var numbers [2]*big.Int
 	for i := range numbers {
 		n, err := rand.Int(rand.Reader, big.NewInt(math.MaxInt64))
 		if err != nil {
-			return nil, fmt.Errorf("network: certificate: %w", err)
+			return nil, fmt.Errorf("secure: certificate: %w", err)
 		}
 		numbers[i] = n
 	}
