@@ -72,8 +72,8 @@ bench: build ## the numbers, each as a ratio in one run (half an hour; BENCH=pai
 	KITH_BIN=$(CURDIR)/bin/kith go run ./bench $(BENCH)
 
 .PHONY: bench-net
-bench-net: ## who reaches whom behind which router, and how fast: every pair (five minutes; Linux, root; PAIRS=cone:double for one)
-	KITH_NAT_MATRIX=$(or $(PAIRS),all) go test ./cmd/kith -run TestMatrix -count 1 -timeout 20m -v
+bench-net: ## who reaches whom behind which router, and how fast: every pair (five minutes; Linux, root; PAIRS=cone:double for one, JSON=FILE)
+	KITH_NAT_MATRIX=$(or $(PAIRS),all) KITH_NAT_JSON=$(abspath $(JSON)) go test ./cmd/kith -run TestMatrix -count 1 -timeout 20m -v
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)

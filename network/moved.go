@@ -18,6 +18,7 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 
 	"kith/network/motion"
+	"kith/network/told"
 )
 
 const (
@@ -154,7 +155,7 @@ func (m *mover) correct(addrs []ma.Multiaddr) []ma.Multiaddr {
 		return gone && transportOf(a) != "relay"
 	})
 	for _, l := range m.n.listening() {
-		if ip := addrIP(l); ip.IsUnspecified() && plainTransport(l) {
+		if ip := addrIP(l); ip.IsUnspecified() && told.Plain(l) {
 			for a := range m.came {
 				if b := replaceIP(l, a); a.Is4() == ip.Is4() && !slices.ContainsFunc(out, b.Equal) {
 					out = append(out, b)

@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"kith/network/told"
 )
 
 const (
@@ -206,6 +208,9 @@ func (n *Network) Addrs() []ma.Multiaddr {
 	}
 	return addrs
 }
+
+// Told returns those of Addrs that others are told, in links, invites and cards (package told).
+func (n *Network) Told() []ma.Multiaddr { return told.Of(n.Addrs()) }
 
 func addrRank(a ma.Multiaddr) int {
 	rank := 0

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -275,14 +276,43 @@ func TestMatrix(t *testing.T) {
 		}
 	}
 	cells := matrix(t, all, false)
-	fmt.Println("| fetcher | seed | how | first bytes | direct after | 4 MiB |\n|---|---|---|---:|---:|---:|")
+	fmt.Println("| fetcher | seed | in theory | how | first bytes | direct after | 4 MiB |\n|---|---|---|---|---:|---:|---:|")
+	if to := os.Getenv("KITH_NAT_JSON"); to != "" {
+		if err := os.WriteFile(to, asJSON(t, cells), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range cells {
 		how, direct := "relayed", ""
 		if c.direct > 0 {
 			how, direct = "direct, "+c.transport, fmt.Sprintf("%.1f s", c.direct.Seconds())
 		}
-		fmt.Printf("| %s | %s | %s | %.1f s | %s | %.1f s |\n", c.fetcher, c.seed, how, c.first.Seconds(), direct, c.whole.Seconds())
+		theory := map[bool]string{true: "direct", false: "relayed"}[c.pairing.direct()]
+		fmt.Printf("| %s | %s | %s | %s | %.1f s | %s | %.1f s |\n", c.fetcher, c.seed, theory, how, c.first.Seconds(), direct, c.whole.Seconds())
 	}
+}
+
+// asJSON returns cells for programs to read; times are in seconds.
+func asJSON(t *testing.T, cells []cell) []byte {
+	type out struct {
+		Fetcher   string  `json:"fetcher"`
+		Seed      string  `json:"seed"`
+		Transport string  `json:"transport"`
+		Why       string  `json:"why"`
+		Theory    bool    `json:"theory"` // a direct connection is possible
+		First     float64 `json:"first"`
+		Direct    float64 `json:"direct"` // 0: there was none
+		Whole     float64 `json:"whole"`
+	}
+	var list []out
+	for _, c := range cells {
+		list = append(list, out{string(c.fetcher), string(c.seed), c.transport, c.why, c.pairing.direct(), c.first.Seconds(), c.direct.Seconds(), c.whole.Seconds()})
+	}
+	b, err := json.MarshalIndent(list, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // A pairing is who fetches from whom.

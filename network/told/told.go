@@ -1,4 +1,8 @@
-package network
+// Package told chooses which of a node's addresses go into links, invites and cards.
+//
+// It is for what is written down and sent to people, where room is short. It is not for what connected peers tell each other (identify). Its one idea:
+// a few addresses that every node can use, and what leads through one relay stays together.
+package told
 
 import (
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -11,19 +15,17 @@ const (
 	maxToldRelays = 6 // of which so many lead through relays
 )
 
-// Told returns those of Addrs that others are told, in links, invites and cards: plain TCP and QUIC, which every node speaks, through each relay
+// Of returns those of a node's addresses, the most useful first, that others are told: plain TCP and QUIC, which every node speaks, through each relay
 // one of each kind, one relay after the other, and loopback only if there is nothing else. A node that has no other kind of address tells what it has.
-func (n *Network) Told() []ma.Multiaddr { return told(n.Addrs()) }
-
-func told(addrs []ma.Multiaddr) []ma.Multiaddr {
+func Of(addrs []ma.Multiaddr) []ma.Multiaddr {
 	var far, near []ma.Multiaddr
 	through := throughRelays(addrs)
 	for _, a := range addrs {
 		to, _ := peer.SplitAddr(a)
 		switch {
-		case transportOf(to) == "relay":
+		case circuit(to):
 			far, through = append(far, through...), nil
-		case !plainTransport(to):
+		case !Plain(to):
 		case manet.IsIPLoopback(a):
 			near = append(near, a)
 		default:
@@ -47,10 +49,10 @@ func throughRelays(addrs []ma.Multiaddr) (list []ma.Multiaddr) {
 	for _, a := range addrs {
 		to, _ := peer.SplitAddr(a)
 		n := len(to)
-		if n < 4 || to[n-1].Code() != ma.P_CIRCUIT || !plainTransport(to[:n-2]) { // /ip4/…/p2p/RELAY/p2p-circuit
+		if n < 4 || !circuit(to) || !Plain(to[:n-2]) { // /ip4/…/p2p/RELAY/p2p-circuit
 			continue
 		}
-		r := relayOf(a)
+		_, r := peer.SplitAddr(to[:n-1])
 		kind := string(r) + to[0].Protocol().Name + to[n-3].Protocol().Name
 		if told[kind] {
 			continue
@@ -66,8 +68,11 @@ func throughRelays(addrs []ma.Multiaddr) (list []ma.Multiaddr) {
 	return list[:min(len(list), maxToldRelays)]
 }
 
-// plainTransport reports whether an address ends in TCP or QUIC, with nothing on top.
-func plainTransport(a ma.Multiaddr) bool {
+// circuit reports whether an address, without whom it leads to, leads through a relay.
+func circuit(to ma.Multiaddr) bool { return len(to) > 0 && to[len(to)-1].Code() == ma.P_CIRCUIT }
+
+// Plain reports whether an address ends in TCP or QUIC, with nothing on top.
+func Plain(a ma.Multiaddr) bool {
 	last := len(a) - 1
 	return last > 0 && (a[last].Code() == ma.P_TCP || a[last].Code() == ma.P_QUIC_V1)
 }

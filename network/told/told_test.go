@@ -1,4 +1,4 @@
-package network
+package told
 
 import (
 	"slices"
@@ -31,7 +31,7 @@ func TestTold(t *testing.T) {
 			all = append(all, ma.StringCast(s))
 		}
 		var got []string
-		for _, a := range told(all) {
+		for _, a := range Of(all) {
 			got = append(got, a.String())
 		}
 		if !slices.Equal(got, c.want) {
