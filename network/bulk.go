@@ -96,7 +96,7 @@ func (n *Network) startBulk(rm network.ResourceManager, p ports, cert libp2ptls.
 		n: n, rm: rm, identity: id, listener: p.bulk,
 		conns: map[*bulkConn]struct{}{}, perIP: map[netip.Addr]int{}, ports: map[peer.ID]bulkPort{}, paths: path.New(),
 	}
-	n.host.SetStreamHandler(n.wireID(BulkProtocol), n.bulk.tellPort)
+	n.host.SetStreamHandler(n.OnWire(BulkProtocol), n.bulk.tellPort)
 	if p.bulk != nil {
 		n.run(n.bulk.accept)
 	}
@@ -146,7 +146,7 @@ func (n *Network) Report(p peer.ID, bulk bool, bytes int64, d time.Duration) {
 }
 
 func (b *bulk) open(ctx context.Context, p peer.ID, id protocol.ID) (*bulkConn, error) {
-	wire := b.n.wireID(id)
+	wire := b.n.OnWire(id)
 	if len(wire) > 255 {
 		return nil, fmt.Errorf("network: open bulk %.40s…: id is too long: %w", id, kith.Invalid)
 	}
@@ -213,7 +213,7 @@ func (b *bulk) portOf(ctx context.Context, p peer.ID) (bulkPort, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, bulkAsk)
 	defer cancel()
-	s, err := b.n.host.NewStream(network.WithNoDial(ctx, "bulk"), p, b.n.wireID(BulkProtocol))
+	s, err := b.n.host.NewStream(network.WithNoDial(ctx, "bulk"), p, b.n.OnWire(BulkProtocol))
 	if err != nil {
 		return bulkPort{}, fmt.Errorf("network: ask for bulk port: %w", netError(ctx, err))
 	}

@@ -347,7 +347,7 @@ func (n *Network) handler(wire protocol.ID) (Handler, protocol.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for id, h := range n.handlers {
-		if n.wireID(id) == wire {
+		if n.OnWire(id) == wire {
 			return h, wire
 		}
 	}

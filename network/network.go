@@ -5,7 +5,7 @@
 // served alike on ordinary streams and on bulk streams, which have a TCP connection of their own; whoever opens one is given the
 // fastest path that works.
 //
-// Nodes of different networks share nothing: their names are part of every protocol id (see wireID), of the overlay's and of the
+// Nodes of different networks share nothing: their names are part of every protocol id (see OnWire), of the overlay's and of the
 // name under which they look for neighbours.
 package network
 
@@ -213,9 +213,9 @@ func (n *Network) openStore() error {
 	return nil
 }
 
-// wireID returns what a protocol is called on the wire: as its application calls it on the default network, and below /net/LABEL on
+// OnWire returns what a protocol is called on the wire: as its application calls it on the default network, and below /net/LABEL on
 // any other, so that nodes of different networks that meet have nothing to say to each other.
-func (n *Network) wireID(id protocol.ID) protocol.ID {
+func (n *Network) OnWire(id protocol.ID) protocol.ID {
 	if n.Label() == DefaultName {
 		return id
 	}
@@ -236,9 +236,6 @@ func (n *Network) Door() *member.Door { return n.cfg.Door }
 
 // Private reports whether only members are let in. A private network is looked for nowhere but where its members are.
 func (n *Network) Private() bool { return n.cfg.Door != nil }
-
-// OnWire returns what a protocol is called on the wire.
-func (n *Network) OnWire(id protocol.ID) protocol.ID { return n.wireID(id) }
 
 // Host returns the libp2p host, for an overlay.
 func (n *Network) Host() host.Host { return n.host }
@@ -272,7 +269,7 @@ func (n *Network) Open(ctx context.Context, p peer.ID, id protocol.ID) (Stream, 
 		return nil, fmt.Errorf("network: open %s: that is this node: %w", id, kith.Invalid)
 	}
 	began := time.Now()
-	s, err := n.host.NewStream(libp2p.WithAllowLimitedConn(ctx, string(id)), p, n.wireID(id))
+	s, err := n.host.NewStream(libp2p.WithAllowLimitedConn(ctx, string(id)), p, n.OnWire(id))
 	if err != nil {
 		return nil, fmt.Errorf("network: open %s to %s: %w", id, p, n.strange(p, began, n.whyNot(ctx, p, err)))
 	}
@@ -284,7 +281,7 @@ func (n *Network) Handle(id protocol.ID, h func(context.Context, Stream) error) 
 	n.mu.Lock()
 	n.handlers[id] = h
 	n.mu.Unlock()
-	n.host.SetStreamHandler(n.wireID(id), func(s libp2p.Stream) { n.serve(n.stream(s), h) })
+	n.host.SetStreamHandler(n.OnWire(id), func(s libp2p.Stream) { n.serve(n.stream(s), h) })
 }
 
 // serve runs h. It is called on a goroutine of the stream's own.

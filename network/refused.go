@@ -129,7 +129,7 @@ func (e *Refused) hint() string {
 func (n *Network) askRelay(ctx context.Context, at, p peer.ID) (relay.Standing, error) {
 	ctx, cancel := context.WithTimeout(ctx, askRelay)
 	defer cancel()
-	s, err := n.host.NewStream(libp2p.WithNoDial(ctx, "relay"), at, n.wireID(relay.Protocol))
+	s, err := n.host.NewStream(libp2p.WithNoDial(ctx, "relay"), at, n.OnWire(relay.Protocol))
 	if err != nil {
 		return relay.Standing{}, err
 	}

@@ -99,7 +99,9 @@ type outside struct{ n *Node }
 func (o outside) Peers() int { return len(o.n.net.Host().Network().Peers()) }
 
 // Reachable implements rendezvous.Node.
-func (o outside) Reachable(ip6 bool) (netip.AddrPort, bool, bool) { return o.n.net.Outside(ip6) }
+func (o outside) Reachable(ip6 bool) (netip.AddrPort, bool, bool) {
+	return rendezvous.Outside(o.n.net.Health(), o.n.net.Host().Addrs(), ip6)
+}
 
 // Connect implements rendezvous.Node.
 func (o outside) Connect(ctx context.Context, p peer.AddrInfo) error { return o.n.net.Connect(ctx, p) }

@@ -1,4 +1,4 @@
-package network
+package rendezvous
 
 import (
 	"net"
@@ -7,16 +7,26 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"kith/network"
 )
 
-// Outside returns where the node can be reached from the internet over QUIC, with IPv4 or IPv6, and whether that is an address of this computer itself; ok is false
-// if it cannot. What others found (AutoNAT v2) counts most. While nobody has tried, a public IPv4 address is believed, the router's if it gave a port, and
-// no IPv6 address: most routers let nothing in to those.
-func (n *Network) Outside(ip6 bool) (at netip.AddrPort, own, ok bool) {
-	return outside(n.Health(), n.host.Addrs(), interfaceAddrs(), ip6)
+// Outside returns where a node can be reached from the internet over QUIC, with IPv4 or IPv6, and whether that is an address of this computer itself; ok is false
+// if it cannot. What others found (AutoNAT v2) counts most. While nobody has tried, a public IPv4 address among all is believed, the router's if it gave a port,
+// and no IPv6 address: most routers let nothing in to those.
+func Outside(h network.Health, all []ma.Multiaddr, ip6 bool) (at netip.AddrPort, own, ok bool) {
+	var interfaces []net.IP
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok {
+				interfaces = append(interfaces, n.IP)
+			}
+		}
+	}
+	return outside(h, all, interfaces, ip6)
 }
 
-func outside(h Health, all []ma.Multiaddr, interfaces []net.IP, ip6 bool) (at netip.AddrPort, own, ok bool) {
+func outside(h network.Health, all []ma.Multiaddr, interfaces []net.IP, ip6 bool) (at netip.AddrPort, own, ok bool) {
 	find := func(list []ma.Multiaddr) bool {
 		for _, a := range list {
 			if at, ok = quicAt(a); ok && at.Addr().Is6() == ip6 {
