@@ -27,6 +27,7 @@ import (
 
 	"kith"
 	"kith/internal/secure"
+	"kith/network/packet"
 )
 
 const (
@@ -122,7 +123,10 @@ func (n *Network) secured(cert libp2ptls.IdentityOption) []libp2plib.Option {
 // proof of a member: QUIC.
 func (n *Network) transports(cert libp2ptls.IdentityOption) []libp2plib.Option {
 	if n.cfg.Packets != nil {
-		return []libp2plib.Option{n.overPackets(cert)}
+		n.sockets = &packet.Sockets{Open: n.cfg.Packets, Listen: n.cfg.Listen}
+		return []libp2plib.Option{n.sockets.Option(func(key crypto.PrivKey, m *quicreuse.ConnManager, gater connmgr.ConnectionGater, rm network.ResourceManager) (transport.Transport, error) {
+			return n.overQUIC(key, m, gater, rm, cert)
+		})}
 	}
 	list := []libp2plib.Option{libp2plib.ShareTCPListener(), libp2plib.Transport(tcp.NewTCPTransport), libp2plib.Transport(ws.New)}
 	if n.cfg.Door != nil {

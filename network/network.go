@@ -31,12 +31,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
 	"kith/internal/sqlds"
 	"kith/network/member"
+	"kith/network/packet"
 	"kith/network/relay"
 	"kith/network/router"
 )
@@ -58,42 +58,42 @@ type Stream interface {
 
 // Config says what a Network is to be. Only Key is required.
 type Config struct {
-	Key     crypto.PrivKey // the device's key; the peer id is its public half
-	Name    string         // of the network: a-z, 0-9 and -, at most 32; "" is DefaultName
-	Door    *member.Door   // of a private network, whose name Name then is; nil: the network is public
-	Version string         // told to peers as kith/Version
-	Listen  []string       // multiaddrs; none: every transport on a port that is kept once chosen
-	Peers   []string       // multiaddrs that end in /p2p/ID, dialled again whenever they are not connected
-	Dir     string         // existing folder for ports and network.db; "" keeps nothing
-	NoMDNS  bool           // do not look for neighbours on the local network
-	NoUPnP  bool           // do not ask the router for a port
-	Packets Packets        // not nil: another network than the machine's, which carries QUIC only; Listen names an address on it
-	Limits  Limits         // zero: DefaultLimits
-	Relay   relay.Settings // what is carried for others; fields that are zero are as they were set last
-	Log     *slog.Logger   // nil: none
+	Key     crypto.PrivKey  // the device's key; the peer id is its public half
+	Name    string          // of the network: a-z, 0-9 and -, at most 32; "" is DefaultName
+	Door    *member.Door    // of a private network, whose name Name then is; nil: the network is public
+	Version string          // told to peers as kith/Version
+	Listen  []string        // multiaddrs; none: every transport on a port that is kept once chosen
+	Peers   []string        // multiaddrs that end in /p2p/ID, dialled again whenever they are not connected
+	Dir     string          // existing folder for ports and network.db; "" keeps nothing
+	NoMDNS  bool            // do not look for neighbours on the local network
+	NoUPnP  bool            // do not ask the router for a port
+	Packets packet.Listener // not nil: another network than the machine's, which carries QUIC only; Listen names an address on it
+	Limits  Limits          // zero: DefaultLimits
+	Relay   relay.Settings  // what is carried for others; fields that are zero are as they were set last
+	Log     *slog.Logger    // nil: none
 }
 
 // Network is a running host. Its methods may be called at once from several goroutines.
 type Network struct {
-	cfg    Config
-	log    *slog.Logger
-	host   host.Host
-	store  datastore.Batching
-	gater  *gater
-	bulk   *bulk
-	quic   []*quicreuse.ConnManager // of a host on cfg.Packets, to be closed with it
-	mdns   *neighbours
-	relay  *relay.Service
-	router *router.Map // nil: not asked for ports
-	friend atomic.Pointer[func(peer.ID) bool]
-	reach  event.Emitter // of EvtLocalReachabilityChanged
-	mover  *mover
-	holes  holes
-	kick   chan struct{} // cap 1: remembered peers are to be dialled now
-	punch  *puncher
-	ctx    context.Context // ends when Close begins
-	cancel context.CancelFunc
-	work   sync.WaitGroup // every goroutine and every served stream
+	cfg     Config
+	log     *slog.Logger
+	host    host.Host
+	store   datastore.Batching
+	gater   *gater
+	bulk    *bulk
+	sockets *packet.Sockets // of a host on cfg.Packets
+	mdns    *neighbours
+	relay   *relay.Service
+	router  *router.Map // nil: not asked for ports
+	friend  atomic.Pointer[func(peer.ID) bool]
+	reach   event.Emitter // of EvtLocalReachabilityChanged
+	mover   *mover
+	holes   holes
+	kick    chan struct{} // cap 1: remembered peers are to be dialled now
+	punch   *puncher
+	ctx     context.Context // ends when Close begins
+	cancel  context.CancelFunc
+	work    sync.WaitGroup // every goroutine and every served stream
 
 	mu       sync.Mutex
 	handlers map[protocol.ID]Handler // by the id as applications name it
@@ -365,8 +365,8 @@ func (n *Network) Close() error {
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
 	}
-	for _, m := range n.quic {
-		errs = append(errs, m.Close())
+	if n.sockets != nil {
+		errs = append(errs, n.sockets.Close())
 	}
 	n.work.Wait()
 	n.endSubs()

@@ -24,6 +24,7 @@ import (
 	"kith/internal/dirlock"
 	"kith/network"
 	"kith/network/member"
+	"kith/network/packet"
 	"kith/network/relay"
 	"kith/overlay/kaddht"
 	"kith/people"
@@ -45,7 +46,7 @@ type Options struct {
 	NoUPnP   bool            // leave the router alone
 	Mainline bool            // look for nodes on the BitTorrent DHT when the user asks for it
 	Public   bool            // join the public network at the start
-	Packets  network.Packets // not nil: the node lives on a pretended network, see network.Config
+	Packets  packet.Listener // not nil: the node lives on a pretended network, see network.Config
 	Join     string          // link of the private network that the node is to be in from now on; "": where it was
 	Restart  func()          // has the node closed and opened anew; nil: whoever runs it does not do that
 	Stop     func()          // what the stop operation calls; nil if there is no such operation
