@@ -36,7 +36,9 @@ func TestUDPSwallowed(t *testing.T) {
 	}
 	c := i.boot("udp-blocked", flags...)
 	udp := func() string {
-		var out struct{ Findings []struct{ Check, State, Says string } }
+		var out struct {
+			Findings []struct{ Check, State, Says string }
+		}
 		c.ask(&out, "doctor")
 		k := slices.IndexFunc(out.Findings, func(f struct{ Check, State, Says string }) bool { return f.Check == "udp" })
 		return out.Findings[k].State + ": " + out.Findings[k].Says
