@@ -95,6 +95,7 @@ func (m *mover) moved(c motion.Change, now []netip.Addr) {
 	if len(now) == 0 {
 		return // offline: what comes next tells whether the connections live
 	}
+	n.dials.moved()
 	n.forgetPaths()
 	n.retell()
 	if n.mdns != nil {

@@ -80,6 +80,7 @@ type Network struct {
 	host    host.Host
 	store   datastore.Batching
 	gater   *gater
+	dials   dials
 	bulk    *bulk
 	sockets *packet.Sockets // of a host on cfg.Packets
 	mdns    *neighbours
@@ -238,7 +239,7 @@ func (n *Network) Door() *member.Door { return n.cfg.Door }
 func (n *Network) Private() bool { return n.cfg.Door != nil }
 
 // Host returns the libp2p host, for an overlay.
-func (n *Network) Host() host.Host { return n.host }
+func (n *Network) Host() host.Host { return mobile{n.host, &n.dials} }
 
 // Store returns what the network remembers in, for an overlay to remember in too. It is closed by Close.
 func (n *Network) Store() datastore.Batching { return n.store }
@@ -257,7 +258,7 @@ func (n *Network) Connect(ctx context.Context, p peer.AddrInfo) error {
 	}
 	n.knowRelays(p.Addrs)
 	began := time.Now()
-	if err := n.host.Connect(libp2p.WithAllowLimitedConn(ctx, "connect"), p); err != nil {
+	if err := n.Host().Connect(libp2p.WithAllowLimitedConn(ctx, "connect"), p); err != nil {
 		return fmt.Errorf("network: connect %s: %w", p.ID, n.strange(p.ID, began, n.whyNot(ctx, p.ID, err)))
 	}
 	return nil
@@ -269,7 +270,7 @@ func (n *Network) Open(ctx context.Context, p peer.ID, id protocol.ID) (Stream, 
 		return nil, fmt.Errorf("network: open %s: that is this node: %w", id, kith.Invalid)
 	}
 	began := time.Now()
-	s, err := n.host.NewStream(libp2p.WithAllowLimitedConn(ctx, string(id)), p, n.OnWire(id))
+	s, err := n.Host().NewStream(libp2p.WithAllowLimitedConn(ctx, string(id)), p, n.OnWire(id))
 	if err != nil {
 		return nil, fmt.Errorf("network: open %s to %s: %w", id, p, n.strange(p, began, n.whyNot(ctx, p, err)))
 	}

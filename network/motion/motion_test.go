@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"reflect"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,30 +47,41 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
+		var mu sync.Mutex // of the three
 		asleep, addrs := time.Duration(0), []netip.Addr{home}
 		var told []Change
 		go Run(ctx, func() Reading {
+			mu.Lock()
+			defer mu.Unlock()
 			now := time.Now()
 			return Reading{now.Sub(start), now.Add(asleep).Round(0), addrs}
 		}, func(c Change) {
+			mu.Lock()
 			told = append(told, c)
 			addrs = []netip.Addr{cafe}
+			mu.Unlock()
 			time.Sleep(time.Minute)
 		})
 		time.Sleep(time.Hour)
 		synctest.Wait()
+		mu.Lock()
 		if len(told) != 0 {
 			t.Fatalf("in a quiet hour: %+v", told)
 		}
 		asleep += 24 * time.Hour
+		mu.Unlock()
 		time.Sleep(2 * Every)
 		synctest.Wait()
+		mu.Lock()
 		if len(told) != 1 || told[0].Slept < 24*time.Hour {
 			t.Fatalf("two seconds after a day's sleep: %+v", told)
 		}
+		mu.Unlock()
 		time.Sleep(time.Hour)
 		cancel()
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(told) != 2 || told[1].Slept != 0 || !reflect.DeepEqual(told[1].Came, []netip.Addr{cafe}) {
 			t.Errorf("what moved meanwhile: %+v", told)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,11 +40,11 @@ func service(s Settings) *Service {
 type line struct {
 	network.Stream
 	took  int64
-	reset bool
+	reset atomic.Bool
 }
 
 func (l *line) Write(p []byte) (int, error) {
-	if l.reset {
+	if l.reset.Load() {
 		return 0, network.ErrReset
 	}
 	l.took += int64(len(p))
@@ -51,14 +52,14 @@ func (l *line) Write(p []byte) (int, error) {
 }
 
 func (l *line) Read(p []byte) (int, error) {
-	if l.reset {
+	if l.reset.Load() {
 		return 0, network.ErrReset
 	}
 	return len(p), nil
 }
 
 func (l *line) Close() error { return nil }
-func (l *line) Reset() error { l.reset = true; return nil }
+func (l *line) Reset() error { l.reset.Store(true); return nil }
 
 // dial opens a circuit as libp2p's relay does: by its first message, here in two parts.
 func dial(t *testing.T, r *Service, from, to peer.ID) (*circuit, *line, error) {
@@ -151,12 +152,12 @@ func TestStrangersAreCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(StrangerTime - time.Nanosecond)
-		if slow.reset {
+		if slow.reset.Load() {
 			t.Error("it was cut early")
 		}
 		time.Sleep(time.Second)
-		if !slow.reset || friends.reset {
-			t.Errorf("after two minutes: cut %v, a friend's %v", slow.reset, friends.reset)
+		if !slow.reset.Load() || friends.reset.Load() {
+			t.Errorf("after two minutes: cut %v, a friend's %v", slow.reset.Load(), friends.reset.Load())
 		}
 		if _, err := long.Write([]byte("x")); err == nil {
 			t.Error("it goes on after the cut")
@@ -348,8 +349,8 @@ func TestModes(t *testing.T) {
 	if err := errors.Join(err, err2, r.Set(Settings{For: Contacts})); err != nil {
 		t.Fatal(err)
 	}
-	if !stranger.reset || friend.reset {
-		t.Errorf("for contacts only: a stranger's circuit was ended %v, a friend's %v", stranger.reset, friend.reset)
+	if !stranger.reset.Load() || friend.reset.Load() {
+		t.Errorf("for contacts only: a stranger's circuit was ended %v, a friend's %v", stranger.reset.Load(), friend.reset.Load())
 	}
 	for _, s := range []Settings{{For: "all"}, {Data: 1}, {Data: -1}, {Rate: 1}, {Rate: 1 << 40}} {
 		if err := r.Set(s); !errors.Is(err, kith.Invalid) {

@@ -34,7 +34,7 @@ describe('a private network', { concurrency: 1 }, () => {
     await hers.getByRole('button', { name: 'Make a private network' }).click()
     await hers.getByLabel('Name').fill('family')
     assert.deepEqual(await look(hers, 'private-new'), [])
-    await hers.getByRole('button', { name: 'Make it' }).click()
+    await startsAgain(hers, () => hers.getByRole('button', { name: 'Make it' }).click())
     await hers.getByRole('heading', { name: 'Your private network: family' }).waitFor()
     await hers.getByRole('button', { name: 'Show its link' }).click()
     assert.match(await hers.getByLabel('Link', { exact: true }).inputValue(), /^kith:network:/)
@@ -46,7 +46,7 @@ describe('a private network', { concurrency: 1 }, () => {
     const invite = await anna.json<{ link: string }>('invite')
     await his.bringToFront()
     await paste(his, invite.link)
-    await his.getByRole('button', { name: 'Join', exact: true }).click()
+    await startsAgain(his, () => his.getByRole('button', { name: 'Join', exact: true }).click())
     await eventually('Ben knows Anna', async () => (await ben.text('people').catch(() => '')).includes('Anna'))
     await his.getByRole('navigation').getByRole('link', { name: 'Network' }).click()
     await his.getByRole('heading', { name: 'Your private network: family' }).waitFor()
@@ -63,8 +63,15 @@ describe('a private network', { concurrency: 1 }, () => {
     assert.deepEqual(await look(hers, 'private-list'), [])
     await his.bringToFront()
     await his.getByRole('button', { name: 'Leave it' }).click()
-    await his.getByRole('button', { name: 'Leave', exact: true }).click()
+    await startsAgain(his, () => his.getByRole('button', { name: 'Leave', exact: true }).click())
     await his.getByRole('heading', { name: 'Your network: kith' }).waitFor()
     assert.deepEqual(complaints, [])
   })
 })
+
+/** Does what makes the node start again, and waits until the page has been loaded anew: until then it may still show what was before. */
+async function startsAgain(page: Page, act: () => Promise<void>) {
+  const loaded = page.waitForEvent('load')
+  await act()
+  await loaded
+}

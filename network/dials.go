@@ -1,0 +1,93 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// mobile is a host that begins anew to reach somebody when the computer moves meanwhile.
+type mobile struct {
+	host.Host
+	dials *dials
+}
+
+// Connect implements host.Host.
+func (m mobile) Connect(ctx context.Context, p peer.AddrInfo) error {
+	return m.dials.try(ctx, func(ctx context.Context) error { return m.Host.Connect(ctx, p) })
+}
+
+// NewStream implements host.Host.
+func (m mobile) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (s network.Stream, err error) {
+	err = m.dials.try(ctx, func(ctx context.Context) (err error) {
+		s, err = m.Host.NewStream(ctx, p, ids...)
+		return err
+	})
+	return s, err
+}
+
+// dials are the attempts to reach somebody that run. libp2p has one attempt for all who want to reach the same peer, and does not try an address twice in it: one that was
+// begun without a network, or in another, has given up what can be reached now, and who joins it waits in vain until its last address has timed out. So a move
+// ends all of them, and they begin anew.
+type dials struct {
+	mu  sync.Mutex
+	now *dialEra
+}
+
+// A dialEra is the time between two moves.
+type dialEra struct {
+	ctx     context.Context
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
+
+var errMoved = errors.New("the computer has moved to another network")
+
+// try runs attempt, and again if a move has ended it.
+func (d *dials) try(ctx context.Context, attempt func(context.Context) error) error {
+	for {
+		err, moved := d.once(ctx, attempt)
+		if !moved || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (d *dials) once(ctx context.Context, attempt func(context.Context) error) (err error, moved bool) {
+	d.mu.Lock()
+	if d.now == nil {
+		d.now = newDialEra()
+	}
+	era := d.now
+	era.running.Add(1)
+	d.mu.Unlock()
+	defer era.running.Done()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(era.ctx, func() { cancel(errMoved) })()
+	err = attempt(ctx)
+	return err, err != nil && context.Cause(ctx) == errMoved
+}
+
+func newDialEra() *dialEra {
+	e := &dialEra{}
+	e.ctx, e.end = context.WithCancel(context.Background())
+	return e
+}
+
+// moved ends the attempts that run, and returns when they have ended.
+func (d *dials) moved() {
+	d.mu.Lock()
+	old := d.now
+	d.now = newDialEra()
+	d.mu.Unlock()
+	if old != nil {
+		old.end()
+		old.running.Wait()
+	}
+}
