@@ -24,7 +24,8 @@ const (
 	datedEarly  = 60 * 24 * time.Hour // before the last of them, new ones are signed if the master key is here
 	listsEvery  = 6 * time.Hour       // between two times that a contact's record is looked for, and that the own one is put
 	listsJitter = time.Hour           // more or less
-	listsAgain  = 10 * time.Minute    // after one that was not found
+	listsFirst  = 5 * time.Second     // after one that was not found, as just after a start when few peers are known; it doubles
+	listsAgain  = 10 * time.Minute    // up to this
 	listsAtOnce = 4                   // that are looked for at a time
 )
 
@@ -195,18 +196,30 @@ func (p *People) findLists(ctx context.Context) {
 		if !p.closed {
 			p.work.Go(func() {
 				defer func() { <-busy }()
-				wait := listsEvery - listsJitter + rand.N(2*listsJitter)
-				if err := p.findList(ctx, person, t); err != nil {
-					wait = listsAgain
+				err := p.findList(ctx, person, t)
+				if err != nil {
 					p.log.Debug("no newer list of devices", "err", err)
 				}
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				p.lists[string(person)] = p.now().Add(wait)
+				p.lookedForList(string(person), err == nil)
 			})
 		}
 		p.mu.Unlock()
 	}
+}
+
+// lookedForList decides when a person's list is looked for again.
+func (p *People) lookedForList(person string, found bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if found {
+		delete(p.missed, person)
+		p.lists[person] = p.now().Add(listsEvery - listsJitter + rand.N(2*listsJitter))
+		return
+	}
+	wait := min(max(2*p.missed[person], listsFirst), listsAgain)
+	p.missed[person] = wait
+	p.lists[person] = p.now().Add(wait)
+	time.AfterFunc(wait, func() { wake(p.listed) })
 }
 
 // listDue reports whether a person's list is to be looked for now, and if so has nobody else do it.
@@ -218,6 +231,7 @@ func (p *People) listDue(person []byte) bool {
 	}
 	if len(p.lists) > maxPeople {
 		clear(p.lists) // of those who were taken off the list, too
+		clear(p.missed)
 	}
 	p.lists[string(person)] = p.now().Add(listsEvery)
 	return true
