@@ -334,7 +334,7 @@ func (p *People) takeGift(ctx context.Context, data []byte, from peer.ID) error 
 	}
 	reached("adopted")
 	err = p.change(ctx, func(tx *sql.Tx) error {
-		if _, err := p.accept(ctx, tx, c, true, Me); err != nil {
+		if _, err := p.accept(ctx, tx, c, true, Me); err != nil && !errors.Is(err, errOld) { // it has told a newer one itself meanwhile
 			return err
 		}
 		r, err := p.rosterOf(ctx, tx, cert.Master)
