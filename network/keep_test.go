@@ -91,19 +91,19 @@ func TestRememberedInTurn(t *testing.T) {
 	}
 	a.mu.Unlock()
 	asked, rounds := map[peer.ID]int{}, 0
-	a.turn = 0
+	turn := 0
 	for more := true; more; rounds++ {
 		var list []peer.AddrInfo
-		list, more = a.missing(nil)
+		list, more = a.missing(nil, &turn)
 		for _, p := range list {
 			asked[p.ID]++
 		}
-		a.turn += redialRound
+		turn += redialRound
 	}
 	if len(asked) != 50 || rounds != 4 {
 		t.Errorf("in %d rounds %d of 50 were asked", rounds, len(asked))
 	}
-	if list, _ := a.missing(nil); len(list) != redialRound || asked[list[0].ID] != 1 {
+	if list, _ := a.missing(nil, &turn); len(list) != redialRound || asked[list[0].ID] != 1 {
 		t.Errorf("the next pass begins with %d", len(list))
 	}
 }

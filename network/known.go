@@ -213,16 +213,16 @@ func worthKnowing(all map[peer.ID]*known, now time.Time) []known {
 // more rarely, a few at a time.
 func (n *Network) keep(wanted []peer.AddrInfo) {
 	n.run(func() {
-		wait := redialMin
+		wait, turn := redialMin, 0
 		for {
-			list, more := n.missing(wanted)
+			list, more := n.missing(wanted, &turn)
 			atOnce, alone := redialAtOnce, len(n.host.Network().Peers()) == 0
 			if alone {
 				atOnce = redialRound
 			}
 			n.dialAll(n.ctx, list, atOnce, redialTimeout)
-			n.turn += redialRound
-			switch left, _ := n.missing(wanted); {
+			turn += redialRound
+			switch left, _ := n.missing(wanted, &turn); {
 			case len(left) == 0:
 				wait = redialMin
 			case alone && more && len(n.host.Network().Peers()) == 0:
@@ -262,9 +262,9 @@ func (n *Network) reunite(list []peer.ID) {
 	}
 }
 
-// missing returns who should be dialled now: all that are wanted, and of those that are remembered the next few. more says that there are others. It is for one
-// goroutine.
-func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo, more bool) {
+// missing returns who should be dialled now: all that are wanted, and of those that are remembered the few whose turn it is. more says that there are others.
+// A turn beyond the last of them becomes the first again.
+func (n *Network) missing(wanted []peer.AddrInfo, turn *int) (list []peer.AddrInfo, more bool) {
 	net := n.host.Network()
 	for _, p := range wanted {
 		if p.ID != n.ID() && net.Connectedness(p.ID) == network.NotConnected {
@@ -278,13 +278,13 @@ func (n *Network) missing(wanted []peer.AddrInfo) (list []peer.AddrInfo, more bo
 	if len(net.Peers()) >= enoughPeers {
 		return list, false
 	}
-	if n.turn >= len(old) {
-		n.turn = 0
+	if *turn >= len(old) {
+		*turn = 0
 	}
-	for _, k := range old[n.turn:min(len(old), n.turn+redialRound)] {
+	for _, k := range old[*turn:min(len(old), *turn+redialRound)] {
 		list = append(list, k.info())
 	}
-	return list, n.turn+redialRound < len(old)
+	return list, *turn+redialRound < len(old)
 }
 
 // dialAll connects to each, a few at a time, and gives each a while.

@@ -100,7 +100,6 @@ type Network struct {
 	handlers map[protocol.ID]Handler // by the id as applications name it
 	traffic  map[peer.ID]*traffic    // of connected peers, and of maxTraffic others
 	known    map[peer.ID]*known
-	turn     int                   // of keep: how far it is among those who are remembered
 	pinged   map[peer.ID]time.Time // when the round trip to a connected peer was last measured
 	subs     map[chan Event]struct{}
 	hard     map[string]bool     // Health.Hard
