@@ -17,7 +17,7 @@ const module = "kith"
 
 // floors is the table of docs/architecture.md: what the code of each folder may import of this module. A folder is looked up by its
 // whole path first, then by its first element followed by /*, then by its first element; what it names it names with everything below
-// it, but "overlay" alone is the interface and not the engines.
+// it, but "overlay" and "bridge" alone are the interfaces, and not the engines and networks.
 var floors = map[string][]string{
 	".":          {},
 	"internal/*": {".", "internal"},
@@ -33,11 +33,13 @@ var floors = map[string][]string{
 	"record":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"rendezvous": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"people":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "record"},
-	"app":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
-	"apps/*":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "app"},
-	"apps":       {".", "internal", "transfer", "app", "apps"},
-	"node":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "app"},
-	"lab":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "app", "api", "node", "lab"},
+	"bridge":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
+	"bridge/*":   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
+	"app":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge"},
+	"apps/*":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
+	"apps":       {".", "internal", "transfer", "bridge", "app", "apps"},
+	"node":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app"},
+	"lab":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app", "api", "node", "lab"},
 	"api":        {".", "internal", "app", "config"},
 	"cli":        {".", "internal", "app", "config", "api"},
 	"web":        {".", "internal", "app", "config"},
@@ -150,7 +152,7 @@ func mayImport(allowed []string, to string) bool {
 		switch {
 		case a == to:
 			return true
-		case below && a == top && top != "overlay", below && a == top+"/*":
+		case below && a == top && top != "overlay" && top != "bridge", below && a == top+"/*":
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multiaddr"
 )
 
@@ -42,13 +43,35 @@ type Param struct{ Key, Value string }
 // (size in bytes), x.net (the network, when it is not the default), and x.kith, repeated: a multiaddr, ending in
 // /p2p/ID, of somebody who has it. All others are kept in Rest, in their order, and printed again.
 type Link struct {
-	Ref     Ref
+	Ref     Ref // zero if only other networks' names are known
 	Name    string
 	Size    int64 // bytes; -1 if not known. For a folder, the bytes of all its files
 	Network string
 	Peers   []multiaddr.Multiaddr
 	Key     []byte // KeySize bytes, or nil
 	Rest    []Param
+
+	Names
+}
+
+// Names are what other networks call the same content. The zero Names are none.
+type Names struct {
+	V1       InfoHash // BitTorrent (BEP 3): xt=urn:btih:HEX
+	V2       [32]byte // BitTorrent v2 (BEP 52): xt=urn:btmh:1220HEX
+	Trackers []string // tr: URLs of BitTorrent trackers
+	WebSeeds []string // ws: URLs at which web servers have it (BEP 19)
+	Source   string   // xs: URL of its .torrent; of a plain https link, where it is
+	IPFS     cid.Cid  // IPFS: x.cid, with a digest other than BLAKE3; cid.Undef if it has none
+	IPNS     string   // a name of IPFS that is looked up: a key as CID, or a domain
+	Path     string   // below IPFS or IPNS, without a slash in front
+}
+
+// An InfoHash is a BitTorrent infohash of version 1, or one of version 2 cut to its length.
+type InfoHash [20]byte
+
+// None reports whether no other network names it.
+func (n Names) None() bool {
+	return n.V1 == InfoHash{} && n.V2 == [32]byte{} && n.Source == "" && !n.IPFS.Defined() && n.IPNS == ""
 }
 
 // ParseLink reads a link in either form, a bare CID, or a bare CID with its key behind a #. Its error says what is wrong with

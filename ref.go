@@ -19,6 +19,7 @@ type Codec uint64
 const (
 	Raw      Codec = cid.Raw     // bytes
 	Manifest Codec = cid.DagCBOR // a folder: a folder.Manifest in deterministic CBOR
+	Pending  Codec = 0x300b17    // of the private range: a download of which only other networks' names are known until it is complete; never leaves the node
 )
 
 // A Ref names content by its BLAKE3-256 digest. It is comparable, and its text form is a CID (version 1,

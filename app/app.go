@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"kith/blob"
+	"kith/bridge"
 	"kith/identity"
 	"kith/network"
 	"kith/overlay"
@@ -48,20 +49,21 @@ type Dialer interface {
 
 // Env is what a node gives an application. A test builds one literally.
 type Env struct {
-	Me     *identity.Identity
-	Net    Dialer
-	Host   *network.Network // for what is about the network itself: addresses, peers
-	Routes overlay.Router
-	Blobs  *blob.Store
-	Moves  *transfer.Manager
-	People People
-	Origin Origin
-	Dir    string // the application's own folder below the data directory; it exists
-	Files  string // where what is downloaded and uploaded goes, unless told otherwise
-	Log    *slog.Logger
-	Go     func(name string, run func(context.Context) error) // named, supervised, waited for at the end
-	Note   func(text string)                                  // tells the person something at the next look at the status
-	Config func(into any) error                               // decodes the application's section of the configuration
+	Me      *identity.Identity
+	Net     Dialer
+	Host    *network.Network // for what is about the network itself: addresses, peers
+	Routes  overlay.Router
+	Blobs   *blob.Store
+	Moves   *transfer.Manager
+	People  People
+	Origin  Origin
+	Bridges []bridge.Bridge // public networks over the same blobs
+	Dir     string          // the application's own folder below the data directory; it exists
+	Files   string          // where what is downloaded and uploaded goes, unless told otherwise
+	Log     *slog.Logger
+	Go      func(name string, run func(context.Context) error) // named, supervised, waited for at the end
+	Note    func(text string)                                  // tells the person something at the next look at the status
+	Config  func(into any) error                               // decodes the application's section of the configuration
 }
 
 // People answers who is a contact. Its methods may be called at once.

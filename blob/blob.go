@@ -143,6 +143,8 @@ func (s *Store) room(n int64) error {
 type ImportOptions struct {
 	Key      *seal.Key                            // nil: as it is; otherwise all that leaves is encrypted for it
 	Progress func(file string, done, total int64) // bytes read; called often, from one goroutine at a time; total grows while folders are walked
+	Taps     []func(files int, bytes int64) Tap   // called once it is known how much there is to read; what returns nil sees nothing
+	Own      bool                                 // Kith fetched it from another network: it is a Download, and Delete may remove the files
 }
 
 // A Tree is a file or folder that is shared, or being or been downloaded, as a whole.

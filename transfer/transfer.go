@@ -64,6 +64,9 @@ type Job struct {
 	Key        *seal.Key // of a private share
 	Peers      []peer.AddrInfo
 	Sequential bool // from the beginning to the end, for watching
+
+	Origins []Opener // other networks that it comes from too. With a Root that is Pending, from them alone
+	Only    []string // files to fetch, as path.Match has them, or folders with all that is in them; none: all
 }
 
 // A State says what a download is doing.

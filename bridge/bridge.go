@@ -1,0 +1,58 @@
+// Package bridge says what a public network of others is to a node: the same bytes under another name.
+//
+// It is an interface and no network; each network is a folder below. Its one idea: what is shared is stored once, read once when it is imported,
+// and served to every network from there; and whatever has it can be a source of the same download.
+package bridge
+
+import (
+	"context"
+	"io/fs"
+
+	"kith"
+	"kith/blob"
+	"kith/transfer"
+)
+
+// A Bridge is one public network over the blobs of this node. Its methods may be called at once.
+type Bridge interface {
+	// Name is how commands call it: bittorrent, ipfs.
+	Name() string
+	// Taps returns what shall see the bytes while files of so many bytes in all are imported for this network; nil: nothing.
+	Taps(files int, bytes int64) blob.Tap
+	// Publish serves s to the network until Withdraw, also after a restart, and returns its names there. Bytes are read again only if no tap has seen them.
+	Publish(ctx context.Context, s Share) (kith.Names, error)
+	// Withdraw ends Publish. That a root was not published is no error.
+	Withdraw(ctx context.Context, root kith.Ref) error
+	// Open returns how to fetch what l names, or nil if it names nothing of this network.
+	Open(l kith.Link) transfer.Opener
+	// Status returns how what is published, or is being fetched, stands in this network. Errors: NotFound.
+	Status(root kith.Ref) (Status, error)
+}
+
+// A Share is content as a bridge serves it. Who gives it away vouches that it may be public: a private share is given as the ciphertext that it is.
+type Share struct {
+	Root   kith.Ref
+	Name   string
+	Folder bool
+	Files  []File
+	Names  kith.Names // by which it was fetched; a network that named it then serves it under the same name
+}
+
+// A File of a Share is a complete blob.
+type File struct {
+	Path string // with slashes; the name of a single file
+	Size int64
+	Ref  kith.Ref // blob.Store.Blob opens it
+	Mode fs.FileMode
+	Link string // target of a symbolic link; it has no Ref
+}
+
+// Status is how content stands in one network.
+type Status struct {
+	Names    kith.Names
+	Peers    []transfer.OriginPeer
+	Up, Down int64   // bytes, since it was published or fetched first
+	UpRate   float64 // bytes a second, lately
+	DownRate float64
+	Said     string // what a person should know: "announced to 20 nodes", "the tracker does not answer: …"
+}
