@@ -30,6 +30,7 @@ var floors = map[string][]string{
 	"overlay":    {".", "internal", "identity", "wire", "config"},
 	"overlay/*":  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"transfer":   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"transfer/*": {".", "internal", "blob"},
 	"record":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"rendezvous": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"people":     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "record"},

@@ -15,6 +15,7 @@ import (
 	"kith/blob"
 	"kith/blob/bao"
 	"kith/blob/folder"
+	"kith/transfer/engine"
 )
 
 // When a download does what it does now and then.
@@ -48,10 +49,10 @@ type Download struct {
 	files    int
 	folder   bool
 	sources  map[peer.ID]*source
-	lastID   sourceID
+	lastID   engine.SourceID
 	stage    *stage
 	bytes    int64 // here, when no stage runs
-	meter    meter
+	meter    engine.Meter
 	readers  map[*reader]int64
 	looking  time.Time // since when it has had no source
 	paused   bool
@@ -381,13 +382,13 @@ func (d *Download) runStage(ctx context.Context, st *stage) (err error) {
 func (d *Download) tick(st *stage) {
 	st.mu.Lock()
 	dead := st.engine.Tick(st.now())
-	awaited := st.pending > 0 && len(st.engine.readers) > 0
+	awaited := st.pending > 0 && st.engine.Reading()
 	st.mu.Unlock()
 	d.mu.Lock()
 	for _, src := range d.sources {
 		for _, id := range dead {
 			if src.conn != nil && src.conn.id == id {
-				src.conn.end(fmt.Errorf("transfer: no answer for %v: %w", dropAfter, kith.Timeout))
+				src.conn.end(fmt.Errorf("transfer: no answer for %v: %w", engine.DropAfter, kith.Timeout))
 			}
 		}
 	}

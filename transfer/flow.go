@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"kith/network"
+	"kith/transfer/engine"
 )
 
 // A flow limits and measures one direction of all transfers together.
@@ -17,7 +18,7 @@ type flow struct {
 	mu      sync.Mutex
 	limit   int64
 	base    time.Time
-	meter   meter
+	meter   engine.Meter
 }
 
 func newFlow() *flow {

@@ -12,6 +12,7 @@ import (
 	"kith/internal/human"
 	"kith/network"
 	"kith/network/relay"
+	"kith/transfer/engine"
 )
 
 // Limits and times of looking for sources.
@@ -247,7 +248,7 @@ func (d *Download) credit(src *source, n int64) {
 }
 
 // needless tells sources that requests need no answer any more.
-func (d *Download) needless(list []*request) {
+func (d *Download) needless(list []*engine.Request) {
 	if len(list) == 0 {
 		return
 	}
@@ -373,5 +374,5 @@ func (d *Download) lookedFor() (State, string) {
 func (s *stage) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.finished && len(s.engine.requests) == 0
+	return !s.finished && s.engine.Asked() == 0
 }

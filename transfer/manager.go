@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/transfer/engine"
 )
 
 // Manager runs all transfers of a node. Its methods may be called at once from several goroutines.
@@ -36,7 +37,7 @@ type Manager struct {
 
 type upload struct {
 	bytes int64
-	meter meter
+	meter engine.Meter
 }
 
 // New returns a Manager that serves and fetches nothing yet.

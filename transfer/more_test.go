@@ -16,6 +16,7 @@ import (
 	"kith/blob"
 	"kith/blob/seal"
 	"kith/network"
+	"kith/transfer/engine"
 	"kith/network/relay"
 )
 
@@ -361,7 +362,7 @@ func FuzzAsk(f *testing.F) {
 			for _, it := range a.Request.Items {
 				n += it.N
 			}
-			if n > maxRequest || n < 1 {
+			if n > engine.MaxRequest || n < 1 {
 				t.Errorf("a request of %d groups was taken", n)
 			}
 		}

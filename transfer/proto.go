@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/transfer/engine"
 	"kith/wire"
 )
 
@@ -30,7 +31,7 @@ const (
 	MaxStreams      = 4        // streams that one peer may have open here
 	MaxSessions     = 512      // streams in all
 	MaxSize         = 1 << 44  // bytes of one blob
-	maxProofPerItem = 64 * (maxRequest + 2*48)
+	maxProofPerItem = 64 * (engine.MaxRequest + 2*48)
 
 	helloTime = 15 * time.Second // for the first message each way
 	idleTime  = 60 * time.Second // without any message

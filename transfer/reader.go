@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 
@@ -262,12 +263,5 @@ func (d *Download) attend() {
 	}
 	d.stage.mu.Lock()
 	defer d.stage.mu.Unlock()
-	e := d.stage.engine
-	e.readers = e.readers[:0]
-	for _, g := range d.readers {
-		if g < e.groups {
-			e.readers = append(e.readers, g)
-		}
-	}
-	slices.Sort(e.readers)
+	d.stage.engine.Read(slices.Collect(maps.Values(d.readers)))
 }

@@ -13,6 +13,7 @@ import (
 	"kith"
 	"kith/blob/bao"
 	"kith/network"
+	"kith/transfer/engine"
 	"kith/wire"
 )
 
@@ -24,7 +25,7 @@ type source struct {
 	via   string
 	have  float64
 	bytes int64
-	meter meter
+	meter engine.Meter
 	cut   bool
 	fails int
 	next  time.Time        // when it may be tried again
@@ -36,7 +37,7 @@ type source struct {
 type conn struct {
 	d   *Download
 	src *source
-	id  sourceID
+	id  engine.SourceID
 	s   network.Stream
 	via bool // through a relay
 	br  *bufio.Reader
@@ -84,7 +85,7 @@ type asking struct {
 }
 
 // talk runs one conversation with a source, and returns why it ended.
-func (d *Download) talk(ctx context.Context, src *source, id sourceID) error {
+func (d *Download) talk(ctx context.Context, src *source, id engine.SourceID) error {
 	c := &conn{d: d, src: src, id: id, wake: make(chan struct{}, 1), asked: map[uint64]*asking{}}
 	if err := c.open(ctx); err != nil {
 		return err
@@ -290,7 +291,7 @@ func (c *conn) send() error {
 	}
 }
 
-func (c *conn) request(st *stage, q request) error {
+func (c *conn) request(st *stage, q engine.Request) error {
 	a := &asking{stage: st, id: q.ID, fresh: q.Fresh, list: st.row.cut(bao.Range{First: q.First, N: q.N})}
 	w := wanted{ID: q.ID, Fresh: q.Fresh}
 	for _, s := range a.list {
@@ -456,7 +457,7 @@ func (a *arrival) settle(ctx context.Context) {
 	}
 	a.c.d.credit(a.c.src, bytes)
 	st.mu.Lock()
-	var needless []*request
+	var needless []*engine.Request
 	if failed {
 		for _, s := range right {
 			st.engine.Have(bao.Range{First: st.row.first[s.file] + s.First, N: s.N})

@@ -10,6 +10,7 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/blob/bao"
+	"kith/transfer/engine"
 )
 
 // A stage is one row being fetched: a root blob, or the files of a folder. It takes in what sources send, and knows what is here.
@@ -23,7 +24,7 @@ type stage struct {
 	base   time.Time
 
 	mu       sync.Mutex
-	engine   *engine
+	engine   *engine.Engine
 	here     bao.Bits // groups that are here and can be served
 	fresh    bao.Bits // groups that are here, but not committed yet
 	left     []int32  // groups that a file still misses
@@ -54,13 +55,16 @@ type openFile struct {
 func newStage(number int, r *row, seed uint64, sequential bool) *stage {
 	s := &stage{
 		number: number, row: r, base: time.Now(), done: make(chan struct{}), failed: make(chan error, 1), full: make(chan struct{}, 1),
-		engine: newEngine(r.n, seed, sequential), here: bao.NewBits(r.n), fresh: bao.NewBits(r.n),
+		here: bao.NewBits(r.n), fresh: bao.NewBits(r.n),
 		left: make([]int32, len(r.files)), open: map[int]*openFile{}, news: make(chan struct{}),
 	}
+	s.engine = engine.New(engine.Options{
+		Groups: r.n, Seed: seed, Sequential: sequential,
+		LastID: uint64(number) << 32, // so that answers of an earlier stage are told from those of this
+	})
 	for i := range r.files {
 		s.left[i] = int32(r.groups(i).N)
 	}
-	s.engine.lastID = uint64(number) << 32 // so that answers of an earlier stage are told from those of this
 	s.finishIfComplete()
 	return s
 }

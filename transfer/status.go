@@ -54,11 +54,10 @@ func (d *Download) sourceState(src *source) SourceState {
 	}
 	d.stage.mu.Lock()
 	defer d.stage.mu.Unlock()
-	e := d.stage.engine.sources[src.conn.id]
-	switch {
-	case e == nil || e.live == 0:
+	switch owes, slow := d.stage.engine.Doing(src.conn.id); {
+	case !owes:
 		return Idle
-	case e.slow:
+	case slow:
 		return Slow
 	}
 	return Active
@@ -121,25 +120,5 @@ func (d *Download) Pieces(n int) (have, rarity []byte) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	e := st.engine
-	n = min(n, e.pieces)
-	have, rarity = make([]byte, n), make([]byte, n)
-	all := 0
-	for _, s := range e.sources {
-		if s.all {
-			all++
-		}
-	}
-	for i := range n {
-		from, to := i*e.pieces/n, (i+1)*e.pieces/n
-		done, least := 0, 255
-		for p := from; p < to; p++ {
-			if e.done[p] {
-				done++
-			}
-			least = min(least, int(e.holders[p])+all)
-		}
-		have[i], rarity[i] = byte(255*done/(to-from)), byte(least)
-	}
-	return have, rarity
+	return st.engine.Map(n)
 }

@@ -1,4 +1,4 @@
-package transfer
+package engine
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 
 // TestEngineScripts plays testdata/*.txt: lines of commands, and behind each "->" what the engine must decide.
 func TestEngineScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/engine-*.txt")
+	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
@@ -30,9 +30,9 @@ func playScript(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var e *engine
+	var e *Engine
 	var now time.Duration
-	names := map[string]sourceID{}
+	names := map[string]SourceID{}
 	for i, line := range strings.Split(string(text), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		command, want, asks := strings.Cut(line, "->")
@@ -49,9 +49,9 @@ func playScript(t *testing.T, file string) {
 		case "engine": // engine GROUPS [sequential]
 			var groups int64
 			fmt.Sscan(w[1], &groups)
-			e = newEngine(groups, 1, slices.Contains(w, "sequential"))
+			e = New(Options{Groups: groups, Seed: 1, Sequential: slices.Contains(w, "sequential")})
 		case "join":
-			names[w[1]] = sourceID(len(names) + 1)
+			names[w[1]] = SourceID(len(names) + 1)
 			e.Join(names[w[1]], now)
 		case "all":
 			e.HasAll(names[w[1]])
@@ -68,7 +68,7 @@ func playScript(t *testing.T, file string) {
 		case "have":
 			e.Have(r)
 		case "read":
-			e.readers = []int64{at}
+			e.Read([]int64{at})
 		case "wait":
 			d, err := time.ParseDuration(w[1])
 			if err != nil {
@@ -104,14 +104,14 @@ func playScript(t *testing.T, file string) {
 
 // A model is what an engine's user knows, to check the engine against.
 type model struct {
-	e        *engine
+	e        *Engine
 	now      time.Duration
-	has      map[sourceID][]bool
+	has      map[SourceID][]bool
 	here     []bool
-	out      map[uint64]request
+	out      map[uint64]Request
 	fetched  []int
 	declined map[int64]bool // groups
-	lastID   sourceID
+	lastID   SourceID
 }
 
 // TestEngineModel lets sources come, lie, go and answer in any order, and checks after each step that nobody is asked for what he does not have or what is
@@ -120,8 +120,8 @@ func TestEngineModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		groups := rapid.Int64Range(1, 9000).Draw(t, "groups")
 		m := &model{
-			e: newEngine(groups, rapid.Uint64().Draw(t, "seed"), rapid.Bool().Draw(t, "sequential")), has: map[sourceID][]bool{},
-			here: make([]bool, groups), out: map[uint64]request{}, fetched: make([]int, groups), declined: map[int64]bool{},
+			e: New(Options{Groups: groups, Seed: rapid.Uint64().Draw(t, "seed"), Sequential: rapid.Bool().Draw(t, "sequential")}), has: map[SourceID][]bool{},
+			here: make([]bool, groups), out: map[uint64]Request{}, fetched: make([]int, groups), declined: map[int64]bool{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"join":    m.join,
@@ -141,11 +141,11 @@ func TestEngineModel(t *testing.T) {
 	})
 }
 
-func (m *model) source(t *rapid.T) sourceID {
+func (m *model) source(t *rapid.T) SourceID {
 	if len(m.has) == 0 {
 		t.Skip("no source")
 	}
-	ids := make([]sourceID, 0, len(m.has))
+	ids := make([]SourceID, 0, len(m.has))
 	for id := range m.has {
 		ids = append(ids, id)
 	}
@@ -200,7 +200,7 @@ func (m *model) ask(t *rapid.T) {
 	if !ok {
 		return
 	}
-	if q.N < 1 || q.N > maxRequest || q.First < 0 || q.First+q.N > int64(len(m.here)) {
+	if q.N < 1 || q.N > MaxRequest || q.First < 0 || q.First+q.N > int64(len(m.here)) {
 		t.Fatalf("asked for %d+%d of %d", q.First, q.N, len(m.here))
 	}
 	missing := false
@@ -221,7 +221,7 @@ func (m *model) ask(t *rapid.T) {
 	m.out[q.ID] = q
 }
 
-func (m *model) pick(t *rapid.T) request {
+func (m *model) pick(t *rapid.T) Request {
 	if len(m.out) == 0 {
 		t.Skip("nothing asked")
 	}
@@ -235,7 +235,7 @@ func (m *model) pick(t *rapid.T) request {
 
 func (m *model) answer(t *rapid.T) { m.take(m.pick(t)) }
 
-func (m *model) take(q request) {
+func (m *model) take(q Request) {
 	delete(m.out, q.ID)
 	m.e.Arrived(q.ID, m.now)
 	for _, c := range m.e.Verified(q.ID) {
@@ -322,7 +322,7 @@ func (m *model) check(t *rapid.T) {
 				live += q.N
 			}
 		}
-		if live != s.live || live >= s.window+maxRequest && s.window >= maxWindow {
+		if live != s.live || live >= s.window+MaxRequest && s.window >= maxWindow {
 			t.Fatalf("source %d: %d live, counted %d, window %d", id, live, s.live, s.window)
 		}
 	}
@@ -364,16 +364,16 @@ func (m *model) drain(t *rapid.T) {
 
 // TestEngineAsksOnce lets one source of four answer at a time, without faults: every group is asked for once, but for the end-game.
 func TestEngineAsksOnce(t *testing.T) {
-	e := newEngine(5000, 1, false)
-	for id := sourceID(1); id <= 4; id++ {
+	e := New(Options{Groups: 5000, Seed: 1})
+	for id := SourceID(1); id <= 4; id++ {
 		e.Join(id, 0)
 		e.HasAll(id)
 	}
 	asked, groups := 0, int64(0)
 	var now time.Duration
-	var out []request
+	var out []Request
 	for !e.Complete() {
-		for id := sourceID(1); id <= 4; id++ {
+		for id := SourceID(1); id <= 4; id++ {
 			for {
 				q, ok := e.Next(id, now)
 				if !ok {

@@ -1,4 +1,4 @@
-package transfer
+package engine
 
 import (
 	"container/heap"
@@ -32,8 +32,8 @@ type promise struct {
 
 type simNode struct {
 	id     int
-	engine *engine // nil: the seed
-	queue  map[int][]request
+	engine *Engine // nil: the seed
+	queue  map[int][]Request
 	turn   int
 	busy   bool
 	inFree time.Duration // when its line in is free
@@ -68,16 +68,16 @@ func (s *swarm) after(d time.Duration, do func()) {
 func newSwarm(n int, groups int64, rate float64, delay time.Duration, seed uint64, declines bool) *swarm {
 	s := &swarm{rate: rate, delay: delay, sent: make([]int64, n+1), declines: declines}
 	for i := range n + 1 {
-		node := &simNode{id: i, queue: map[int][]request{}}
+		node := &simNode{id: i, queue: map[int][]Request{}}
 		if i > 0 {
-			node.engine = newEngine(groups, random(seed, uint64(i)), false)
+			node.engine = New(Options{Groups: groups, Seed: random(seed, uint64(i))})
 		}
 		s.nodes = append(s.nodes, node)
 	}
 	for _, a := range s.nodes[1:] {
 		for _, b := range s.nodes {
 			if a != b {
-				a.engine.Join(sourceID(b.id), 0)
+				a.engine.Join(SourceID(b.id), 0)
 			}
 		}
 		a.engine.HasAll(0)
@@ -91,7 +91,7 @@ func (s *swarm) tick(a *simNode) {
 	a.engine.Tick(s.now)
 	s.pump(a)
 	if !a.engine.Complete() {
-		s.after(tickTime, func() { s.tick(a) })
+		s.after(250*time.Millisecond, func() { s.tick(a) })
 	}
 }
 
@@ -99,7 +99,7 @@ func (s *swarm) tick(a *simNode) {
 func (s *swarm) pump(a *simNode) {
 	for _, b := range s.nodes {
 		for b != a {
-			q, ok := a.engine.Next(sourceID(b.id), s.now)
+			q, ok := a.engine.Next(SourceID(b.id), s.now)
 			if !ok {
 				break
 			}
@@ -116,7 +116,7 @@ func (s *swarm) pump(a *simNode) {
 }
 
 // promise reports whether the seed sends a what it asks for, rather than decline it.
-func (s *swarm) promise(a *simNode, q request) bool {
+func (s *swarm) promise(a *simNode, q Request) bool {
 	for _, p := range s.promised {
 		if q.Fresh && s.declines && p.to != a.id && p.First < q.First+q.N && q.First < p.First+p.N {
 			s.declined++
@@ -147,12 +147,12 @@ func (s *swarm) serve(b *simNode) {
 	}
 }
 
-func (s *swarm) time(q request) time.Duration {
+func (s *swarm) time(q Request) time.Duration {
 	return time.Duration(float64(q.N*bao.GroupSize+1000) / s.rate * float64(time.Second))
 }
 
 // arrive lets an answer through a's line in, and tells everybody what a has then.
-func (s *swarm) arrive(a *simNode, q request) {
+func (s *swarm) arrive(a *simNode, q Request) {
 	// The answer has been coming in while it was being sent: it is here now, unless the line was full.
 	a.inFree = max(a.inFree+s.time(q), s.now)
 	s.after(a.inFree-s.now, func() {
@@ -160,10 +160,10 @@ func (s *swarm) arrive(a *simNode, q request) {
 		for _, c := range a.engine.Verified(q.ID) {
 			s.after(s.delay, func() { s.withdraw(s.nodes[c.Source], a.id, c.ID) })
 		}
-		s.after(s.delay+haveTime/2, func() {
+		s.after(s.delay+25*time.Millisecond, func() {
 			for _, other := range s.nodes[1:] {
 				if other != a {
-					other.engine.Has(sourceID(a.id), bao.Range{First: q.First, N: q.N})
+					other.engine.Has(SourceID(a.id), bao.Range{First: q.First, N: q.N})
 					s.pump(other)
 				}
 			}

@@ -1,4 +1,4 @@
-package transfer
+package engine
 
 import (
 	"time"
@@ -7,10 +7,10 @@ import (
 )
 
 // Next decides what to ask a source for now, if anything. Call it until it returns false.
-func (e *engine) Next(id sourceID, now time.Duration) (request, bool) {
+func (e *Engine) Next(id SourceID, now time.Duration) (Request, bool) {
 	s := e.sources[id]
 	if s == nil || s.slow || s.live >= s.window || e.missing == 0 {
-		return request{}, false
+		return Request{}, false
 	}
 	p, ok := e.pick(s, now)
 	if ok {
@@ -24,14 +24,14 @@ func (e *engine) Next(id sourceID, now time.Duration) (request, bool) {
 		}
 		return e.ask(s, from, to-from, false, now), true
 	}
-	return request{}, false
+	return Request{}, false
 }
 
 // ask notes that n pieces from p on are asked of s.
-func (e *engine) ask(s *engineSource, p, n int, fresh bool, now time.Duration) request {
+func (e *Engine) ask(s *source, p, n int, fresh bool, now time.Duration) Request {
 	e.lastID++
 	first := int64(p) << e.shift
-	q := &request{ID: e.lastID, Source: s.id, First: first, N: min(int64(n)<<e.shift, e.groups-first), Fresh: fresh, sent: now, live: true, holds: true}
+	q := &Request{ID: e.lastID, Source: s.id, First: first, N: min(int64(n)<<e.shift, e.groups-first), Fresh: fresh, sent: now, live: true, holds: true}
 	e.requests[q.ID] = q
 	s.live += q.N
 	for ; n > 0; n-- {
@@ -46,7 +46,7 @@ func (e *engine) ask(s *engineSource, p, n int, fresh bool, now time.Duration) r
 
 // pick chooses the open piece that s is asked for next: what a reader waits for, what comes next in sequence, what follows the last request as long as it is
 // no commoner, or the rarest.
-func (e *engine) pick(s *engineSource, now time.Duration) (int, bool) {
+func (e *Engine) pick(s *source, now time.Duration) (int, bool) {
 	if e.open == 0 {
 		return 0, false
 	}
@@ -72,13 +72,13 @@ func (e *engine) pick(s *engineSource, now time.Duration) (int, bool) {
 }
 
 // fits reports whether piece p may be asked of s together with piece with.
-func (e *engine) fits(s *engineSource, p, with int) bool {
+func (e *Engine) fits(s *source, p, with int) bool {
 	return e.isOpen(p) && e.hasPiece(s, p) && e.rarity(p) <= e.rarity(with)
 }
 
-func (e *engine) isOpen(p int) bool { return !e.done[p] && e.asked[p] == 0 }
+func (e *Engine) isOpen(p int) bool { return !e.done[p] && e.asked[p] == 0 }
 
-func (e *engine) firstOpen(s *engineSource, from, to int) (int, bool) {
+func (e *Engine) firstOpen(s *source, from, to int) (int, bool) {
 	for p := from; p < to; p++ {
 		if e.isOpen(p) && e.hasPiece(s, p) {
 			return p, true
@@ -88,7 +88,7 @@ func (e *engine) firstOpen(s *engineSource, from, to int) (int, bool) {
 }
 
 // rarity is how many have a piece, or are about to, beside those that have everything.
-func (e *engine) rarity(p int) int {
+func (e *Engine) rarity(p int) int {
 	n := int(e.holders[p])
 	if n == 0 && e.spread[p] {
 		n = 1
@@ -97,7 +97,7 @@ func (e *engine) rarity(p int) int {
 }
 
 // rarest returns the open piece that fewest sources have; among equals the first in the shuffled order.
-func (e *engine) rarest(s *engineSource) (int, bool) {
+func (e *Engine) rarest(s *source) (int, bool) {
 	for e.head < e.pieces && !e.isOpen(int(e.order[e.head])) {
 		e.head++
 	}
@@ -120,11 +120,11 @@ func (e *engine) rarest(s *engineSource) (int, bool) {
 	return best, best >= 0
 }
 
-// extend returns how many pieces from p on are asked for at once: as many as s sends in requestTime, within one stretch of maxRequest groups,
+// extend returns how many pieces from p on are asked for at once: as many as s sends in requestTime, within one stretch of MaxRequest groups,
 // and none that is commoner than p.
-func (e *engine) extend(s *engineSource, p int, now time.Duration) int {
+func (e *Engine) extend(s *source, p int, now time.Duration) int {
 	want := int(s.requestGroups(now) >> e.shift)
-	end := min(e.pieces, (p|(maxRequest>>e.shift-1))+1)
+	end := min(e.pieces, (p|(MaxRequest>>e.shift-1))+1)
 	n := 1
 	for n < want && p+n < end && e.fits(s, p+n, p) {
 		n++
@@ -133,10 +133,10 @@ func (e *engine) extend(s *engineSource, p int, now time.Duration) int {
 }
 
 // rescue returns a request to another source that s would probably answer sooner, when nothing else is left to ask of s, or a reader waits for it.
-func (e *engine) rescue(s *engineSource, now time.Duration) *request {
-	var worst *request
+func (e *Engine) rescue(s *source, now time.Duration) *Request {
+	var worst *Request
 	var gain time.Duration
-	mine := s.expect(s.live+maxRequest, now)
+	mine := s.expect(s.live+MaxRequest, now)
 	for _, q := range e.requests {
 		if !q.live || !q.holds || q.Source == s.id || e.open > 0 && !e.awaited(q) || !e.couldServe(s, q) {
 			continue
@@ -150,7 +150,7 @@ func (e *engine) rescue(s *engineSource, now time.Duration) *request {
 }
 
 // awaited reports whether a reader waits for a part of q.
-func (e *engine) awaited(q *request) bool {
+func (e *Engine) awaited(q *Request) bool {
 	for _, g := range e.readers {
 		if q.First <= g && g < q.First+q.N {
 			return true
@@ -160,7 +160,7 @@ func (e *engine) awaited(q *request) bool {
 }
 
 // couldServe reports whether s has all of q that is missing, and nobody else was asked for it a second time.
-func (e *engine) couldServe(s *engineSource, q *request) bool {
+func (e *Engine) couldServe(s *source, q *Request) bool {
 	for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
 		if !e.done[p] && (e.asked[p] > 1 || !e.hasPiece(s, p)) {
 			return false
@@ -170,16 +170,16 @@ func (e *engine) couldServe(s *engineSource, q *request) bool {
 }
 
 // requestGroups returns how many groups to ask s for at once: a power of two.
-func (s *engineSource) requestGroups(now time.Duration) int64 {
+func (s *source) requestGroups(now time.Duration) int64 {
 	n := int64(startRequest)
-	for want := s.meter.At(now) * requestTime.Seconds(); n < maxRequest && float64(n) < want; {
+	for want := s.meter.At(now) * requestTime.Seconds(); n < MaxRequest && float64(n) < want; {
 		n *= 2
 	}
 	return n
 }
 
 // expect returns how long s will probably take to send n groups.
-func (s *engineSource) expect(n int64, now time.Duration) time.Duration {
+func (s *source) expect(n int64, now time.Duration) time.Duration {
 	rate := s.meter.At(now)
 	if rate <= 0 {
 		return s.delay + slowAfter
@@ -189,7 +189,7 @@ func (s *engineSource) expect(n int64, now time.Duration) time.Duration {
 
 // resize sets the window of s after an answer of n groups that took so long: bandwidth times (delay + queueTime). Until
 // the first answer that had to queue for so long, it doubles in each round trip.
-func (s *engineSource) resize(n int64, took, now time.Duration) {
+func (s *source) resize(n int64, took, now time.Duration) {
 	if s.delay == 0 || took < s.delay {
 		s.delay = max(took, 1)
 	}

@@ -1,4 +1,8 @@
-package transfer
+// Package engine decides what is asked of whom, when groups of many blobs are to come from many sources at once.
+//
+// It is no transfer: it knows neither clock nor stream nor disk. Its one idea: times are given to it, answers are reported to it, and what it decides can be
+// played from a script.
+package engine
 
 import (
 	"cmp"
@@ -11,25 +15,25 @@ import (
 
 // How the engine asks. Groups are those of bao: 16 KiB.
 const (
-	maxRequest   = 64 // groups asked for at once: 1 MiB
+	MaxRequest   = 64 // groups asked for at once: 1 MiB
 	startRequest = 4  // while nothing is known of a source
-	maxWindow    = 16 * maxRequest
-	minPieces    = 2048 // pieces are smaller than maxRequest only where that gives fewer
+	maxWindow    = 16 * MaxRequest
+	minPieces    = 2048 // pieces are smaller than MaxRequest only where that gives fewer
 
 	requestTime = 50 * time.Millisecond  // a request is about what a source sends in this time
 	queueTime   = 100 * time.Millisecond // a source shall always have this much to do, beside its delay
 	slowAfter   = 8 * time.Second        // an answer that is this late is asked of others
-	dropAfter   = 30 * time.Second       // a source that owes an answer for so long is left
+	DropAfter   = 30 * time.Second       // a source that owes an answer for so long is left
 	readAhead   = 16 << 20 / bao.GroupSize
 )
 
-// A sourceID names a source to the engine.
-type sourceID int
+// A SourceID names a source to the engine.
+type SourceID int
 
-// A request is groups that one source is asked for: [First, First+N), whole pieces but at the end.
-type request struct {
+// A Request is groups that one source is asked for: [First, First+N), whole pieces but at the end.
+type Request struct {
 	ID     uint64
-	Source sourceID
+	Source SourceID
 	First  int64
 	N      int64
 	Fresh  bool // as far as is known, nobody else has it or will soon: the source may decline
@@ -39,12 +43,12 @@ type request struct {
 	holds bool // its pieces are not asked of others but at the end
 }
 
-// An engine decides what is asked of whom, over one row of groups (a blob, or all files of a folder in their order), divided into
+// An Engine decides what is asked of whom, over one row of groups (a blob, or all files of a folder in their order), divided into
 // pieces of a power of two of groups. It knows no clock, stream or disk: times are given to it, and answers are reported to it. It is not
 // safe for concurrent use.
-type engine struct {
+type Engine struct {
 	groups int64
-	shift  uint // a piece is 1<<shift groups, at most maxRequest
+	shift  uint // a piece is 1<<shift groups, at most MaxRequest
 	pieces int
 
 	done    []bool
@@ -59,30 +63,39 @@ type engine struct {
 	missing int      // pieces not done
 
 	sequential bool
-	readers    []int64 // groups that are being waited for
-	sources    map[sourceID]*engineSource
-	requests   map[uint64]*request
+	readers    []int64 // groups that are being waited for, in order
+	sources    map[SourceID]*source
+	requests   map[uint64]*Request
 	lastID     uint64
 }
 
-// An engineSource is what the engine knows of a source.
-type engineSource struct {
-	id      sourceID
+// A source is what the engine knows of a source.
+type source struct {
+	id      SourceID
 	all     bool
 	has     []uint64 // bit per group, nil while none
 	live    int64    // groups of live requests
 	window  int64    // groups that may be live
 	ramping bool     // the window still grows with every answer
 	delay   time.Duration
-	meter   meter // groups
+	meter   Meter // groups
 	slow    bool
 	heard   time.Duration
 }
 
-// newEngine returns an engine of which nothing is done. Equal seeds choose equally.
-func newEngine(groups int64, seed uint64, sequential bool) *engine {
-	e := &engine{groups: groups, sequential: sequential, sources: map[sourceID]*engineSource{}, requests: map[uint64]*request{}}
-	for 1<<e.shift < maxRequest && groups>>e.shift > minPieces {
+// Options say what an Engine is made for.
+type Options struct {
+	Groups     int64
+	Seed       uint64 // equal seeds choose equally
+	Sequential bool   // from the beginning to the end
+	LastID     uint64 // requests are numbered from the next on
+}
+
+// New returns an Engine of which nothing is done.
+func New(o Options) *Engine {
+	groups, seed := o.Groups, o.Seed
+	e := &Engine{groups: groups, sequential: o.Sequential, lastID: o.LastID, sources: map[SourceID]*source{}, requests: map[uint64]*Request{}}
+	for 1<<e.shift < MaxRequest && groups>>e.shift > minPieces {
 		e.shift++
 	}
 	e.pieces = int((groups + 1<<e.shift - 1) >> e.shift)
@@ -110,13 +123,13 @@ func random(seed, i uint64) uint64 {
 }
 
 // pieceGroups returns the groups of piece p.
-func (e *engine) pieceGroups(p int) bao.Range {
+func (e *Engine) pieceGroups(p int) bao.Range {
 	first := int64(p) << e.shift
 	return bao.Range{First: first, N: min(1<<e.shift, e.groups-first)}
 }
 
 // within returns the pieces that r covers wholly: [from, to).
-func (e *engine) within(r bao.Range) (from, to int) {
+func (e *Engine) within(r bao.Range) (from, to int) {
 	from = int((r.First + 1<<e.shift - 1) >> e.shift)
 	if end := r.First + r.N; end >= e.groups {
 		to = e.pieces
@@ -127,13 +140,13 @@ func (e *engine) within(r bao.Range) (from, to int) {
 }
 
 // Have says that groups are here, without having been asked for.
-func (e *engine) Have(r bao.Range) {
+func (e *Engine) Have(r bao.Range) {
 	for p, to := e.within(r); p < to; p++ {
 		e.finish(p)
 	}
 }
 
-func (e *engine) finish(p int) {
+func (e *Engine) finish(p int) {
 	if e.done[p] {
 		return
 	}
@@ -145,7 +158,7 @@ func (e *engine) finish(p int) {
 }
 
 // Lost says that groups are no longer here: they are to be fetched again.
-func (e *engine) Lost(r bao.Range) {
+func (e *Engine) Lost(r bao.Range) {
 	for p := int(r.First >> e.shift); p < e.pieces && int64(p)<<e.shift < r.First+r.N; p++ {
 		if e.done[p] {
 			e.done[p] = false
@@ -158,22 +171,22 @@ func (e *engine) Lost(r bao.Range) {
 }
 
 // reopen counts p, which is neither done nor asked for, among the open pieces again.
-func (e *engine) reopen(p int) {
+func (e *Engine) reopen(p int) {
 	e.open++
 	e.head = min(e.head, int(e.place[p]))
 	e.low = min(e.low, p)
 }
 
 // Complete reports whether all is here.
-func (e *engine) Complete() bool { return e.missing == 0 }
+func (e *Engine) Complete() bool { return e.missing == 0 }
 
 // Join adds a source, of which nothing is known yet.
-func (e *engine) Join(id sourceID, now time.Duration) {
-	e.sources[id] = &engineSource{id: id, window: 4 * startRequest, ramping: true, heard: now}
+func (e *Engine) Join(id SourceID, now time.Duration) {
+	e.sources[id] = &source{id: id, window: 4 * startRequest, ramping: true, heard: now}
 }
 
 // HasAll says that a source has everything.
-func (e *engine) HasAll(id sourceID) {
+func (e *Engine) HasAll(id SourceID) {
 	if s := e.sources[id]; s != nil && !s.all {
 		e.count(s, -1)
 		s.all, s.has = true, nil
@@ -181,7 +194,7 @@ func (e *engine) HasAll(id sourceID) {
 }
 
 // Has says that a source has groups, beside those it had.
-func (e *engine) Has(id sourceID, r bao.Range) {
+func (e *Engine) Has(id SourceID, r bao.Range) {
 	s := e.sources[id]
 	if s == nil || s.all {
 		return
@@ -193,7 +206,7 @@ func (e *engine) Has(id sourceID, r bao.Range) {
 }
 
 // Lacks says that a source does not have groups after all.
-func (e *engine) Lacks(id sourceID, r bao.Range) {
+func (e *Engine) Lacks(id SourceID, r bao.Range) {
 	s := e.sources[id]
 	if s == nil {
 		return
@@ -211,7 +224,7 @@ func (e *engine) Lacks(id sourceID, r bao.Range) {
 }
 
 // change applies set to the bits of r in s.has, and keeps count of who has which piece.
-func (e *engine) change(s *engineSource, r bao.Range, set func(word *uint64, mask uint64)) {
+func (e *Engine) change(s *source, r bao.Range, set func(word *uint64, mask uint64)) {
 	first, end := max(r.First, 0), min(r.First+r.N, e.groups)
 	for g := first; g < end; {
 		n := min(64-g%64, end-g)
@@ -233,7 +246,7 @@ func (e *engine) change(s *engineSource, r bao.Range, set func(word *uint64, mas
 }
 
 // count adds d to the holders of all pieces that s, which has not everything, has.
-func (e *engine) count(s *engineSource, d int) {
+func (e *Engine) count(s *source, d int) {
 	if s.has == nil {
 		return
 	}
@@ -244,7 +257,7 @@ func (e *engine) count(s *engineSource, d int) {
 	}
 }
 
-func (e *engine) hasPiece(s *engineSource, p int) bool {
+func (e *Engine) hasPiece(s *source, p int) bool {
 	if s.all {
 		return true
 	}
@@ -257,7 +270,7 @@ func (e *engine) hasPiece(s *engineSource, p int) bool {
 }
 
 // Part returns how much of everything a source has, 0 to 1.
-func (e *engine) Part(id sourceID) float64 {
+func (e *Engine) Part(id SourceID) float64 {
 	s := e.sources[id]
 	switch {
 	case s == nil || e.groups == 0:
@@ -273,7 +286,7 @@ func (e *engine) Part(id sourceID) float64 {
 }
 
 // Leave forgets a source. What it was asked for may be asked of others.
-func (e *engine) Leave(id sourceID) {
+func (e *Engine) Leave(id SourceID) {
 	s := e.sources[id]
 	if s == nil {
 		return
@@ -288,25 +301,25 @@ func (e *engine) Leave(id sourceID) {
 }
 
 // of returns the requests to a source, oldest first.
-func (e *engine) of(id sourceID) (list []*request) {
+func (e *Engine) of(id SourceID) (list []*Request) {
 	for _, q := range e.requests {
 		if q.Source == id {
 			list = append(list, q)
 		}
 	}
-	slices.SortFunc(list, func(a, b *request) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(list, func(a, b *Request) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
 
 // forget takes a request out of all counts.
-func (e *engine) forget(q *request) {
+func (e *Engine) forget(q *Request) {
 	e.unload(q)
 	e.release(q)
 	delete(e.requests, q.ID)
 }
 
 // release lets the pieces of a request be asked of others; its answer may still come.
-func (e *engine) release(q *request) {
+func (e *Engine) release(q *Request) {
 	if !q.holds {
 		return
 	}
@@ -319,7 +332,7 @@ func (e *engine) release(q *request) {
 }
 
 // unload takes a request out of its source's window.
-func (e *engine) unload(q *request) {
+func (e *Engine) unload(q *Request) {
 	if q.live {
 		q.live = false
 		e.sources[q.Source].live -= q.N
@@ -327,7 +340,7 @@ func (e *engine) unload(q *request) {
 }
 
 // Arrived says that the answer to a request is here, whole but not verified: its source may be asked for more.
-func (e *engine) Arrived(id uint64, now time.Duration) {
+func (e *Engine) Arrived(id uint64, now time.Duration) {
 	q := e.requests[id]
 	if q == nil {
 		return
@@ -340,7 +353,7 @@ func (e *engine) Arrived(id uint64, now time.Duration) {
 }
 
 // Verified says that the groups of a request are here. It returns the requests that need no answer any more.
-func (e *engine) Verified(id uint64) (needless []*request) {
+func (e *Engine) Verified(id uint64) (needless []*Request) {
 	q := e.requests[id]
 	if q == nil {
 		return nil
@@ -353,14 +366,14 @@ func (e *engine) Verified(id uint64) (needless []*request) {
 			needless = append(needless, other)
 		}
 	}
-	slices.SortFunc(needless, func(a, b *request) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(needless, func(a, b *Request) int { return cmp.Compare(a.ID, b.ID) })
 	for _, other := range needless {
 		e.forget(other)
 	}
 	return needless
 }
 
-func (e *engine) allDone(q *request) bool {
+func (e *Engine) allDone(q *Request) bool {
 	for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
 		if !e.done[p] {
 			return false
@@ -370,7 +383,7 @@ func (e *engine) allDone(q *request) bool {
 }
 
 // Failed says that a request brought nothing. Its groups may be asked for again; Lacks keeps them from being asked of the same source.
-func (e *engine) Failed(id uint64) {
+func (e *Engine) Failed(id uint64) {
 	if q := e.requests[id]; q != nil {
 		e.forget(q)
 	}
@@ -378,7 +391,7 @@ func (e *engine) Failed(id uint64) {
 
 // Declined says that the source of a fresh request is sending a part of it to somebody else, where it will soon be had. It is no longer
 // fresh: while there is something rarer that is asked for, and after that it cannot be declined.
-func (e *engine) Declined(id uint64, now time.Duration) {
+func (e *Engine) Declined(id uint64, now time.Duration) {
 	q := e.requests[id]
 	if q == nil {
 		return
@@ -391,7 +404,7 @@ func (e *engine) Declined(id uint64, now time.Duration) {
 }
 
 // Heard says that a source is alive, though no answer is here yet.
-func (e *engine) Heard(id sourceID, now time.Duration) {
+func (e *Engine) Heard(id SourceID, now time.Duration) {
 	if s := e.sources[id]; s != nil {
 		s.heard, s.slow = now, false
 	}
@@ -399,10 +412,10 @@ func (e *engine) Heard(id sourceID, now time.Duration) {
 
 // Tick looks for sources that owe an answer and are silent. What a slow one owes may be asked of others; those in dead have been silent
 // for too long, and shall Leave.
-func (e *engine) Tick(now time.Duration) (dead []sourceID) {
+func (e *Engine) Tick(now time.Duration) (dead []SourceID) {
 	for _, s := range e.sources {
 		owed := e.of(s.id)
-		owed = slices.DeleteFunc(owed, func(q *request) bool { return !q.live })
+		owed = slices.DeleteFunc(owed, func(q *Request) bool { return !q.live })
 		if len(owed) == 0 {
 			continue
 		}
@@ -413,10 +426,57 @@ func (e *engine) Tick(now time.Duration) (dead []sourceID) {
 				e.release(q)
 			}
 		}
-		if silent >= dropAfter {
+		if silent >= DropAfter {
 			dead = append(dead, s.id)
 		}
 	}
 	slices.Sort(dead)
 	return dead
+}
+
+// Read says which groups are being waited for: they, and what follows them, go before all others.
+func (e *Engine) Read(groups []int64) {
+	e.readers = e.readers[:0]
+	for _, g := range groups {
+		if g < e.groups {
+			e.readers = append(e.readers, g)
+		}
+	}
+	slices.Sort(e.readers)
+}
+
+// Reading reports whether something is being waited for.
+func (e *Engine) Reading() bool { return len(e.readers) > 0 }
+
+// Asked returns how many requests there are.
+func (e *Engine) Asked() int { return len(e.requests) }
+
+// Doing says what a source does: whether it owes an answer, and whether that is overdue.
+func (e *Engine) Doing(id SourceID) (owes, slow bool) {
+	s := e.sources[id]
+	return s != nil && s.live > 0, s != nil && s.slow
+}
+
+// Map divides the row into n equal stretches (fewer if it is small) and returns how much of each is here (0 none, 255 all) and how many sources have each.
+func (e *Engine) Map(n int) (have, rarity []byte) {
+	n = min(n, e.pieces)
+	have, rarity = make([]byte, n), make([]byte, n)
+	all := 0
+	for _, s := range e.sources {
+		if s.all {
+			all++
+		}
+	}
+	for i := range n {
+		from, to := i*e.pieces/n, (i+1)*e.pieces/n
+		done, least := 0, 255
+		for p := from; p < to; p++ {
+			if e.done[p] {
+				done++
+			}
+			least = min(least, int(e.holders[p])+all)
+		}
+		have[i], rarity[i] = byte(255*done/(to-from)), byte(least)
+	}
+	return have, rarity
 }

@@ -1,4 +1,4 @@
-package transfer
+package engine
 
 import "time"
 
@@ -7,8 +7,8 @@ const (
 	meterSlot  = 125 * time.Millisecond
 )
 
-// A meter measures a rate over the last two seconds. It knows no clock: times are given to it, and never go back.
-type meter struct {
+// A Meter measures a rate over the last two seconds. It knows no clock: times are given to it, and never go back.
+type Meter struct {
 	first time.Duration // when the first was added
 	slot  int64         // number of the newest slot
 	n     [meterSlots]int64
@@ -16,7 +16,7 @@ type meter struct {
 }
 
 // Add counts n at the time now.
-func (m *meter) Add(now time.Duration, n int64) {
+func (m *Meter) Add(now time.Duration, n int64) {
 	if !m.begun {
 		m.begun, m.first, m.slot = true, now, int64(now/meterSlot)
 	}
@@ -24,7 +24,7 @@ func (m *meter) Add(now time.Duration, n int64) {
 	m.n[m.slot%meterSlots] += n
 }
 
-func (m *meter) advance(now time.Duration) {
+func (m *Meter) advance(now time.Duration) {
 	for slot := int64(now / meterSlot); m.slot < slot; {
 		if m.slot++; slot-m.slot > meterSlots {
 			m.slot = slot - meterSlots
@@ -34,7 +34,7 @@ func (m *meter) advance(now time.Duration) {
 }
 
 // At returns the rate a second at the time now.
-func (m *meter) At(now time.Duration) float64 {
+func (m *Meter) At(now time.Duration) float64 {
 	if !m.begun {
 		return 0
 	}
