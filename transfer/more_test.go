@@ -16,8 +16,8 @@ import (
 	"kith/blob"
 	"kith/blob/seal"
 	"kith/network"
-	"kith/transfer/engine"
 	"kith/network/relay"
+	"kith/transfer/engine"
 )
 
 func TestManySources(t *testing.T) {

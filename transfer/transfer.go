@@ -50,6 +50,7 @@ type Options struct {
 	Guard  Guard
 	Seek   func() string // has more peers looked for, when no source is found, and says how that goes; nil: nobody does. It is called often
 	Log    *slog.Logger
+	Taps   []func(files int, bytes int64) blob.Tap            // what sees a draft while it is imported
 	Relay  func(*network.Refused) string                      // what to say of a source that only a relay leads to, which does not carry now; nil: its Error
 	Go     func(name string, run func(context.Context) error) // starts what lasts; nil: plain goroutines, ended by Close
 }
@@ -85,21 +86,37 @@ const (
 
 // Status is how a download stands.
 type Status struct {
-	Root    kith.Ref
-	State   State
-	Reason  string // why it waits, has failed, or for how long it has looked
-	Hint    string // what a person can do about it, "" for nothing
-	Name    string
-	Path    string // where it is, or will be; "" while its name is not known
-	Size    int64  // bytes of plain files; -1 while it is not known
-	Done    int64  // bytes on disk and verified
-	Rate    float64
-	ETA     float64 // seconds left; -1 if not known
-	Files   int     // of a folder: how many
-	Folder  bool
-	From    int // peers that verified bytes came from
-	Sources []Source
-	Err     error // with Failed, what Wait returns; with Waiting, what a person must mend before Resume (nil: it waits for a source)
+	Root     kith.Ref // of a Pending job that is Done: the real one
+	Was      kith.Ref // the Pending one of the job; zero for another
+	State    State
+	Reason   string // why it waits, has failed, or for how long it has looked
+	Hint     string // what a person can do about it, "" for nothing
+	Name     string
+	Path     string // where it is, or will be; "" while its name is not known
+	Size     int64  // bytes of plain files; -1 while it is not known
+	Done     int64  // bytes on disk and verified
+	Rate     float64
+	ETA      float64 // seconds left; -1 if not known
+	Files    int     // of a folder: how many
+	Folder   bool
+	From     int // peers that verified bytes came from, not those of other networks
+	Sources  []Source
+	Networks []NetworkStatus
+	Part     bool  // with Done: what Job.Only names is here, and not all of it
+	Err      error // with Failed, what Wait returns; with Waiting, what a person must mend before Resume (nil: it waits for a source)
+}
+
+// NetworkStatus is how a download stands in another network that it comes from.
+type NetworkStatus struct {
+	Network  string // as Origin.Network says it
+	State    SourceState
+	Why      string  // what it waits for, or what is wrong
+	Bytes    int64   // that came from it, checked against its digests
+	Rate     float64 // bytes a second, lately
+	Up       float64 // bytes a second that it is given, lately
+	Peers    int     // whom it is talking to
+	Have     float64 // part of the content that is to be had there, as far as known, 0 to 1
+	Verified bool    // the whole was compared with all its digests
 }
 
 // SourceState says what a source is doing.
@@ -117,13 +134,15 @@ const (
 
 // Source is a peer that a download comes from.
 type Source struct {
-	Peer  peer.ID
-	State SourceState
-	Why   string
-	Have  float64 // part of the content that it has, 0 to 1
-	Bytes int64   // verified bytes that came from it
-	Rate  float64 // bytes a second, lately
-	Via   string  // transport: "bulk" (TCP of its own) or "stream"
+	Peer    peer.ID // "" for one of another network
+	Network string  // as Origin.Network says it; "" for Kith
+	Name    string  // of one of another network: its address, and its program if it says so
+	State   SourceState
+	Why     string
+	Have    float64 // part of the content that it has, 0 to 1
+	Bytes   int64   // verified bytes that came from it
+	Rate    float64 // bytes a second, lately
+	Via     string  // transport: "bulk" (TCP of its own) or "stream"; in another network what it calls it
 }
 
 // File is one file of a folder that is being fetched.
