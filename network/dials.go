@@ -9,9 +9,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 )
 
-// mobile is a host that begins anew to reach somebody when the computer moves meanwhile.
+// mobile is a host that begins anew to reach somebody when the computer moves meanwhile. Whatever dials is given it, libp2p's own parts too: one of them that went on
+// waiting would hold everybody else in its attempt.
 type mobile struct {
 	host.Host
 	dials *dials
@@ -29,6 +31,11 @@ func (m mobile) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (s
 		return err
 	})
 	return s, err
+}
+
+// IDService is what libp2p's parts ask a host for to learn what a peer speaks.
+func (m mobile) IDService() identify.IDService {
+	return m.Host.(interface{ IDService() identify.IDService }).IDService()
 }
 
 // dials are the attempts to reach somebody that run. libp2p has one attempt for all who want to reach the same peer, and does not try an address twice in it: one that was

@@ -67,6 +67,30 @@ func TestEclipseAtRestart(t *testing.T) {
 	}
 }
 
+// Who is patient, and has connected with many identities for longer and later than anybody else, has few places all the same if they are in one part of the internet.
+func TestPatientEclipse(t *testing.T) {
+	now := time.Now()
+	all, honest := map[peer.ID]*known{}, map[peer.ID]bool{}
+	for i := range maxKnown {
+		id := someone(t)
+		honest[id] = true
+		all[id] = &known{ID: id, First: now.Add(-24 * time.Hour).Unix(), Seen: now.Add(-time.Hour).Unix(), Group: fmt.Sprintf("99.%d.0.0/16", i)}
+	}
+	for i := range 3 * maxKnown {
+		id := someone(t)
+		all[id] = &known{ID: id, First: now.Add(-50 * 24 * time.Hour).Unix(), Seen: now.Unix(), Group: fmt.Sprintf("11.%d.0.0/16", i%3)}
+	}
+	hostile := 0
+	for _, k := range worthKnowing(all, now)[:maxKnown] {
+		if !honest[k.ID] {
+			hostile++
+		}
+	}
+	if hostile != 3*maxKnownGroup {
+		t.Errorf("peers from three places have %d of %d places, want %d", hostile, maxKnown, 3*maxKnownGroup)
+	}
+}
+
 // When a peer was seen first, and from where, outlives a restart.
 func TestKnownSince(t *testing.T) {
 	keep := kept(t)

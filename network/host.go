@@ -76,7 +76,6 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.SwarmOpts(swarm.WithDialRanker(rankDials)),
 		libp2plib.WithDialTimeout(dialTimeout),
 		libp2plib.EnableRelay(),
-		libp2plib.EnableAutoRelayWithPeerSource(n.relays, autoRelay()...),
 		libp2plib.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr { return announced(n.mover.correct(addrs)) }),
 		libp2plib.EnableAutoNATv2(),
 		libp2plib.DisableMetrics(),

@@ -65,45 +65,73 @@ func (b *bulk) counts() (conns, inbound, shaking, ips int) {
 	return len(b.conns), b.inbound, b.shaking, len(b.perIP)
 }
 
-// Defect 9: a peer that claims thousands of addresses and protocols is remembered with few.
+// claimed returns n addresses that a peer may say that it has.
+func claimed(n int) (list []ma.Multiaddr) {
+	for i := range n {
+		list = append(list, ma.StringCast(fmt.Sprintf("/ip4/127.1.%d.%d/tcp/4001", i/250, i%250)))
+	}
+	return list
+}
+
+// Defect 9: a peer that claims thousands of addresses and protocols is remembered with few. What it says in one message is listened to; what is longer than that is not.
 func TestFloodOfAddressesAndProtocols(t *testing.T) {
+	const identifyMax = 500 // libp2p's own bound for the addresses of a peer that is connected
+	for name, c := range map[string]struct {
+		addrs, protocols int
+		heard            bool
+	}{
+		"addresses": {identifyMax + 100, 0, true},
+		"protocols": {1, 2 * maxProtocols, true},
+		"too much":  {5000, 2 * maxProtocols, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newNode(t)
+			h := stranger(t, libp2plib.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return claimed(c.addrs) }))
+			for i := range c.protocols {
+				h.SetStreamHandler(protocol.ID(fmt.Sprintf("/flood/%d", i)), func(s libp2p.Stream) { s.Reset() })
+			}
+			said, err := a.Host().EventBus().Subscribe([]any{new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer said.Close()
+			if err := h.Connect(soon(t), info(a)); err != nil {
+				t.Fatal(err)
+			}
+			e := <-said.Out()
+			if _, heard := e.(event.EvtPeerIdentificationCompleted); heard != c.heard {
+				t.Fatalf("what it says: %+v", e)
+			}
+			addrs := len(a.Host().Peerstore().Addrs(h.ID()))
+			ps, _ := a.Host().Peerstore().GetProtocols(h.ID())
+			t.Logf("%d addresses and %d protocols are kept while it is connected", addrs, len(ps))
+			if addrs > identifyMax || c.heard && addrs < min(c.addrs, maxAddrs) {
+				t.Errorf("%d addresses are kept of a connected peer", addrs)
+			}
+			if len(ps) > maxProtocols {
+				t.Errorf("%d protocols are kept", len(ps))
+			}
+			a.meet(h.ID())
+			a.mu.Lock()
+			if k := a.known[h.ID()]; k == nil || len(k.Addrs) > maxKnownAddrs {
+				t.Errorf("remembered: %+v", k)
+			}
+			a.mu.Unlock()
+			h.Close()
+			until(t, "few addresses are kept once it is gone", func() bool { return len(a.Host().Peerstore().Addrs(h.ID())) <= maxAddrs })
+		})
+	}
+	// Nor are more kept of a peer whom others name.
 	a := newNode(t)
-	claims := make([]ma.Multiaddr, 5000)
-	for i := range claims {
-		claims[i] = ma.StringCast(fmt.Sprintf("/ip4/127.1.%d.%d/tcp/4001", i/250, i%250))
-	}
-	h := stranger(t, libp2plib.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return claims }))
-	for i := range 2 * maxProtocols {
-		h.SetStreamHandler(protocol.ID(fmt.Sprintf("/flood/%d", i)), func(s libp2p.Stream) { s.Reset() })
-	}
-	said, err := a.Host().EventBus().Subscribe([]any{new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer said.Close()
-	if err := h.Connect(soon(t), info(a)); err != nil {
-		t.Fatal(err)
-	}
-	<-said.Out()            // all that it will say, or so much that it is not listened to
-	const identifyMax = 500 // libp2p's own bound for a peer that is connected
-	if n := len(a.Host().Peerstore().Addrs(h.ID())); n > identifyMax {
-		t.Errorf("%d addresses are kept of a connected peer", n)
-	}
-	if ps, _ := a.Host().Peerstore().GetProtocols(h.ID()); len(ps) > maxProtocols {
-		t.Errorf("%d protocols are kept", len(ps))
-	}
-	a.meet(h.ID())
-	a.mu.Lock()
-	if k := a.known[h.ID()]; k == nil || len(k.Addrs) > maxKnownAddrs {
-		t.Errorf("remembered: %+v", k)
-	}
-	a.mu.Unlock()
-	third := stranger(t).ID()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	a.Connect(ctx, peer.AddrInfo{ID: third, Addrs: claims})
-	if n := len(a.Host().Peerstore().Addrs(third)); n > maxAddrs {
-		t.Errorf("%d addresses are kept of a peer that is not connected", n)
+	for what, name := range map[string]func(peer.AddrInfo){
+		"to be dialled":  func(p peer.AddrInfo) { a.Connect(t.Context(), p) },
+		"in the overlay": func(p peer.AddrInfo) { a.Host().Peerstore().AddAddrs(p.ID, p.Addrs, time.Hour) },
+	} {
+		p := peer.AddrInfo{ID: someone(t), Addrs: claimed(5000)}
+		name(p)
+		if n := len(a.Host().Peerstore().Addrs(p.ID)); n > maxAddrs || n == 0 {
+			t.Errorf("%s: %d addresses are kept of a peer that is not connected", what, n)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -85,7 +86,8 @@ type Network struct {
 	sockets *packet.Sockets // of a host on cfg.Packets
 	mdns    *neighbours
 	relay   *relay.Service
-	router  *router.Map // nil: not asked for ports
+	finder  *autorelay.AutoRelay // of relays for this node
+	router  *router.Map          // nil: not asked for ports
 	friend  atomic.Pointer[func(peer.ID) bool]
 	reach   event.Emitter // of EvtLocalReachabilityChanged
 	mover   *mover
@@ -354,6 +356,9 @@ func (n *Network) Close() error {
 	}
 	if n.bulk != nil {
 		n.bulk.close()
+	}
+	if n.finder != nil {
+		errs = append(errs, n.finder.Close())
 	}
 	if n.relay != nil {
 		n.punch.close()

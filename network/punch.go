@@ -12,7 +12,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
-	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -76,8 +75,7 @@ func (p *puncher) identified(e event.EvtPeerIdentificationCompleted) {
 
 // begin starts the service once it is known under which addresses others see this node.
 func (p *puncher) begin() {
-	host, ok := p.n.host.(interface{ IDService() identify.IDService })
-	if !ok || len(p.outside()) == 0 {
+	if len(p.outside()) == 0 {
 		return
 	}
 	p.mu.Lock()
@@ -87,7 +85,8 @@ func (p *puncher) begin() {
 	if begun {
 		return
 	}
-	s, err := holepunch.NewService(p.n.host, host.IDService(), p.outside,
+	h := mobile{p.n.host, &p.n.dials}
+	s, err := holepunch.NewService(h, h.IDService(), p.outside,
 		holepunch.WithTracer(p), holepunch.WithAddrFilter(p), holepunch.DirectDialTimeout(punchDial))
 	if err != nil {
 		p.n.log.Warn("no hole punching", "err", err)

@@ -25,6 +25,10 @@ const (
 func (n *Network) startReach() (err error) {
 	n.punch = newPuncher(n)
 	n.startRelay()
+	if n.finder, err = autorelay.NewAutoRelay(n.Host(), n.autoRelay()...); err != nil {
+		return err
+	}
+	n.finder.Start()
 	if n.reach, err = n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful); err != nil {
 		return err
 	}
@@ -77,8 +81,9 @@ func (n *Network) relays(_ context.Context, num int) <-chan peer.AddrInfo {
 }
 
 // autoRelay is how relays are chosen. They are few and known, so that the first is good enough.
-func autoRelay() []autorelay.Option {
+func (n *Network) autoRelay() []autorelay.Option {
 	return []autorelay.Option{
+		autorelay.WithPeerSource(n.relays),
 		autorelay.WithNumRelays(relaysHeld), autorelay.WithMinCandidates(1), autorelay.WithBootDelay(0),
 		autorelay.WithMinInterval(relayLook), autorelay.WithBackoff(relayRetry),
 	}

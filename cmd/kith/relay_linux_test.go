@@ -72,6 +72,89 @@ func TestRelayLimit(t *testing.T) {
 	}
 }
 
+// TestUpgradesInTheMiddle: two homes between which nothing passes directly fetch through a relay; when the way opens, a hole is punched and the fetch goes on there, where it
+// was: the relays have carried what came until then, and no more, and nothing is fetched twice.
+func TestUpgradesInTheMiddle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the change from relayed to direct was not tested behind real NATs: -short")
+	}
+	i := homes(t, nat.Spec{Name: "cone", Kind: nat.Cone}, nat.Spec{Name: "cone-2", Kind: nat.Cone})
+	seed, fetcher := i.boot("cone", i.peers...), i.boot("cone-2", i.peers...)
+	i.befriend(seed)
+	seed.relayed()
+	if err := i.net.Part(seed.host, fetcher.host, true); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "film")
+	const size = 40 << 20
+	want := file(t, path, size)
+	var shared struct{ Link string }
+	seed.ask(&shared, "share", path)
+	to := t.TempDir()
+	var none any
+	fetcher.ask(&none, "get", shared.Link, "-o", to, "--detach")
+	id := seed.identity().Peer_ID
+	state := func() (done int64, state string, p peerOut) {
+		var out struct {
+			Items []struct {
+				State string
+				Done  int64
+			}
+		}
+		fetcher.ask(&out, "ls")
+		p, _ = fetcher.peer(id)
+		return out.Items[0].Done, out.Items[0].State, p
+	}
+	var last int64
+	wait := func(what string, holds func(done int64, state string, p peerOut) bool) int64 {
+		t.Helper()
+		start := time.Now()
+		for {
+			done, state, p := state()
+			if done < last {
+				t.Fatalf("it has started over: %d bytes, and then %d", last, done)
+			}
+			if last = done; holds(done, state, p) {
+				t.Logf("%s after %.1f s: %d bytes; %s", what, time.Since(start).Seconds(), done, p.Why)
+				return done
+			}
+			if time.Since(start) > time.Minute {
+				t.Fatalf("not within a minute: %s; %s, %d bytes, %+v", what, state, done, p)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	wait("2 MiB came through a relay", func(done int64, _ string, p peerOut) bool {
+		if p.Direct {
+			t.Fatalf("they are parted, and connected: %+v", p)
+		}
+		return done >= 2<<20
+	})
+	if err := i.net.Part(seed.host, fetcher.host, false); err != nil {
+		t.Fatal(err)
+	}
+	at := wait("there is a direct way", func(_ int64, _ string, p peerOut) bool { return p.Direct })
+	if at >= size {
+		t.Fatal("it was whole before")
+	}
+	wait("it is whole", func(_ int64, state string, _ peerOut) bool { return state == "done" })
+	same(t, filepath.Join(to, "film"), want)
+	var carried int64
+	for _, r := range i.public {
+		var out struct{ Contacts int64 }
+		r.ask(&out, "relay")
+		carried += out.Contacts
+	}
+	_, _, p := state()
+	t.Logf("%d bytes were done when there was a direct way; the relays carried %d, and %d came in all", at, carried, p.Down)
+	if carried < 2<<20 || carried > at+4<<20 { // what was on its way
+		t.Errorf("the relays carried %d bytes of %d, of which %d were there when the way was direct", carried, size, at)
+	}
+	if p.Down > size+size/10 {
+		t.Errorf("%d bytes came for %d", p.Down, size)
+	}
+}
+
 // TestJoinThroughRelay: an invite of somebody behind a router works for somebody behind another, who has nothing but the link; what is then sent arrives.
 func TestJoinThroughRelay(t *testing.T) {
 	if testing.Short() {

@@ -269,6 +269,47 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// TestPart: two homes hear nothing of each other while they are apart, and the rest of the world does not notice.
+func TestPart(t *testing.T) {
+	n := start(t, Spec{"a", Public}, Spec{"home", Cone}, Spec{"other", Cone})
+	home, other := n.Host("home"), n.Host("other")
+	m := newMirror(t, n.Host("a"), n.Host("a").Outside())
+	open := func(h *Host) (c *net.UDPConn) {
+		err := h.Do(func() (err error) {
+			c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(h.Addr, 0)))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	mine, theirs := open(home), open(other)
+	at := func(c *net.UDPConn) netip.AddrPort { return overUDP(t, c, m.udpAddr(), answerTime) }
+	punches := func(wait time.Duration) bool {
+		theirs.WriteToUDPAddrPort([]byte("opens"), at(mine))
+		mine.WriteToUDPAddrPort([]byte("through"), at(theirs))
+		theirs.SetReadDeadline(time.Now().Add(wait))
+		_, from, err := theirs.ReadFromUDPAddrPort(make([]byte, 64))
+		return err == nil && from.Addr() == home.Outside()
+	}
+	for _, c := range []struct {
+		apart bool
+		wait  time.Duration
+	}{{true, silence}, {false, answerTime}} {
+		if err := n.Part(home, other, c.apart); err != nil {
+			t.Fatal(err)
+		}
+		if got := punches(c.wait); got == c.apart {
+			t.Errorf("apart: %v; they hear each other: %v", c.apart, got)
+		}
+	}
+	if err := n.Part(n.Host("a"), home, true); !errors.Is(err, kith.Invalid) {
+		t.Errorf("a public host is parted: %v", err)
+	}
+}
+
 // TestClose: nothing is left of a Net.
 func TestClose(t *testing.T) {
 	n := start(t, Spec{"a", Cone})

@@ -31,6 +31,9 @@ func New(specs ...Spec) (*Net, error) {
 // Move does nothing.
 func (n *Net) Move(h, to *Host) error { return nil }
 
+// Part does nothing.
+func (n *Net) Part(a, b *Host, apart bool) error { return nil }
+
 // Host returns nil.
 func (n *Net) Host(string) *Host { return nil }
 
