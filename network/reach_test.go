@@ -30,9 +30,12 @@ func TestBridge(t *testing.T) {
 		{event.EvtHostReachableAddrsChanged{Unreachable: a, Unknown: a}, network.ReachabilityUnknown},
 	} {
 		n.reachable(step.found)
-		for e := range sub.Out() {
-			if e.(event.EvtLocalReachabilityChanged).Reachability == step.want {
-				break // sooner or later: what was said before may still be on its way
+		for told := false; !told; { // sooner or later: what was said before may still be on its way
+			select {
+			case e := <-sub.Out():
+				told = e.(event.EvtLocalReachabilityChanged).Reachability == step.want
+			case <-soon(t).Done():
+				t.Fatalf("%v is not told", step.want)
 			}
 		}
 		if on := n.Relaying().On; on != (step.want == network.ReachabilityPublic) {
