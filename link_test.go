@@ -3,12 +3,16 @@ package kith
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
+	"os"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -29,7 +33,10 @@ func testPeer(t testing.TB) peer.ID {
 func testLink(t testing.TB) Link {
 	id := testPeer(t).String()
 	l := Link{Ref: ManifestRef([32]byte{1, 2, 3}), Name: "Ferien & Möwen #1.mkv", Size: 1 << 40, Network: "home", Key: bytes.Repeat([]byte{9}, KeySize),
-		Rest: []Param{{"xt", "urn:btih:0123456789012345678901234567890123456789"}, {"tr", "udp://tracker:80/announce"}, {"x.unknown", "a=b&c"}}}
+		Rest: []Param{{"xt", "urn:ed2k:31d6cfe0d16ae931b73c59d7e0c089c0"}, {"x.unknown", "a=b&c"}},
+		Names: Names{V1: InfoHash{1, 0x23}, V2: [32]byte{5}, Trackers: []string{"udp://tracker:80/announce", "wss://tracker.example/?a=b&c"}, WebSeeds: []string{"https://example.org/a b"},
+			Source: "https://example.org/x.torrent", IPFS: cid.MustParse("QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG")},
+		Swarm: []string{"192.0.2.9:6881", "[2001:db8::9]:6881"}, Select: []FileRange{{0, 0}, {2, 5}}}
 	for _, a := range []string{"/ip4/203.0.113.7/udp/4001/quic-v1/p2p/" + id, "/ip4/203.0.113.7/tcp/4001/p2p/" + id,
 		"/ip6/2001:db8::1/tcp/4001/p2p/" + id, "/ip4/203.0.113.7/tcp/4001/ws/p2p/" + id} {
 		l.Peers = append(l.Peers, multiaddr.StringCast(a))
@@ -43,15 +50,109 @@ func TestLinkRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.String() != l.String() || !reflect.DeepEqual(got.Rest, l.Rest) || got.Name != l.Name || !bytes.Equal(got.Key, l.Key) {
+	if !reflect.DeepEqual(got, l) {
 		t.Errorf("got  %+v\nwant %+v", got, l)
 	}
-	if !strings.HasPrefix(l.String(), "magnet:?xt=urn:btih:0123") {
-		t.Errorf("the BitTorrent digest must stand first, unescaped: %s", l)
+	var order []string
+	for _, p := range strings.Split(strings.TrimPrefix(l.String(), "magnet:?"), "&") {
+		k, v, _ := strings.Cut(p, "=")
+		if k == "xt" {
+			k, _, _ = strings.Cut(strings.TrimPrefix(v, "urn:"), ":")
+		}
+		if len(order) == 0 || order[len(order)-1] != k {
+			order = append(order, k)
+		}
 	}
-	last := l.String()[strings.LastIndex(l.String(), "&")+1:]
-	if !strings.HasPrefix(last, "x.kith=") {
-		t.Errorf("the last parameter is %q; simple parsers glue the key to it", last)
+	if want := "btih btmh ed2k blake3 dn xl x.cid tr ws x.pe xs so x.unknown x.net x.kith"; strings.Join(order, " ") != want {
+		t.Errorf("parameters stand in the order\n%s, want\n%s", strings.Join(order, " "), want)
+	}
+}
+
+// TestKeyStandsAlone: simple parsers glue the key to the last parameter; it is none that they use.
+func TestKeyStandsAlone(t *testing.T) {
+	full := testLink(t)
+	for _, cut := range []func(*Link){
+		func(*Link) {}, func(l *Link) { l.Peers = nil }, func(l *Link) { l.Peers, l.Network = nil, "" }, func(l *Link) { l.Peers, l.Network, l.Rest, l.Select = nil, "", nil, nil },
+		func(l *Link) { *l = Link{Ref: l.Ref, Key: l.Key, Size: -1, Names: Names{Trackers: l.Trackers}} },
+		func(l *Link) { *l = Link{Ref: l.Ref, Key: l.Key, Size: -1, Names: Names{Source: l.Source}} }, func(l *Link) { *l = Link{Ref: l.Ref, Key: l.Key, Size: -1} },
+	} {
+		l := full
+		cut(&l)
+		s := l.String()
+		k, _, _ := strings.Cut(s[strings.LastIndexAny(s, "&?")+1:], "=")
+		if k != "x.kith" && k != "x.net" && k != "x.cid" {
+			t.Errorf("the key stands behind %s: %s", k, s)
+		}
+		if got, err := ParseLink(s); err != nil || !reflect.DeepEqual(got, l) {
+			t.Errorf("%v\ngot  %+v\nwant %+v", err, got, l)
+		}
+	}
+}
+
+// TestLinkForms: each of testdata/links.json, and what it is as a magnet URI, or why it is refused.
+func TestLinkForms(t *testing.T) {
+	data, err := os.ReadFile("testdata/links.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []struct{ Link, Is, Refused string }
+	if err := json.Unmarshal(data, &all); err != nil || len(all) < 50 {
+		t.Fatal(len(all), err)
+	}
+	for _, v := range all {
+		l, err := ParseLink(v.Link)
+		if v.Refused != "" {
+			if err == nil || !errors.Is(err, Invalid) || !strings.Contains(err.Error()+" ("+HintOf(err)+")", v.Refused) {
+				t.Errorf("%s\n got %v (%s), %v\nwant the error %s", v.Link, err, HintOf(err), l, v.Refused)
+			}
+			continue
+		}
+		if err != nil || l.String() != v.Is {
+			t.Errorf("%s\n got %v, %v\nwant %s", v.Link, l, err, v.Is)
+			continue
+		}
+		if again, err := ParseLink(l.String()); err != nil || again.String() != l.String() {
+			t.Errorf("%s\nbecomes %v, and then %v, %v", v.Link, l, again, err)
+		}
+	}
+}
+
+// TestNamesKey: it is what names the content and not where it is.
+func TestNamesKey(t *testing.T) {
+	key := func(s string) string {
+		l, err := ParseLink(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Names.Key()
+	}
+	for _, same := range [][]string{
+		{"cd85d1f3ee2bbc2dd0a1ab2dee6ec2dd6dc0b86c", "magnet:?xt=urn:btih:ZWC5D47OFO6C3UFBVMW643WC3VW4BODM&tr=udp://a:1&ws=http://b/c&xs=http://d/e.torrent&dn=f"},
+		{"QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG/", "https://ipfs.io/ipfs/QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG", "ipfs://bafybeie5nqv6kd3qnfjupgvz34woh3oksc3iau6abmyajn7qvtf6d2ho34"},
+		{"https://example.org/a#b", "https://example.org/a"},
+	} {
+		want := key(strings.TrimSuffix(same[0], "/"))
+		for _, s := range same[1:] {
+			if got := key(s); got != want || got == "" {
+				t.Errorf("%s: %q, want %q", s, got, want)
+			}
+		}
+	}
+	if a, b := key("/ipfs/QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG/a"), key("/ipfs/QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG/b"); a == b {
+		t.Errorf("both are %q", a)
+	}
+}
+
+func TestTorrentPath(t *testing.T) {
+	l, err := ParseLink("/tmp/a b/ü %41.Torrent")
+	if err != nil || l.Torrent() != "/tmp/a b/ü %41.Torrent" {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	if again, err := ParseLink(l.String()); err != nil || again.Torrent() != l.Torrent() {
+		t.Errorf("%v becomes %+v, %v", l, again, err)
+	}
+	if l, err := ParseLink("magnet:?xs=file:///etc/x.torrent&xt=urn:btih:" + strings.Repeat("ab", 20)); err != nil || l.Source != "" {
+		t.Errorf("a link of others names a file here: %+v, %v", l, err)
 	}
 }
 
@@ -134,7 +235,6 @@ func TestParseLinkErrors(t *testing.T) {
 		{"", Invalid},
 		{"hello", Invalid},
 		{"magnet:?", Invalid},
-		{"magnet:?xt=urn:btih:0123456789012345678901234567890123456789", Invalid},
 		{"magnet:?xt=urn:blake3:zz", Invalid},
 		{"magnet:?x.cid=" + ref.String() + "&xl=-1", Invalid},
 		{"magnet:?x.cid=" + ref.String() + "&xl=9223372036854775808", Invalid},
@@ -146,7 +246,6 @@ func TestParseLinkErrors(t *testing.T) {
 		{"magnet:?x.cid=" + ref.String() + strings.Repeat("&a=b", MaxLinkParams), TooLarge},
 		{"kith:AQ", Invalid},
 		{"kith:" + strings.Repeat("/", 100), Invalid},
-		{"bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi", Invalid}, // SHA-256
 	}
 	for _, tt := range tests {
 		if _, err := ParseLink(tt.in); !errors.Is(err, tt.want) {
@@ -166,6 +265,17 @@ func FuzzParseLink(f *testing.F) {
 	f.Add(l.Short())
 	f.Add(l.Ref.String())
 	f.Add("magnet:?xt=urn:blake3:&x.cid=&dn=&xl=&x.kith=#")
+	data, err := os.ReadFile("testdata/links.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var forms []struct{ Link, Is, Refused string }
+	if err := json.Unmarshal(data, &forms); err != nil {
+		f.Fatal(err)
+	}
+	for _, v := range forms {
+		f.Add(v.Link)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		l, err := ParseLink(s)
 		if err != nil {
@@ -175,7 +285,17 @@ func FuzzParseLink(f *testing.F) {
 		if err != nil || again.String() != l.String() {
 			t.Errorf("%q: %q, then %q, %v", s, l, again, err)
 		}
-		if short := l.Short(); len(short) > MaxShortLen {
+		if again.Names.Key() != l.Names.Key() && l.Torrent() == "" {
+			t.Errorf("%q: named %q, then %q", s, l.Names.Key(), again.Names.Key())
+		}
+		if l.Path != "" && (path.Clean(l.Path) != l.Path || strings.HasPrefix(l.Path, "/") || strings.HasPrefix(l.Path, "../") || l.Path == "..") {
+			t.Errorf("%q: path %q", s, l.Path)
+		}
+		if short := l.Short(); l.Ref.IsZero() {
+			if short != "" || l.None() {
+				t.Errorf("%q: names nothing, and has a short form %q", s, short)
+			}
+		} else if len(short) > MaxShortLen {
 			t.Errorf("short form has %d characters", len(short))
 		} else if sl, err := ParseLink(short); err != nil || sl.Ref != l.Ref {
 			t.Errorf("short form %q: %v, %v", short, sl, err)

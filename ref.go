@@ -83,16 +83,21 @@ func (r *Ref) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ParseRef reads a CID whose digest is BLAKE3-256 and whose codec is raw or dag-cbor.
+// ParseRef reads what String wrote: a CID whose digest is BLAKE3-256 and whose codec is raw, dag-cbor or Pending.
 func ParseRef(s string) (Ref, error) {
 	c, err := cid.Decode(strings.TrimSpace(s))
 	if err != nil {
 		return Ref{}, fmt.Errorf("kith: parse ref %.80q: not a CID: %w", s, Invalid)
 	}
+	if c.Type() == uint64(Pending) {
+		r, err := RefOfCID(cid.NewCidV1(uint64(Raw), c.Hash()))
+		r.Codec = Pending
+		return r, err
+	}
 	return RefOfCID(c)
 }
 
-// RefOfCID returns c as a Ref, or an Invalid error if it is of another kind.
+// RefOfCID returns c as a Ref, or an Invalid error if it is of another kind: a digest other than BLAKE3-256, a codec other than raw and dag-cbor.
 func RefOfCID(c cid.Cid) (Ref, error) {
 	mh, err := multihash.Decode(c.Hash())
 	switch {

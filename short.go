@@ -50,7 +50,11 @@ const (
 //
 // at most MaxShortLen characters long. It has no room for the name, for other digests, nor for more than one peer; as many of
 // that peer's QUIC and TCP addresses as fit are kept: first those through relays, without which nobody gets through to who has such, then the others, in their order.
+// What only other networks' names are known of has none: "".
 func (l Link) Short() string {
+	if l.Ref.IsZero() {
+		return ""
+	}
 	b := []byte{shortVersion, 0}
 	b = append(b, l.Ref.Sum[:]...)
 	if l.Ref.Codec == Manifest {

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -93,6 +94,11 @@ type linkVector struct {
 	Link  string   `json:"link"`
 	Short string   `json:"short"`
 	Bytes string   `json:"short_bytes"`
+
+	V1       string   `json:"btih,omitempty"`
+	V2       string   `json:"btmh,omitempty"`
+	IPFS     string   `json:"ipfs,omitempty"`
+	Trackers []string `json:"trackers,omitempty"`
 }
 
 type manifestVector struct {
@@ -263,6 +269,7 @@ func TestFormats(t *testing.T) {
 		return refVector{v.Text, hex.EncodeToString(sum[:]), kith.RawRef(sum).String(), kith.ManifestRef(sum).String()}
 	})
 	check(t, all, "link", linkOf)
+	check(t, all, "public link", linkOf)
 	check(t, all, "private link", linkOf)
 	check(t, all, "manifest", manifestOf)
 	check(t, all, "tree", treeOf)
@@ -340,6 +347,10 @@ func linkOf(t *testing.T, v linkVector) linkVector {
 			t.Fatal(err)
 		}
 		l.Peers = append(l.Peers, a)
+	}
+	l.Trackers = v.Trackers
+	if v.V1 != "" {
+		l.V1, l.V2, l.IPFS = kith.InfoHash(unhex(t, v.V1)), [32]byte(unhex(t, v.V2)), cid.MustParse(v.IPFS)
 	}
 	v.Link, v.Short = l.String(), l.Short()
 	v.Bytes = hex.EncodeToString(unbase64(t, strings.TrimPrefix(v.Short, "kith:")))

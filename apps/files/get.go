@@ -67,6 +67,9 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 	if err != nil {
 		return item{}, false, err
 	}
+	if l.Ref.IsZero() {
+		return item{}, false, kith.Hint(fmt.Errorf("files: get: only other networks know what that names, and this node is in none of them: %w", kith.Unavailable), "ask for a link that kith share printed")
+	}
 	if l.Network != "" && l.Network != f.env.Host.Name() { // a short link does not say
 		return item{}, false, kith.Hint(fmt.Errorf("files: get: the link is of network %q, this node is on %q: %w", networkName(l.Network), f.env.Host.Name(), kith.Invalid),
 			"start a node on it: kith up --network %s --dir DIR", networkName(l.Network))

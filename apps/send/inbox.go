@@ -102,7 +102,7 @@ func (m message) check() error {
 		case m.Size < 0 || m.Files < 0:
 			return bad("size")
 		}
-		if _, err := kith.ParseLink(m.Link); err != nil {
+		if l, err := kith.ParseLink(m.Link); err != nil || l.Ref.IsZero() {
 			return bad("link")
 		}
 	case kindState, kindEnd:
