@@ -40,8 +40,6 @@ type NetworkLink struct {
 	QR       string `json:"qr" doc:"the link as an SVG image"`
 	Command  string `json:"command" doc:"what somebody else types; it asks for the link"`
 	Restarts bool   `json:"restarts,omitempty" doc:"the node starts again by itself, and is there then"`
-
-	fresh bool
 }
 
 // MembersIn names members of a private network.
@@ -85,7 +83,7 @@ func (n *Node) networkOps() []app.Op {
 }
 
 func (n *Node) linkOf(to member.Network, fresh bool) (NetworkLink, error) {
-	out := NetworkLink{Network: to.Name, Link: to.Link(), Mark: to.Mark(), Command: "kith network join -", Restarts: fresh && n.o.Restart != nil, fresh: fresh}
+	out := NetworkLink{Network: to.Name, Link: to.Link(), Mark: to.Mark(), Command: "kith network join -", Restarts: fresh && n.o.Restart != nil}
 	var err error
 	out.QR, err = qr.SVG(out.Link)
 	return out, err

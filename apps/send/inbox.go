@@ -3,6 +3,7 @@ package send
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -351,18 +352,41 @@ func (e *engine) find(n int) (*incoming, error) {
 	return nil, kith.Hint(fmt.Errorf("send: inbox %d: %w", n, kith.NotFound), "see what is there with: kith inbox")
 }
 
+// only returns the number of the only incoming that waits for the person.
+func (e *engine) only() ([]int, error) {
+	var waiting []int
+	var names []string
+	for _, i := range e.incomings() {
+		if !i.Hidden && (i.State == offered || i.State == stuck) {
+			waiting, names = append(waiting, i.N), append(names, strconv.Itoa(i.N))
+		}
+	}
+	switch len(waiting) {
+	case 1:
+		return waiting, nil
+	case 0:
+		return nil, kith.Hint(fmt.Errorf("send: accept: nothing waits for your answer: %w", kith.NotFound), "see what came with: kith inbox")
+	}
+	return nil, kith.Hint(fmt.Errorf("send: accept: %d offers wait, say which: %w", len(waiting), kith.Invalid), "all of them: kith inbox accept %s", strings.Join(names, " "))
+}
+
+// acceptable returns the incoming with a number, unless it can be taken no more.
+func (e *engine) acceptable(n int) (*incoming, error) {
+	i, err := e.find(n)
+	if err == nil && ended(i.State) && i.State != delivered {
+		return nil, kith.Hint(fmt.Errorf("send: accept %d: it is %s: %w", n, i.State, kith.Gone), "ask %s to send it again", plain.Text(i.Who))
+	}
+	return i, err
+}
+
 // accept takes an offer, or goes on with what is stuck. dir is where it shall go; "" leaves that as it is.
 func (e *engine) accept(now time.Time, n int, dir string) (*incoming, error) {
-	i, err := e.find(n)
+	i, err := e.acceptable(n)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case i.State == taking || i.State == delivered:
+	if i.State == taking || i.State == delivered {
 		return i, nil
-	case ended(i.State):
-		return nil, kith.Hint(fmt.Errorf("send: accept %d: it is %s: %w", n, i.State, kith.Gone),
-			"ask %s to send it again", plain.Text(i.Who))
 	}
 	anew := i.State == stuck && dir != "" && dir != i.Dir
 	if dir != "" {

@@ -56,9 +56,10 @@ func inboxOp(run func(context.Context, None) (BoxOut, error)) app.Op {
 	return o
 }
 
-func acceptOp(run func(context.Context, AcceptIn) (Delivery, error)) app.Op {
-	o := app.NewOp("inbox accept", "take what a contact offers, or go on with what has stopped", run)
-	o.Example = "  kith inbox accept 3\n  kith inbox accept 3 -o ~/Films"
+func acceptOp(run func(context.Context, AcceptIn) iter.Seq2[AcceptOut, error]) app.Op {
+	o := app.NewStreamOp("inbox accept", "take what a contact offers, or go on with what has stopped", run)
+	o.Long = "Without a number it takes the only offer that waits. Ctrl-C leaves it coming (kith inbox)."
+	o.Example = "  kith inbox accept\n  kith inbox accept 3 4 -o ~/Films"
 	return o
 }
 
@@ -111,34 +112,50 @@ func (s *Send) send(ctx context.Context, in SendIn) iter.Seq2[SendOut, error] {
 			yield(SendOut{}, err)
 			return
 		}
-		var late <-chan time.Time
+		waits := ctx
 		if patience > 0 {
-			t := time.NewTimer(patience)
-			defer t.Stop()
-			late = t.C
+			var cancel context.CancelFunc
+			waits, cancel = context.WithTimeout(ctx, patience)
+			defer cancel()
 		}
-		for {
-			rung := s.bell.Wait()
-			out, err := s.sent(ctx, ids)
-			over := !slices.ContainsFunc(out.Sent, func(d Delivery) bool { return !ended(d.State) })
-			switch {
-			case err != nil:
-				yield(SendOut{}, err)
-				return
-			case in.Detach || over:
-				yield(out, out.failure())
+		var last Delivery
+		look := func() (deliveries, error) { return s.sent(ctx, ids) }
+		for all, err := range s.follow(waits, look, func(d Delivery) bool { return ended(d.State) }, in.Detach) {
+			if !yield(SendOut{all}, err) {
 				return
 			}
-			if !yield(out, nil) {
+			if err == nil && len(all) > 0 {
+				last = all[0]
+			}
+		}
+		if waits.Err() != nil && ctx.Err() == nil {
+			yield(SendOut{}, kith.Hint(fmt.Errorf("send: not there after %s: %s: %w", in.Timeout, last.Text, kith.Timeout),
+				"it stays in the outbox and goes on, until %s: kith outbox", last.Until.Local().Format("2 January")))
+		}
+	}
+}
+
+type deliveries []Delivery
+
+// follow yields how deliveries stand, again whenever that may have changed, until all of them are over or ctx ends; once if detached.
+func (s *Send) follow(ctx context.Context, look func() (deliveries, error), over func(Delivery) bool, detached bool) iter.Seq2[deliveries, error] {
+	return func(yield func(deliveries, error) bool) {
+		for {
+			rung := s.bell.Wait()
+			all, err := look()
+			switch {
+			case err != nil:
+				yield(nil, err)
+				return
+			case detached || !slices.ContainsFunc(all, func(d Delivery) bool { return !over(d) }):
+				yield(all, all.failure())
+				return
+			case !yield(all, nil):
 				return
 			}
 			select {
 			case <-ctx.Done():
-				return // it stays in the outbox
-			case <-late:
-				yield(SendOut{}, kith.Hint(fmt.Errorf("send: not there after %s: %s: %w", in.Timeout, out.Sent[0].Text, kith.Timeout),
-					"it stays in the outbox and goes on, until %s: kith outbox", out.Sent[0].Until.Local().Format("2 January")))
-				return
+				return // it stays in its box
 			case <-rung:
 			case <-time.After(time.Second):
 			}
@@ -208,22 +225,22 @@ func sendable(path string) error {
 }
 
 // sent returns how some deliveries stand.
-func (s *Send) sent(ctx context.Context, ids []string) (out SendOut, err error) {
+func (s *Send) sent(ctx context.Context, ids []string) (all deliveries, err error) {
 	err = s.do(ctx, func(e *engine, now time.Time) error {
 		for _, id := range ids {
 			if o := e.out[id]; o != nil {
-				out.Sent = append(out.Sent, s.viewOut(o, now))
+				all = append(all, s.viewOut(o, now))
 			}
 		}
 		return nil
 	})
-	return out, err
+	return all, err
 }
 
-// failure returns why something was not delivered, or nil.
-func (o SendOut) failure() error {
-	kinds := map[string]kith.Kind{declined: kith.Denied, cancelled: kith.Gone, expired: kith.Timeout, failed: kith.Unavailable}
-	for _, d := range o.Sent {
+// failure returns why something did not arrive, or nil.
+func (all deliveries) failure() error {
+	kinds := map[string]kith.Kind{declined: kith.Denied, cancelled: kith.Gone, expired: kith.Timeout, failed: kith.Unavailable, stuck: kith.Unavailable}
+	for _, d := range all {
 		if kind, bad := kinds[d.State]; bad {
 			err := fmt.Errorf("send %s: %s: %w", plain.Text(d.Name), plain.Text(d.Text), kind)
 			if d.Next != "" {
@@ -296,12 +313,12 @@ func (s *Send) both(ctx context.Context) (m MailOut, err error) {
 
 func (s *Send) inbox(ctx context.Context, _ None) (BoxOut, error) {
 	m, err := s.both(ctx)
-	return BoxOut{m.In, "inbox"}, err
+	return BoxOut{"inbox", m.In}, err
 }
 
 func (s *Send) outbox(ctx context.Context, _ None) (BoxOut, error) {
 	m, err := s.both(ctx)
-	return BoxOut{m.Out, "outbox"}, err
+	return BoxOut{"outbox", m.Out}, err
 }
 
 // mail tells how both boxes stand whenever that changes, at most twice a second.
@@ -355,11 +372,64 @@ func (s *Send) decided(ctx context.Context, decide func(e *engine, now time.Time
 	return d, err
 }
 
-func (s *Send) accept(ctx context.Context, in AcceptIn) (Delivery, error) {
-	if in.Output != "" && !filepath.IsAbs(in.Output) {
-		return Delivery{}, fmt.Errorf("send: accept: output %q is not an absolute path: %w", in.Output, kith.Invalid)
+func (s *Send) accept(ctx context.Context, in AcceptIn) iter.Seq2[AcceptOut, error] {
+	return func(yield func(AcceptOut, error) bool) {
+		keys, err := s.take(ctx, in)
+		if err != nil {
+			yield(AcceptOut{}, err)
+			return
+		}
+		look := func() (deliveries, error) { return s.received(ctx, keys) }
+		for all, err := range s.follow(ctx, look, func(d Delivery) bool { return ended(d.State) || d.State == stuck }, in.Detach) {
+			if !yield(AcceptOut{all}, err) {
+				return
+			}
+		}
 	}
-	return s.decided(ctx, func(e *engine, now time.Time) (*incoming, error) { return e.accept(now, in.N, in.Output) })
+}
+
+// take accepts what in names, all of it or nothing.
+func (s *Send) take(ctx context.Context, in AcceptIn) (keys []inKey, err error) {
+	if in.Output != "" && !filepath.IsAbs(in.Output) {
+		return nil, fmt.Errorf("send: accept: output %q is not an absolute path: %w", in.Output, kith.Invalid)
+	}
+	if at, err := os.Stat(in.Output); len(in.N) > 1 && in.Output != "" && (err != nil || !at.IsDir()) {
+		return nil, kith.Hint(fmt.Errorf("send: accept: there is no folder %s: %w", plain.Text(in.Output), kith.NotFound), "make it first, or take them one by one")
+	}
+	err = s.do(ctx, func(e *engine, now time.Time) error {
+		if len(in.N) == 0 {
+			if in.N, err = e.only(); err != nil {
+				return err
+			}
+		}
+		for _, n := range in.N {
+			if _, err := e.acceptable(n); err != nil {
+				return err
+			}
+		}
+		for _, n := range in.N {
+			i, err := e.accept(now, n, in.Output)
+			if err != nil {
+				return err
+			}
+			keys = append(keys, i.key())
+		}
+		return nil
+	})
+	return keys, err
+}
+
+// received returns how some deliveries stand that come here.
+func (s *Send) received(ctx context.Context, keys []inKey) (all deliveries, err error) {
+	err = s.do(ctx, func(e *engine, _ time.Time) error {
+		for _, k := range keys {
+			if i := e.in[k]; i != nil {
+				all = append(all, s.viewIn(i))
+			}
+		}
+		return nil
+	})
+	return all, err
 }
 
 func (s *Send) decline(ctx context.Context, in NumberIn) (Delivery, error) {
@@ -398,30 +468,63 @@ func (s *Send) auto(ctx context.Context, in AutoIn) (out AutoOut, err error) {
 	return out, err
 }
 
-// Progress implements app.Progresser.
-func (o SendOut) Progress() app.Progress {
+// progress sums up, and says how the first stands that is under way.
+func (all deliveries) progress() app.Progress {
 	var p app.Progress
-	for _, d := range o.Sent {
+	more := 0
+	for _, d := range all {
 		p.Total += d.Size
 		p.Done += d.Done
-		if p.Label == "" && !ended(d.State) {
+		switch {
+		case ended(d.State):
+		case p.Label == "":
 			p.Label, p.Note = plain.Text(d.Name), plain.Text(d.Text)
+		default:
+			more++
 		}
+	}
+	if more > 0 {
+		p.Label += fmt.Sprintf(" and %d more", more)
 	}
 	return p
 }
 
-// Result implements app.Resulter: one path gives one object, several give a list.
-func (o SendOut) Result() any {
-	if len(o.Sent) == 1 {
-		return o.Sent[0]
+// result returns one object for one delivery, and a list for several.
+func (all deliveries) result() any {
+	if len(all) == 1 {
+		return all[0]
 	}
-	return o.Sent
+	return all
 }
+
+// Progress implements app.Progresser.
+func (o SendOut) Progress() app.Progress { return deliveries(o.Sent).progress() }
+
+// Result implements app.Resulter: one path gives one object, several give a list.
+func (o SendOut) Result() any { return deliveries(o.Sent).result() }
 
 // WriteText implements app.Texter.
 func (o SendOut) WriteText(w io.Writer, _ int) error {
 	for _, d := range o.Sent {
+		if err := d.WriteText(w, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Progress implements app.Progresser.
+func (o AcceptOut) Progress() app.Progress { return deliveries(o.Taken).progress() }
+
+// Result implements app.Resulter: one number gives one object, several give a list.
+func (o AcceptOut) Result() any { return deliveries(o.Taken).result() }
+
+// WriteText implements app.Texter.
+func (o AcceptOut) WriteText(w io.Writer, _ int) error {
+	for _, d := range o.Taken {
+		if d.State == delivered {
+			d.Text = "from " + d.Who + " is here: " + d.Path
+		}
 		if err := d.WriteText(w, 0); err != nil {
 			return err
 		}
@@ -450,16 +553,16 @@ func (d Delivery) amount() string {
 func (o BoxOut) WriteText(w io.Writer, _ int) error {
 	if len(o.Deliveries) == 0 {
 		hint := "; send something with: kith send @NAME PATH"
-		if o.box == "inbox" {
+		if o.Box == "inbox" {
 			hint = "; what contacts send you comes here"
 		}
-		_, err := fmt.Fprintf(w, "nothing in the %s%s\n", o.box, hint)
+		_, err := fmt.Fprintf(w, "nothing in the %s%s\n", o.Box, hint)
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, d := range o.Deliveries {
 		text := d.Text
-		if d.State == delivered && o.box == "inbox" {
+		if d.State == delivered && o.Box == "inbox" {
 			text = d.Path
 		}
 		if ended(d.State) && d.Next != "" {

@@ -152,7 +152,7 @@ func TestSendAndAccept(t *testing.T) {
 	if s := shares(t, net.Node(0)); len(s) != 1 || !s[0].Private || s[0].For != "contacts" {
 		t.Errorf("while it is offered, %+v is shared", s)
 	}
-	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: got.N})
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: []int{got.N}, Detach: true})
 	got = arrives(t, net.Node(1), "delivered")
 	if want := filepath.Join(net.Node(1).Dir, "files", "Inbox", "film.mkv"); got.Path != want {
 		t.Errorf("it is at %s, want %s", got.Path, want)
@@ -172,7 +172,7 @@ func TestDecline(t *testing.T) {
 	if d := leaves(t, net.Node(0), "declined"); d.Text != "Anna declined it" {
 		t.Errorf("the sender reads %q", d.Text)
 	}
-	err := net.Node(1).Call(t.Context(), "send", "inbox accept", send.AcceptIn{N: got.N}, new(any))
+	err := net.Node(1).Call(t.Context(), "send", "inbox accept", send.AcceptIn{N: []int{got.N}, Detach: true}, new(any))
 	if !errors.Is(err, kith.Gone) || kith.HintOf(err) == "" {
 		t.Errorf("taking what was declined: %v", err)
 	}
@@ -197,7 +197,7 @@ func TestRestartInEveryState(t *testing.T) {
 	net.Restart(1) // while it is offered
 	net.Restart(0)
 
-	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: arrives(t, net.Node(1), "offered").N})
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: []int{arrives(t, net.Node(1), "offered").N}, Detach: true})
 	net.Restart(1) // while it is taken, from a node whose address has changed
 	arrives(t, net.Node(1), "taking")
 	net.Restart(0)
@@ -254,7 +254,7 @@ func TestTakenBack(t *testing.T) {
 
 	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{path}})
 	leaves(t, net.Node(0), "offered")
-	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: arrives(t, net.Node(1), "offered").N})
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: []int{arrives(t, net.Node(1), "offered").N}, Detach: true})
 	arrives(t, net.Node(1), "delivered")
 }
 
@@ -267,7 +267,7 @@ func TestTwoDevices(t *testing.T) {
 	path, content := film(t, 100_000)
 	post(t, net.Node(0), send.SendIn{To: "anna", Paths: []string{path}})
 	arrives(t, net.Node(1), "offered")
-	do(t, net.Node(2), "inbox accept", send.AcceptIn{N: arrives(t, net.Node(2), "offered").N})
+	do(t, net.Node(2), "inbox accept", send.AcceptIn{N: []int{arrives(t, net.Node(2), "offered").N}, Detach: true})
 	sameFile(t, arrives(t, net.Node(2), "delivered").Path, content)
 	if d := arrives(t, net.Node(1), "cancelled"); d.Text != "taken back by Ben: taken on another device" {
 		t.Errorf("the other device reads %q", d.Text)
@@ -347,7 +347,7 @@ func TestNoRoom(t *testing.T) {
 	path, content := film(t, 1000)
 	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{path}})
 	n := arrives(t, net.Node(1), "offered").N
-	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: n})
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: []int{n}, Detach: true})
 	if d := arrives(t, net.Node(1), "stuck"); !strings.Contains(d.Text, "/home/anna/film.mkv") {
 		t.Errorf("the recipient reads %q", d.Text)
 	}
@@ -355,7 +355,51 @@ func TestNoRoom(t *testing.T) {
 		t.Errorf("the sender reads %q", d.Text)
 	}
 	disks[1].room.Store(true)
-	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: n})
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: []int{n}, Detach: true})
 	sameFile(t, arrives(t, net.Node(1), "delivered").Path, content)
 	leaves(t, net.Node(0), "delivered")
+}
+
+// Several offers are taken at once, and followed until they are here; one need not be named.
+func TestAcceptFollows(t *testing.T) {
+	net := pair(t)
+	one, first := film(t, 1<<20)
+	two, second := film(t, 1000)
+	err := net.Node(1).Call(t.Context(), "send", "inbox accept", send.AcceptIn{}, new(any))
+	if !errors.Is(err, kith.NotFound) || kith.HintOf(err) == "" {
+		t.Errorf("taking nothing: %v", err)
+	}
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{one, two}})
+	m := until(t, net.Node(1), "two offers", func(m send.MailOut) bool { return len(m.In) == 2 })
+	err = net.Node(1).Call(t.Context(), "send", "inbox accept", send.AcceptIn{}, new(any))
+	if !errors.Is(err, kith.Invalid) || kith.HintOf(err) != "all of them: kith inbox accept 1 2" {
+		t.Errorf("taking one of two: %v; %s", err, kith.HintOf(err))
+	}
+	err = net.Node(1).Call(t.Context(), "send", "inbox accept", send.AcceptIn{N: []int{1, 2}, Output: filepath.Join(t.TempDir(), "nowhere")}, new(any))
+	if !errors.Is(err, kith.NotFound) {
+		t.Errorf("taking two into what is no folder: %v", err)
+	}
+	err = net.Node(1).Call(t.Context(), "send", "inbox accept", send.AcceptIn{N: []int{1, 9}}, new(any))
+	if !errors.Is(err, kith.NotFound) || arrives(t, net.Node(1), "offered").N != m.In[1].N {
+		t.Errorf("taking one that is there and one that is not: %v", err)
+	}
+	var out send.AcceptOut
+	err = net.Node(1).Watch(t.Context(), "send", "inbox accept", send.AcceptIn{N: []int{1, 2}}, func(data []byte) bool {
+		out = send.AcceptOut{}
+		return json.Unmarshal(data, &out) == nil
+	})
+	if err != nil || len(out.Taken) != 2 || out.Taken[0].State != "delivered" || out.Taken[1].State != "delivered" {
+		t.Fatalf("it ended with %+v, %v", out, err)
+	}
+	for _, d := range out.Taken {
+		want := first
+		if d.Size == int64(len(second)) {
+			want = second
+		}
+		sameFile(t, d.Path, want)
+	}
+	post(t, net.Node(0), send.SendIn{To: "Anna", Paths: []string{two}})
+	arrives(t, net.Node(1), "offered")
+	do(t, net.Node(1), "inbox accept", send.AcceptIn{Detach: true})
+	arrives(t, net.Node(1), "delivered")
 }

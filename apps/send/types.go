@@ -48,8 +48,8 @@ type SendOut struct {
 
 // BoxOut is an inbox or an outbox, the latest last.
 type BoxOut struct {
+	Box        string     `json:"box" enum:"inbox,outbox"`
 	Deliveries []Delivery `json:"deliveries"`
-	box        string
 }
 
 // MailOut is what came, what is offered, and what is sent.
@@ -58,10 +58,16 @@ type MailOut struct {
 	Out []Delivery `json:"out"`
 }
 
-// AcceptIn takes an offer.
+// AcceptIn takes offers.
 type AcceptIn struct {
-	N      int    `json:"n" arg:"0" doc:"number in the inbox"`
+	N      []int  `json:"n,omitempty" arg:"0" doc:"numbers in the inbox; without one, the only offer that waits"`
 	Output string `json:"output,omitempty" short:"o" path:"true" doc:"folder to put it in, or the name it shall have; default: Inbox in the node's files folder"`
+	Detach bool   `json:"detach,omitempty" short:"d" doc:"do not wait: it comes to the node"`
+}
+
+// AcceptOut tells how what was taken stands.
+type AcceptOut struct {
+	Taken []Delivery `json:"taken" doc:"one for each number"`
 }
 
 // NumberIn names a delivery.

@@ -38,7 +38,7 @@ func TestSendAsTheyWouldType(t *testing.T) {
 	a.end(syscall.SIGKILL)
 	b.end(syscall.SIGKILL)
 	a.up()
-	if out, errs, exit := a.run("inbox", "accept", "1"); exit != 0 {
+	if out, errs, exit := a.run("inbox", "accept", "1", "--detach"); exit != 0 {
 		t.Fatalf("kith inbox accept ended with %d: %s%s", exit, out, errs)
 	}
 	a.end(syscall.SIGKILL)
@@ -69,5 +69,24 @@ func TestSendAsTheyWouldType(t *testing.T) {
 	}
 	if got, err := os.ReadFile(box.Deliveries[0].Path); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("what came has %d bytes that are not those sent, %v", len(got), err)
+	}
+	if out, _, _ := a.run("inbox"); !strings.Contains(out, box.Deliveries[0].Path) {
+		t.Errorf("kith inbox does not say where it is:\n%s", out)
+	}
+	if out, _, _ := a.run("outbox"); !strings.HasPrefix(out, "nothing in the outbox; send something with: kith ") {
+		t.Errorf("an empty outbox says %q", out)
+	}
+	a.ask(&none, "inbox", "auto", "ben", "--max", "off")
+	if _, errs, exit := b.run("send", "anna", path, "--detach"); exit != 0 {
+		t.Fatalf("kith send ended with %d: %s", exit, errs)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) { // between tries
+		out, errs, exit := a.run("inbox", "accept")
+		if exit == 0 && strings.Contains(out, "from Ben is here: "+box.Deliveries[0].Path[:len(box.Deliveries[0].Path)-len("film.mkv")]) {
+			break
+		}
+		if exit != 3 || time.Now().After(end) { // not offered yet
+			t.Fatalf("kith inbox accept ended with %d: %s%s", exit, out, errs)
+		}
 	}
 }

@@ -102,6 +102,11 @@ const listen = <P extends With<'get'>>(path: P, signal: AbortSignal) => stream<A
 
 const run = <P extends With<'post'>>(path: P, body: Body<paths[P]['post']>, signal?: AbortSignal) => stream<Answer<paths[P]['post']>>(path, init(body, signal))
 
+/** Waits for the end of a stream whose values are of no interest. */
+async function done(values: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of values);
+}
+
 /** Exchanges the one-time code of the page's address for a session. */
 export async function openSession(code: string): Promise<void> {
   const begun = await answer<{ proof: string }>('/api/session', init({ code }))
@@ -134,7 +139,7 @@ export const files = {
 export const send = {
   mail: (signal: AbortSignal) => listen('/api/send/mail', signal),
   send: (to: string, paths: string[], note: string) => run('/api/send/send', { to, paths, note, detach: true, expire: '30d' }),
-  accept: (n: number) => post('/api/send/inbox-accept', { n }),
+  accept: (n: number) => done(run('/api/send/inbox-accept', { n: [n], detach: true })),
   decline: (n: number) => post('/api/send/inbox-decline', { n }),
   remove: (n: number) => post('/api/send/inbox-rm', { n }),
   cancel: (n: number) => post('/api/send/outbox-cancel', { n }),

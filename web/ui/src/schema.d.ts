@@ -1036,7 +1036,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** take what a contact offers, or go on with what has stopped */
+        /**
+         * take what a contact offers, or go on with what has stopped
+         * @description Without a number it takes the only offer that waits. Ctrl-C leaves it coming (kith inbox).
+         */
         post: operations["send-inbox-accept"];
         delete?: never;
         options?: never;
@@ -1175,13 +1178,16 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AcceptIn: {
-            /**
-             * Format: int64
-             * @description number in the inbox
-             */
-            n: number;
+            /** @description do not wait: it comes to the node */
+            detach?: boolean;
+            /** @description numbers in the inbox; without one, the only offer that waits */
+            n?: number[];
             /** @description folder to put it in, or the name it shall have; default: Inbox in the node's files folder */
             output?: string;
+        };
+        AcceptOut: {
+            /** @description one for each number */
+            taken: components["schemas"]["Delivery"][];
         };
         Auto: {
             /**
@@ -1201,6 +1207,8 @@ export interface components {
             auto: components["schemas"]["Auto"][];
         };
         BoxOut: {
+            /** @enum {string} */
+            box: "inbox" | "outbox";
             deliveries: components["schemas"]["Delivery"][];
         };
         BrowseEntry: {
@@ -4216,19 +4224,19 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["AcceptIn"];
             };
         };
         responses: {
-            /** @description OK */
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Delivery"];
+                    "text/event-stream": components["schemas"]["AcceptOut"];
                 };
             };
             /** @description Error */
