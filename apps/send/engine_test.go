@@ -19,6 +19,8 @@ import (
 	"pgregory.net/rapid"
 
 	"kith"
+	"kith/internal/room"
+	"kith/transfer"
 )
 
 // contacts are who an engine knows: the devices of each by name.
@@ -529,5 +531,17 @@ func (w *world) agree(t *rapid.T, ids []string) {
 		if (o.State == delivered) != (got > 0) {
 			t.Errorf("%s is %s, and %d devices have it", id, o.State, got)
 		}
+	}
+}
+
+// Both sides learn that there is no room; where, and how much, is for the recipient alone.
+func TestTooLittleRoom(t *testing.T) {
+	err := fmt.Errorf("blob: begin folder x: %w: %w", room.Short{Need: 30e6, Free: 24e6, Dir: "/home/anna"}, kith.Unavailable)
+	c := courseOf(transfer.Status{State: transfer.Waiting, Err: err, Reason: err.Error()})
+	if want := "no room: 30.0 MB is needed in /home/anna, 24.0 MB is free"; c.state != stuck || c.trouble != want {
+		t.Errorf("the recipient reads %q (%s), want %q", c.trouble, c.state, want)
+	}
+	if want := "there is no room on the disk"; c.reason != want {
+		t.Errorf("the sender reads %q, want %q", c.reason, want)
 	}
 }

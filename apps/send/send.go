@@ -331,7 +331,7 @@ func (s *Send) look(e *engine) {
 
 // courseOf returns how a download goes, in the engine's words.
 func courseOf(st transfer.Status) course {
-	c := course{state: taking, trouble: st.Reason, path: st.Path, done: st.Done, rate: st.Rate}
+	c := course{state: taking, trouble: trouble(st), path: st.Path, done: st.Done, rate: st.Rate}
 	switch {
 	case st.State == transfer.Done:
 		c.state, c.trouble = delivered, ""
@@ -341,6 +341,14 @@ func courseOf(st transfer.Status) course {
 		c.state, c.reason = stuck, public(st.Err)
 	}
 	return c
+}
+
+// trouble says why a download does not go on, to the person here.
+func trouble(st transfer.Status) string {
+	if short := (room.Short{}); errors.As(st.Err, &short) {
+		return "no room: " + short.Error()
+	}
+	return st.Reason
 }
 
 // public says of a trouble what is the sender's business too.

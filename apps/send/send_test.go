@@ -354,6 +354,10 @@ func TestNoRoom(t *testing.T) {
 	if d := leaves(t, net.Node(0), "stuck"); d.Text != "Anna could not go on: there is no room on the disk; it goes on from there when that is mended" {
 		t.Errorf("the sender reads %q", d.Text)
 	}
+	err := net.Node(1).Call(t.Context(), "send", "inbox accept", send.AcceptIn{N: []int{n}}, new(any))
+	if !errors.Is(err, kith.Unavailable) || kith.HintOf(err) == "" {
+		t.Errorf("going on while there is no room, and waiting for it: %v", err)
+	}
 	disks[1].room.Store(true)
 	do(t, net.Node(1), "inbox accept", send.AcceptIn{N: []int{n}, Detach: true})
 	sameFile(t, arrives(t, net.Node(1), "delivered").Path, content)

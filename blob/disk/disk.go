@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"kith"
-	"kith/internal/human"
 	"kith/internal/room"
 )
 
@@ -92,7 +91,7 @@ func SyncDir(path string) error {
 // Room fails if a disk has less than n bytes free.
 func Room(dir string, n int64) error {
 	if free, ok := Free(dir); ok && free < n {
-		err := fmt.Errorf("%s is needed in %s, %s is free: %w", human.Bytes(n), dir, human.Bytes(free), kith.Unavailable)
+		err := fmt.Errorf("%w: %w", room.Short{Need: n, Free: free, Dir: dir}, kith.Unavailable)
 		return kith.Hint(err, "make room there; nothing is lost")
 	}
 	return nil

@@ -20,6 +20,10 @@ func TestExplain(t *testing.T) {
 	if err := Explain(syscall.ENOSPC); !strings.Contains(kith.HintOf(err), "data directory") {
 		t.Errorf("hint %q", kith.HintOf(err))
 	}
+	short := fmt.Errorf("begin: %w: %w", Short{Need: 30e6, Free: 24e6, Dir: "/x"}, kith.Unavailable)
+	if !Full(short) || Explain(short) != short || short.Error() != "begin: 30.0 MB is needed in /x, 24.0 MB is free: unavailable" {
+		t.Errorf("too little room: %v", short)
+	}
 	for _, other := range []error{nil, fs.ErrPermission, kith.NotFound} {
 		if got := Explain(other); got != other {
 			t.Errorf("%v became %v", other, got)
