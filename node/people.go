@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"kith"
 	"kith/app"
@@ -88,6 +90,8 @@ type InviteOut struct {
 	Command string `json:"command" doc:"what the other person types, if they have no page at hand"`
 	Network string `json:"network,omitempty" doc:"the private network that it leads into"`
 	Listed  bool   `json:"listed,omitempty" doc:"they get in only if they are on the list of members"`
+	Near    bool   `json:"near,omitempty" doc:"it leads to addresses of this local network alone: nobody beyond it can reach this node yet"`
+	As      string `json:"as,omitempty" doc:"the person has no name yet, and is seen as this one, of the computer"`
 	QR      string `json:"qr" doc:"SVG"`
 }
 
@@ -115,6 +119,7 @@ type JoinOut struct {
 	Network string `json:"network,omitempty" doc:"the private network that the node is moving to, where it joins by itself"`
 	Why     string `json:"why,omitempty" doc:"the reason for waiting"`
 	Contact string `json:"contact,omitempty" doc:"what the person calls the new contact"`
+	As      string `json:"as,omitempty" doc:"the person has no name yet, and is seen as this one, of the computer"`
 }
 
 // peopleOps returns the operations on who the person knows.
@@ -209,12 +214,23 @@ func (n *Node) invite(ctx context.Context, in InviteIn) (InviteOut, error) {
 	if err != nil {
 		return InviteOut{}, err
 	}
-	out := InviteOut{Invite: n.issued(i), Command: "kith join '" + i.Link + "'"}
+	out := InviteOut{Invite: n.issued(i), Command: "kith join '" + i.Link + "'", As: n.nameless()}
+	if leads, err := people.ParseInvite(i.Link); err == nil {
+		out.Near = !slices.ContainsFunc(leads.Addrs, manet.IsPublicAddr)
+	}
 	if p := n.privately(); p != nil {
 		out.Network, out.Listed = n.net.Name(), p.Listed
 	}
 	out.QR, err = qr.SVG(i.Link)
 	return out, err
+}
+
+// nameless returns what others see in place of a name while the person has given none; "" if they have.
+func (n *Node) nameless() string {
+	if n.me.Profile().Name != "" {
+		return ""
+	}
+	return n.me.Certificate().Name
 }
 
 // issued returns an invite as it is shown.
@@ -273,7 +289,7 @@ func (n *Node) join(ctx context.Context, in JoinIn) iter.Seq2[JoinOut, error] {
 			yield(JoinOut{}, err)
 			return
 		}
-		yield(JoinOut{State: "joined", Contact: contact.Name}, nil)
+		yield(JoinOut{State: "joined", Contact: contact.Name, As: n.nameless()}, nil)
 	}
 }
 
@@ -287,6 +303,15 @@ func (o JoinOut) WriteText(w io.Writer, _ int) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%s is a contact of yours now, and you are one of theirs\n", plain.Text(o.Contact))
+	return errors.Join(err, seenAs(w, o.As))
+}
+
+// seenAs tells how a person without a name is seen.
+func seenAs(w io.Writer, as string) error {
+	if as == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\nYou have no name yet; they see %s, as this computer is called. Choose one: kith id profile --name NAME\n", plain.Text(as))
 	return err
 }
 
@@ -299,6 +324,12 @@ func (o InviteOut) WriteText(w io.Writer, width int) error {
 	}
 	if o.Listed {
 		fmt.Fprintln(w, "Your network has a list of members: they get in once you have put them on it, with kith network members add.")
+	}
+	if o.Near {
+		fmt.Fprintln(w, "\nIt works in this local network only: nobody beyond it can reach this node yet. Why, and what to do: kith doctor")
+	}
+	if err := seenAs(w, o.As); err != nil {
+		return err
 	}
 	if width > 0 {
 		if code, err := qr.Text(o.Link, width); err == nil {

@@ -25,8 +25,11 @@ func (c *computer) contacts() []contact {
 func TestInviteAndJoinAsTheyWouldType(t *testing.T) {
 	a, b, c := boot(t), boot(t), boot(t)
 	var none any
+	unnamed := "You have no name yet; they see "
+	if printed, _, _ := a.run("invite"); !strings.Contains(printed, unnamed) || !strings.Contains(printed, "in this local network only") {
+		t.Errorf("an invite without a name, into the loopback:\n%s", printed)
+	}
 	a.ask(&none, "id", "profile", "--name", "Anna")
-	b.ask(&none, "id", "profile", "--name", "Ben")
 
 	printed, errs, exit := a.run("invite", "--name", "Benjamin", "--for", "24h")
 	if exit != 0 || !strings.Contains(printed, "for one person, once") {
@@ -47,8 +50,12 @@ func TestInviteAndJoinAsTheyWouldType(t *testing.T) {
 		t.Errorf("kith open of an invite ended with %d: %s%s", exit, page, errs)
 	}
 	printed, errs, exit = b.run("join", link)
-	if exit != 0 || !strings.Contains(printed, "Anna is a contact of yours now") {
+	if exit != 0 || !strings.Contains(printed, "Anna is a contact of yours now") || !strings.Contains(printed, unnamed) {
 		t.Fatalf("kith join ended with %d: %s%s", exit, printed, errs)
+	}
+	b.ask(&none, "id", "profile", "--name", "Ben")
+	if printed, _, _ := b.run("invite"); strings.Contains(printed, unnamed) {
+		t.Errorf("an invite of somebody with a name:\n%s", printed)
 	}
 	a.end(syscall.SIGKILL)
 	b.end(syscall.SIGKILL)

@@ -1557,6 +1557,8 @@ export interface components {
             name?: string;
         };
         InviteOut: {
+            /** @description the person has no name yet, and is seen as this one, of the computer */
+            as?: string;
             /** @description who used it: what you call them, or their peer id */
             by?: string;
             /** @description what the other person types, if they have no page at hand */
@@ -1571,6 +1573,8 @@ export interface components {
             listed?: boolean;
             /** @description what you call who joins */
             name?: string;
+            /** @description it leads to addresses of this local network alone: nobody beyond it can reach this node yet */
+            near?: boolean;
             /** @description the private network that it leads into */
             network?: string;
             /** @description SVG */
@@ -1666,6 +1670,8 @@ export interface components {
             move?: boolean;
         };
         JoinOut: {
+            /** @description the person has no name yet, and is seen as this one, of the computer */
+            as?: string;
             /** @description what the person calls the new contact */
             contact?: string;
             /** @description the private network that the node is moving to, where it joins by itself */
