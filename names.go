@@ -42,27 +42,6 @@ func (n Names) None() bool { return !n.hashed() && n.Source == "" && n.IPNS == "
 // hashed reports whether one of the names is a digest.
 func (n Names) hashed() bool { return n.V1 != InfoHash{} || n.V2 != [32]byte{} || n.IPFS.Defined() }
 
-// Key returns a text that is the same for the same names: what names the content, and not who has it. A Source counts only where there is no other.
-func (n Names) Key() string {
-	var b strings.Builder
-	if n.V1 != (InfoHash{}) {
-		b.WriteString("btih:" + n.V1.String() + "\n")
-	}
-	if n.V2 != [32]byte{} {
-		b.WriteString("btmh:" + hex.EncodeToString(n.V2[:]) + "\n")
-	}
-	if n.IPFS.Defined() {
-		b.WriteString("ipfs:" + cid.NewCidV1(n.IPFS.Type(), n.IPFS.Hash()).String() + "/" + n.Path + "\n")
-	}
-	if n.IPNS != "" {
-		b.WriteString("ipns:" + n.IPNS + "/" + n.Path + "\n")
-	}
-	if b.Len() == 0 && n.Source != "" {
-		b.WriteString("url:" + n.Source + "\n")
-	}
-	return b.String()
-}
-
 // IPFSURL returns the address by which programs of IPFS open it, such as ipfs://CID/path, or "" if it has no name there.
 func (n Names) IPFSURL() string {
 	root := "ipns://" + n.IPNS

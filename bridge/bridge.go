@@ -29,6 +29,20 @@ type Bridge interface {
 	Status(root kith.Ref) (Status, error)
 }
 
+// Torrents is a Bridge that reads and writes .torrent files too: that to BitTorrent.
+type Torrents interface {
+	// AddTorrent reads a .torrent file, keeps what it says, so that nobody need be asked for it when its link is opened, and returns its link. Errors: Invalid, TooLarge.
+	AddTorrent(ctx context.Context, data []byte) (kith.Link, error)
+	// Torrent returns what a .torrent file of what is published or was fetched has in it. Errors: NotFound.
+	Torrent(ctx context.Context, root kith.Ref) ([]byte, error)
+}
+
+// A Resolver is a Bridge whose network has names that are looked up, and may stand for something else tomorrow: that to IPFS.
+type Resolver interface {
+	// Resolve returns n with the CID that its IPNS name stands for now in place of that name. Errors: NotFound, Unavailable.
+	Resolve(ctx context.Context, n kith.Names) (kith.Names, error)
+}
+
 // A Share is content as a bridge serves it. Who gives it away vouches that it may be public: a private share is given as the ciphertext that it is.
 type Share struct {
 	Root   kith.Ref
@@ -40,7 +54,7 @@ type Share struct {
 
 // A File of a Share is a complete blob.
 type File struct {
-	Path string // with slashes; the name of a single file
+	Path string // with slashes; the name of a single file; in a private share as folder.SealedName has it
 	Size int64
 	Ref  kith.Ref // blob.Store.Blob opens it
 	Mode fs.FileMode

@@ -76,6 +76,9 @@ func isReserved(name string) bool {
 	return reserved[strings.ToLower(strings.TrimRight(stem, " "))]
 }
 
+// SealedName returns what the ciphertext of entry i of a private share is called where it is served to networks that know files by names; for -1 that of its manifest.
+func SealedName(i int) string { return fmt.Sprintf("%07d", i+1) }
+
 // CleanName makes of a name that a stranger chose one that a file can have on every system.
 func CleanName(name string) string {
 	name = strings.Map(func(r rune) rune {
