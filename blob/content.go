@@ -273,54 +273,12 @@ var groupBuffers = sync.Pool{New: func() any { return new([bao.GroupSize]byte) }
 // errBad is what a source gives that is not what it was.
 var errBad = errors.New("source is not what it was")
 
-// read fills p from off on; both are within the blob. Whole groups are read to where they go, others by way of a buffer. bad is the group
-// that was wrong.
-func (v *view) read(p []byte, off, size int64) (n int, bad int64, err error) {
-	for n < len(p) {
-		group := off / bao.GroupSize
-		start := group * bao.GroupSize
-		whole := min(start+bao.GroupSize, size) - start
-		rest := int64(len(p) - n)
-		if off == start && rest >= whole {
-			// as many whole groups as p has room for, or all to the end
-			if want := size - start; rest >= want {
-				rest = want
-			} else {
-				rest -= rest % bao.GroupSize
-			}
-			buf := p[n : n+int(rest)]
-			if m, err := v.src.ReadAt(buf, off); m < len(buf) {
-				return n, group, fmt.Errorf("%w: %w", errBad, err)
-			}
-			if bad, err := v.tree.VerifyRange(group, buf); err != nil {
-				good := int(bad-group) * bao.GroupSize
-				clear(buf[good:])
-				return n + good, bad, fmt.Errorf("%w: %w", errBad, err)
-			}
-			n += len(buf)
-			off += rest
-			continue
-		}
-		m, err := v.readSome(p[n:], off, start, whole)
-		if err != nil {
-			return n, group, err
-		}
-		n += m
-		off += int64(m)
+// read fills p from off on; both are within the blob. bad is the group that was wrong.
+func (v *view) read(p []byte, off int64) (n int, bad int64, err error) {
+	if n, bad, err = v.tree.Read(v.src, p, off); err != nil {
+		err = fmt.Errorf("%w: %w", errBad, err)
 	}
-	return n, -1, nil
-}
-
-func (v *view) readSome(p []byte, off, start, whole int64) (int, error) {
-	buf := groupBuffers.Get().(*[bao.GroupSize]byte)
-	defer groupBuffers.Put(buf)
-	if m, err := v.src.ReadAt(buf[:whole], start); int64(m) < whole {
-		return 0, fmt.Errorf("%w: %w", errBad, err)
-	}
-	if err := v.tree.Verify(start/bao.GroupSize, buf[:whole]); err != nil {
-		return 0, fmt.Errorf("%w: %w", errBad, err)
-	}
-	return copy(p, buf[off-start:whole]), nil
+	return n, bad, err
 }
 
 // readAt is Blob.ReadAt.
@@ -339,7 +297,7 @@ func (c *content) readAt(p []byte, off int64) (n int, err error) {
 		v := c.view.Load()
 		if part := c.part.Load(); part != nil {
 			n, err = part.read(v, p, off)
-		} else if n, _, err = v.read(p, off, c.size); errors.Is(err, errBad) {
+		} else if n, _, err = v.read(p, off); errors.Is(err, errBad) {
 			if err = c.another(v, err); err == nil {
 				continue
 			}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,6 +18,7 @@ import (
 	"kith/blob/disk"
 	"kith/blob/folder"
 	"kith/blob/seal"
+	"kith/blob/walk"
 	"kith/internal/room"
 )
 
@@ -62,31 +62,18 @@ func (s *Store) importPath(ctx context.Context, path string, o ImportOptions) (T
 	switch {
 	case info.IsDir():
 		im.dir, im.whole = path, true
-		err = im.walk(ctx)
+		im.found, im.total, err = walk.Folder(ctx, path, s.never, im.skip)
 	case info.Mode().IsRegular():
 		im.dir = filepath.Dir(path)
-		im.found = []found{{entry: folder.Entry{Path: name, Mode: info.Mode().Perm(), Size: info.Size()}, name: filepath.Base(path), info: info}}
+		im.found = []walk.Found{{Entry: folder.Entry{Path: name, Mode: info.Mode().Perm(), Size: info.Size()}, Name: filepath.Base(path), Info: info}}
 		im.total = info.Size()
 	default:
-		return Tree{}, kith.Hint(fmt.Errorf("it is %s: %w", describe(info.Mode()), kith.Invalid), "share a file or a folder")
+		return Tree{}, kith.Hint(fmt.Errorf("it is %s: %w", walk.Describe(info.Mode()), kith.Invalid), "share a file or a folder")
 	}
 	if err != nil {
 		return Tree{}, err
 	}
 	return im.run(ctx)
-}
-
-// describe says what a file is that cannot be shared.
-func describe(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	}
-	return "no file"
 }
 
 // An importer carries out one Import.
@@ -98,7 +85,7 @@ type importer struct {
 	dir   string // the folder that all names are in
 	whole bool   // it is a folder that is shared, not one file in it
 
-	found   []found
+	found   []walk.Found
 	total   int64
 	skips   []Skip
 	skipped int
@@ -120,14 +107,6 @@ func (im *importer) progress(file string, n int64) {
 	im.done += n
 	im.shown = max(im.shown, min(im.done, im.total))
 	im.o.Progress(file, im.shown, im.total)
-}
-
-// A found is an entry of the manifest in the making. For files, name is how the entry is really spelled on disk.
-type found struct {
-	entry folder.Entry
-	name  string
-	info  fs.FileInfo
-	drop  bool
 }
 
 // A known is a file that was read before.
@@ -182,7 +161,7 @@ func (im *importer) begin(ctx context.Context) error {
 		}
 		file := ""
 		if !im.whole {
-			file = im.found[0].name
+			file = im.found[0].Name
 		}
 		res, err := in.exec("INSERT INTO tree (root, codec, name, size, files, folder, file, dest, state, private, download, pinned, gone)"+
 			" VALUES (?, 0, ?, 0, 0, ?, ?, '', ?, ?, 0, 1, 0)", root[:], im.name, im.folder, file, importing, im.o.Key != nil)
@@ -221,7 +200,7 @@ func (s *Store) knownIn(ctx context.Context, folder int64) (map[string]known, er
 	return all, rows.Err()
 }
 
-// A result is what became of found[i].
+// A result is what became of walk.Found[i].
 type result struct {
 	i      int
 	built  built
@@ -237,7 +216,7 @@ func (im *importer) work(ctx context.Context, next *atomic.Int64, results chan<-
 		if i >= len(im.found) || ctx.Err() != nil {
 			return
 		}
-		if !im.found[i].entry.File() {
+		if !im.found[i].File() {
 			continue
 		}
 		r := im.read(ctx, i)
@@ -256,8 +235,8 @@ var errChanging = kith.Hint(fmt.Errorf("it changes while it is read: %w", kith.U
 // read hashes a file, again if it changed meanwhile.
 func (im *importer) read(ctx context.Context, i int) (r result) {
 	f := im.found[i]
-	if k, ok := im.known[f.name]; ok && k.stamp == stampOf(f.info) {
-		im.progress(f.name, f.info.Size())
+	if k, ok := im.known[f.Name]; ok && k.stamp == stampOf(f.Info) {
+		im.progress(f.Name, f.Info.Size())
 		return result{i: i, known: &k, stamp: k.stamp}
 	}
 	for range readTries {
@@ -270,8 +249,8 @@ func (im *importer) read(ctx context.Context, i int) (r result) {
 	return r
 }
 
-func (im *importer) readOnce(ctx context.Context, f found) (r result) {
-	file, err := os.OpenFile(filepath.Join(im.dir, filepath.FromSlash(f.name)), os.O_RDONLY|disk.OpenShared, 0)
+func (im *importer) readOnce(ctx context.Context, f walk.Found) (r result) {
+	file, err := os.OpenFile(filepath.Join(im.dir, filepath.FromSlash(f.Name)), os.O_RDONLY|disk.OpenShared, 0)
 	if err != nil {
 		return result{err: err}
 	}
@@ -281,7 +260,7 @@ func (im *importer) readOnce(ctx context.Context, f found) (r result) {
 		return result{err: err}
 	}
 	if !before.Mode().IsRegular() {
-		return result{err: fmt.Errorf("it is %s: %w", describe(before.Mode()), kith.Invalid)}
+		return result{err: fmt.Errorf("it is %s: %w", walk.Describe(before.Mode()), kith.Invalid)}
 	}
 	var src io.ReaderAt = file
 	size := before.Size()
@@ -296,14 +275,14 @@ func (im *importer) readOnce(ctx context.Context, f found) (r result) {
 	var told int64
 	r.built, err = im.s.build(ctx, src, size, func(n int64) {
 		n = min(n, before.Size())
-		im.progress(f.name, n-told)
+		im.progress(f.Name, n-told)
 		told = n
 	})
 	defer func() {
 		if r.err != nil {
-			im.progress(f.name, -told) // it is read again, or not at all
+			im.progress(f.Name, -told) // it is read again, or not at all
 		} else {
-			im.progress(f.name, before.Size()-told)
+			im.progress(f.Name, before.Size()-told)
 		}
 	}()
 	if err != nil {
@@ -356,20 +335,20 @@ func (im *importer) keep(in *inserter, r result) error {
 		if !im.whole || room.Full(r.err) || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
 			return r.err
 		}
-		im.skip(f.name, disk.Error(r.err).Error())
-		f.drop = true
+		im.skip(f.Name, disk.Error(r.err).Error())
+		f.Drop = true
 		return nil
 	}
-	f.entry.Size = r.stamp.size
+	f.Size = r.stamp.size
 	if r.known != nil {
-		f.entry.Ref = kith.RawRef(r.known.sum)
-		if err := in.place(r.known.id, place{spot: spot{folder: im.folder, name: f.name}, stamp: r.stamp}); err != nil {
+		f.Ref = kith.RawRef(r.known.sum)
+		if err := in.place(r.known.id, place{spot: spot{folder: im.folder, name: f.Name}, stamp: r.stamp}); err != nil {
 			return err
 		}
 		return in.member(im.tree, r.known.id)
 	}
 	defer r.built.drop()
-	f.entry.Ref = kith.RawRef(r.built.sum)
+	f.Ref = kith.RawRef(r.built.sum)
 	id, fresh, err := in.blob(r.built.sum, r.built.size, nil, r.built.tree, r.built.kept())
 	if err != nil {
 		return err
@@ -379,7 +358,7 @@ func (im *importer) keep(in *inserter, r result) error {
 			return err
 		}
 	}
-	if err := in.place(id, place{spot: spot{folder: im.folder, name: f.name}, stamp: r.stamp, header: r.header}); err != nil {
+	if err := in.place(id, place{spot: spot{folder: im.folder, name: f.Name}, stamp: r.stamp, header: r.header}); err != nil {
 		return err
 	}
 	return in.member(im.tree, id)
@@ -389,8 +368,8 @@ func (im *importer) keep(in *inserter, r result) error {
 func (im *importer) finish(ctx context.Context) (Tree, error) {
 	m := &folder.Manifest{Sealed: im.o.Key != nil}
 	for _, f := range im.found {
-		if !f.drop {
-			m.Entries = append(m.Entries, f.entry)
+		if !f.Drop {
+			m.Entries = append(m.Entries, f.Entry)
 		}
 	}
 	t := Tree{Name: im.name, Path: im.path, Folder: im.whole, Private: m.Sealed, Complete: true, Pinned: true, Skipped: im.skipped, SkipNotes: im.skips}

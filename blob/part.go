@@ -27,9 +27,13 @@ type part struct {
 	tree io.Closer // the file of the partial tree; nil: in memory
 	mem  *memory   // the partial tree, if it is in memory
 
+	pen sync.RWMutex // held for reading while proven groups are written or loose ones judged, and for writing while loose ones are written
+
 	mu    sync.Mutex
 	bits  bao.Bits
-	dirty bool          // bits have been set since the last checkpoint
+	loose bao.Bits      // groups that are here without a proof; never one that is in bits
+	lost  int           // how often something that was here was taken back
+	dirty bool          // bits or loose have changed since the last checkpoint
 	owner *TreeDownload // whose file it is; nil: nobody's
 	entry int
 
@@ -92,21 +96,36 @@ func (p *part) write(v *view, first int64, data []byte) error {
 		}
 	}
 	if n > 0 {
-		if err := fault("write"); err != nil {
+		if err := p.put(bao.Range{First: first, N: n}, data); err != nil {
 			return err
 		}
-		if _, err := p.f.WriteAt(data, first*bao.GroupSize); err != nil {
-			return err
-		}
-		p.mu.Lock()
-		p.bits.Set(bao.Range{First: first, N: n})
-		p.dirty = true
-		p.mu.Unlock()
 	}
 	return wrong
 }
 
-// read reads what is here, and nothing else. A group that is not what it was when it was written is taken back, to be fetched again.
+// put writes groups that are proven.
+func (p *part) put(r bao.Range, data []byte) error {
+	p.pen.RLock()
+	defer p.pen.RUnlock()
+	p.mu.Lock()
+	known := p.bits.Next(r.First, false) >= r.First+r.N
+	p.mu.Unlock()
+	if known { // a write would make a file that is finished look changed
+		return nil
+	}
+	if err := fault("write"); err != nil {
+		return err
+	}
+	if _, err := p.f.WriteAt(data, r.First*bao.GroupSize); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prove(r)
+	return nil
+}
+
+// read reads what is here and proven, and nothing else. A group that is not what it was when it was written is taken back, to be fetched again.
 func (p *part) read(v *view, buf []byte, off int64) (int, error) {
 	first, last := off/bao.GroupSize, (off+int64(len(buf))-1)/bao.GroupSize
 	p.mu.Lock()
@@ -120,7 +139,7 @@ func (p *part) read(v *view, buf []byte, off int64) (int, error) {
 		}
 		buf = buf[:end*bao.GroupSize-off]
 	}
-	n, bad, err := v.read(buf, off, p.c.size)
+	n, bad, err := v.read(buf, off)
 	if errors.Is(err, errBad) {
 		if errors.Is(err, fs.ErrClosed) {
 			return n, fmt.Errorf("it is closed: %w", kith.Unavailable)
@@ -128,6 +147,7 @@ func (p *part) read(v *view, buf []byte, off int64) (int, error) {
 		p.mu.Lock()
 		p.bits.Clear(bao.Range{First: bad, N: 1})
 		p.dirty = true
+		p.lost++
 		p.mu.Unlock()
 		return n, fmt.Errorf("group %d is no longer what it was: %w", bad, kith.NotFound)
 	}
@@ -142,15 +162,16 @@ func (p *part) checkpoint(ctx context.Context, closing bool) error {
 		return nil
 	}
 	p.mu.Lock()
-	dirty, code := p.dirty, []byte(nil)
+	dirty := p.dirty
+	var here [2][]byte
 	if dirty {
-		code, p.dirty = p.bits.Encode(), false
+		here, p.dirty = p.encode(), false
 	}
 	p.mu.Unlock()
 	if !dirty && !closing {
 		return nil
 	}
-	err := p.record(ctx, dirty, code, closing)
+	err := p.record(ctx, dirty, here, closing)
 	if err != nil {
 		p.mu.Lock()
 		p.dirty = p.dirty || dirty
@@ -159,7 +180,16 @@ func (p *part) checkpoint(ctx context.Context, closing bool) error {
 	return err
 }
 
-func (p *part) record(ctx context.Context, dirty bool, code []byte, closing bool) error {
+// encode returns the proven and the loose groups as the database keeps them. p.mu is held.
+func (p *part) encode() (here [2][]byte) {
+	here[0] = p.bits.Encode()
+	if p.loose.Next(0, true) < p.loose.Len() {
+		here[1] = p.loose.Encode()
+	}
+	return here
+}
+
+func (p *part) record(ctx context.Context, dirty bool, here [2][]byte, closing bool) error {
 	if !dirty {
 		_, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET clean = ? WHERE blob = ?", closing, p.c.id)
 		return err
@@ -181,13 +211,21 @@ func (p *part) record(ctx context.Context, dirty bool, code []byte, closing bool
 				return err
 			}
 		}
-		_, err := in.exec("UPDATE part SET bits = ?, clean = ? WHERE blob = ?", code, closing, p.c.id)
+		_, err := in.exec("UPDATE part SET bits = ?, loose = ?, clean = ? WHERE blob = ?", here[0], here[1], closing, p.c.id)
 		return err
 	})
 }
 
+// isHere reports whether all groups are here, proven or not.
+func (p *part) isHere() bool { return p.absent(0, bao.Groups(p.c.size)).N == 0 }
+
 // finish is Blob.Finish.
 func (p *part) finish(ctx context.Context) error {
+	if p.isHere() {
+		if err := p.settleAll(ctx); err != nil {
+			return err
+		}
+	}
 	p.save.Lock()
 	defer p.save.Unlock()
 	if p.done {
@@ -199,6 +237,8 @@ func (p *part) finish(ctx context.Context) error {
 	if have := p.have(); !have.All() {
 		return fmt.Errorf("%d of %d groups are here: %w", have.Count(), have.Len(), kith.Invalid)
 	}
+	p.pen.Lock() // until who still writes what is here already is done
+	p.pen.Unlock()
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
@@ -312,11 +352,11 @@ func (p *part) wholeTree() ([]byte, error) {
 // loadPart loads a content that is not complete, and reports whether there was such a one.
 func (c *content) loadPart(ctx context.Context, tree []byte) (bool, error) {
 	p := &part{c: c}
-	var code []byte
+	var code, loose []byte
 	var clean bool
 	var ino int64
-	err := c.s.db.QueryRowContext(ctx, "SELECT folder, path, name, dest, mode, ino, bits, clean FROM part JOIN folder ON folder = folder.id WHERE blob = ?", c.id).
-		Scan(&p.folder, &p.dir, &p.name, &p.dest, &p.mode, &ino, &code, &clean)
+	err := c.s.db.QueryRowContext(ctx, "SELECT folder, path, name, dest, mode, ino, bits, loose, clean FROM part JOIN folder ON folder = folder.id WHERE blob = ?", c.id).
+		Scan(&p.folder, &p.dir, &p.name, &p.dest, &p.mode, &ino, &code, &loose, &clean)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -326,5 +366,5 @@ func (c *content) loadPart(ctx context.Context, tree []byte) (bool, error) {
 	if p.folder == keepFolder {
 		p.dir = filepath.Join(c.s.dir, "keep")
 	}
-	return true, p.open(ctx, code, clean, ino, tree)
+	return true, p.open(ctx, [2][]byte{code, loose}, clean, ino, tree)
 }

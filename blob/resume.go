@@ -21,12 +21,9 @@ import (
 // What the bits claim is trusted, since data and tree were durable before the bits were written: against kill -9 and against a power
 // loss. After an unclean stop more may be there than they claim: those groups are taken whose proof leads to the root and whose
 // bytes have the right hash. If the file is another one than it was, or shorter, nothing is trusted that was not hashed again.
-func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tree []byte) error {
+func (p *part) open(ctx context.Context, here [2][]byte, clean bool, ino int64, tree []byte) error {
 	var err error
-	groups := bao.Groups(p.c.size)
-	if p.bits, err = bao.DecodeBits(code, groups); err != nil {
-		p.bits = bao.NewBits(groups)
-	}
+	p.decode(here)
 	if err := p.openTree(tree); err != nil {
 		return err
 	}
@@ -38,7 +35,8 @@ func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tre
 		if err := os.MkdirAll(filepath.Dir(p.path()), 0o777); err != nil {
 			return err
 		}
-		p.bits, ino = bao.NewBits(groups), 0
+		p.decode([2][]byte{})
+		ino = 0
 		p.f, err = os.OpenFile(p.path(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	}
 	if err != nil {
@@ -55,7 +53,7 @@ func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tre
 	}
 	v := p.view()
 	if now := stampOf(info); now.size != p.c.size || now.ino != ino {
-		p.bits = bao.NewBits(groups)
+		p.decode([2][]byte{})
 		clean = false
 		if _, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET ino = ? WHERE blob = ?", now.ino, p.c.id); err != nil {
 			return err
@@ -75,6 +73,20 @@ func (p *part) open(ctx context.Context, code []byte, clean bool, ino int64, tre
 	p.c.view.Store(v)
 	p.c.part.Store(p)
 	return nil
+}
+
+// decode is the opposite of encode; what cannot be read is not here.
+func (p *part) decode(here [2][]byte) {
+	groups := bao.Groups(p.c.size)
+	for i, bits := range []*bao.Bits{&p.bits, &p.loose} {
+		var err error
+		if *bits, err = bao.DecodeBits(here[i], groups); err != nil {
+			*bits = bao.NewBits(groups)
+		}
+	}
+	for r := range p.bits.Ranges() {
+		p.loose.Clear(r)
+	}
 }
 
 // openTree opens the partial tree, which is in memory if it is small.
@@ -122,7 +134,8 @@ func (p *part) recover(ctx context.Context, v *view) error {
 		if proof, err = v.tree.Proof(proof[:0], r); err == nil {
 			err = bao.NewTree(p.c.sum, p.c.size, discard{}).AddProof(r, proof)
 		}
-		if err == nil && !claimed {
+		proven := err == nil
+		if proven && !claimed {
 			data := buf[:min(bao.GroupSize, p.c.size-g*bao.GroupSize)]
 			if n, _ := p.f.ReadAt(data, g*bao.GroupSize); n == len(data) {
 				err = v.tree.Verify(g, data)
@@ -130,11 +143,14 @@ func (p *part) recover(ctx context.Context, v *view) error {
 				err = kith.Corrupt
 			}
 		}
-		if err == nil && !claimed {
-			p.bits.Set(r)
-			p.dirty = true
-		} else if err != nil && claimed {
+		switch {
+		case err == nil && !claimed:
+			p.prove(r)
+		case err != nil && claimed:
 			p.bits.Clear(r)
+			p.dirty = true
+		case proven && p.loose.Get(g): // it is wrong
+			p.loose.Clear(r)
 			p.dirty = true
 		}
 	}

@@ -80,6 +80,8 @@ CREATE TABLE member (
 ) WITHOUT ROWID;
 CREATE INDEX member_blob ON member(blob);
 INSERT INTO folder (id, path) VALUES (0, '');
+`, `
+ALTER TABLE part ADD COLUMN loose BLOB; -- groups that are durably there, without a proof; NULL: none
 `}
 
 // The states of a tree.

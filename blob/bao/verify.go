@@ -54,6 +54,12 @@ func (t *Tree) VerifyRange(first int64, data []byte) (bad int64, err error) {
 	return v.verify(root(t.groups))
 }
 
+// Whole reports whether n bytes are whole groups of a blob of size bytes, from first on.
+func Whole(size, first, n int64) bool {
+	r := Range{first, Groups(n)}
+	return check(size, r) == nil && n == min(r.N*GroupSize, size-first*GroupSize)
+}
+
 // fits checks that data is whole groups from first on.
 func (t *Tree) fits(first int64, data []byte) error {
 	r := Range{first, Groups(int64(len(data)))}
