@@ -27,6 +27,7 @@ var floors = map[string][]string{
 	"network":    {".", "internal", "identity", "wire", "config"},
 	"blob":       {".", "internal", "identity", "wire", "config"},
 	"blob/*":     {".", "internal"},
+	"blob/draft": {".", "internal", "blob/bao", "blob/disk", "blob/folder"},
 	"blob/walk":  {".", "internal", "blob/disk", "blob/folder"},
 	"overlay":    {".", "internal", "identity", "wire", "config"},
 	"overlay/*":  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
