@@ -225,7 +225,7 @@ func TestLooseModel(t *testing.T) {
 		var is [groups]int
 		var known [groups]bool // has a proof
 		var good [groups]bool  // the bytes on the disk are right, whatever is said of them
-		ask := func() { // what has a proof now: one of few groups is not kept for itself
+		ask := func() {        // what has a proof now: one of few groups is not kept for itself
 			for g := range int64(groups) {
 				known[g] = b.c.view.Load().tree.Proven(g)
 			}
