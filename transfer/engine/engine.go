@@ -47,9 +47,7 @@ type Request struct {
 // pieces of a power of two of groups. It knows no clock, stream or disk: times are given to it, and answers are reported to it. It is not
 // safe for concurrent use.
 type Engine struct {
-	groups int64
-	shift  uint // a piece is 1<<shift groups, at most MaxRequest
-	pieces int
+	pieces
 
 	done    []bool
 	asked   []uint8  // live requests that cover a piece
@@ -81,62 +79,33 @@ type source struct {
 	meter   Meter // groups
 	slow    bool
 	heard   time.Duration
+
+	unit  int   // pieces that it brings whole; 0: it brings any group
+	start int64 // groups that may be live before its speed is known
+	pace  pace  // in place of meter: units may come seconds apart
 }
 
 // Options say what an Engine is made for.
 type Options struct {
 	Groups     int64
-	Seed       uint64 // equal seeds choose equally
-	Sequential bool   // from the beginning to the end
-	LastID     uint64 // requests are numbered from the next on
+	Starts     []int64 // in order: where a file begins; pieces, and units of sources, are counted from there. None: it is one
+	Cluster    int64   // groups that stay together where ties are broken, so that few units are begun at once; 0: none do
+	Seed       uint64  // equal seeds choose equally
+	Sequential bool    // from the beginning to the end
+	LastID     uint64  // requests are numbered from the next on
 }
 
 // New returns an Engine of which nothing is done.
 func New(o Options) *Engine {
-	groups, seed := o.Groups, o.Seed
-	e := &Engine{groups: groups, sequential: o.Sequential, lastID: o.LastID, sources: map[SourceID]*source{}, requests: map[uint64]*Request{}}
-	for 1<<e.shift < MaxRequest && groups>>e.shift > minPieces {
-		e.shift++
-	}
-	e.pieces = int((groups + 1<<e.shift - 1) >> e.shift)
-	e.done, e.asked = make([]bool, e.pieces), make([]uint8, e.pieces)
-	e.holders, e.spread = make([]uint16, e.pieces), make([]bool, e.pieces)
-	e.order, e.place = make([]int32, e.pieces), make([]int32, e.pieces)
-	e.open, e.missing = e.pieces, e.pieces
-	for i := range e.order {
-		j := int(random(seed, uint64(i)) % uint64(i+1))
-		e.order[i] = e.order[j]
-		e.order[j] = int32(i)
-	}
+	e := &Engine{pieces: divide(o.Groups, o.Starts), sequential: o.Sequential, lastID: o.LastID, sources: map[SourceID]*source{}, requests: map[uint64]*Request{}}
+	e.done, e.asked = make([]bool, e.count), make([]uint8, e.count)
+	e.holders, e.spread = make([]uint16, e.count), make([]bool, e.count)
+	e.order, e.place = e.shuffle(o.Seed, o.Cluster), make([]int32, e.count)
+	e.open, e.missing = e.count, e.count
 	for i, p := range e.order {
 		e.place[p] = int32(i)
 	}
 	return e
-}
-
-// random is the i-th number of the stream that seed names (SplitMix64, Steele et al. 2014).
-func random(seed, i uint64) uint64 {
-	z := seed + (i+1)*0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
-}
-
-// pieceGroups returns the groups of piece p.
-func (e *Engine) pieceGroups(p int) bao.Range {
-	first := int64(p) << e.shift
-	return bao.Range{First: first, N: min(1<<e.shift, e.groups-first)}
-}
-
-// within returns the pieces that r covers wholly: [from, to).
-func (e *Engine) within(r bao.Range) (from, to int) {
-	from = int((r.First + 1<<e.shift - 1) >> e.shift)
-	if end := r.First + r.N; end >= e.groups {
-		to = e.pieces
-	} else {
-		to = int(end >> e.shift)
-	}
-	return from, to
 }
 
 // Have says that groups are here, without having been asked for.
@@ -159,7 +128,7 @@ func (e *Engine) finish(p int) {
 
 // Lost says that groups are no longer here: they are to be fetched again.
 func (e *Engine) Lost(r bao.Range) {
-	for p := int(r.First >> e.shift); p < e.pieces && int64(p)<<e.shift < r.First+r.N; p++ {
+	for p, to := e.touched(r); p < to; p++ {
 		if e.done[p] {
 			e.done[p] = false
 			e.missing++
@@ -188,7 +157,7 @@ func (e *Engine) Join(id SourceID, now time.Duration) {
 // HasAll says that a source has everything.
 func (e *Engine) HasAll(id SourceID) {
 	if s := e.sources[id]; s != nil && !s.all {
-		e.count(s, -1)
+		e.tally(s, -1)
 		s.all, s.has = true, nil
 	}
 }
@@ -216,7 +185,7 @@ func (e *Engine) Lacks(id SourceID, r bao.Range) {
 		for i := range s.has {
 			s.has[i] = ^uint64(0)
 		}
-		e.count(s, +1)
+		e.tally(s, +1)
 	}
 	if s.has != nil {
 		e.change(s, r, func(word *uint64, mask uint64) { *word &^= mask })
@@ -229,14 +198,14 @@ func (e *Engine) change(s *source, r bao.Range, set func(word *uint64, mask uint
 	for g := first; g < end; {
 		n := min(64-g%64, end-g)
 		mask := ^uint64(0) >> (64 - n) << (g % 64)
-		from, to := int(g>>e.shift), int((g+n-1)>>e.shift)
-		for p := from; p <= to; p++ {
+		from, to := e.touched(bao.Range{First: g, N: n})
+		for p := from; p < to; p++ {
 			if e.hasPiece(s, p) {
 				e.holders[p]--
 			}
 		}
 		set(&s.has[g/64], mask)
-		for p := from; p <= to; p++ {
+		for p := from; p < to; p++ {
 			if e.hasPiece(s, p) {
 				e.holders[p]++
 			}
@@ -245,12 +214,12 @@ func (e *Engine) change(s *source, r bao.Range, set func(word *uint64, mask uint
 	}
 }
 
-// count adds d to the holders of all pieces that s, which has not everything, has.
-func (e *Engine) count(s *source, d int) {
+// tally adds d to the holders of all pieces that s, which has not everything, has.
+func (e *Engine) tally(s *source, d int) {
 	if s.has == nil {
 		return
 	}
-	for p := range e.pieces {
+	for p := range e.count {
 		if e.hasPiece(s, p) {
 			e.holders[p] = uint16(int(e.holders[p]) + d)
 		}
@@ -264,9 +233,16 @@ func (e *Engine) hasPiece(s *source, p int) bool {
 	if s.has == nil {
 		return false
 	}
-	r := e.pieceGroups(p)
-	mask := ^uint64(0) >> (64 - r.N) << (r.First % 64)
-	return s.has[r.First/64]&mask == mask
+	r := e.at(p)
+	for r.N > 0 { // it may be in two words
+		n := min(r.N, 64-r.First%64)
+		mask := ^uint64(0) >> (64 - n) << (r.First % 64)
+		if s.has[r.First/64]&mask != mask {
+			return false
+		}
+		r.First, r.N = r.First+n, r.N-n
+	}
+	return true
 }
 
 // Part returns how much of everything a source has, 0 to 1.
@@ -295,7 +271,7 @@ func (e *Engine) Leave(id SourceID) {
 		e.forget(q)
 	}
 	if !s.all {
-		e.count(s, -1)
+		e.tally(s, -1)
 	}
 	delete(e.sources, id)
 }
@@ -347,7 +323,7 @@ func (e *Engine) Arrived(id uint64, now time.Duration) {
 	}
 	s := e.sources[q.Source]
 	s.heard, s.slow = now, false
-	s.meter.Add(now, q.N)
+	s.came(q, now)
 	e.unload(q)
 	s.resize(q.N, now-q.sent, now)
 }
@@ -411,7 +387,7 @@ func (e *Engine) Heard(id SourceID, now time.Duration) {
 }
 
 // Tick looks for sources that owe an answer and are silent. What a slow one owes may be asked of others; those in dead have been silent
-// for too long, and shall Leave.
+// for too long, and shall Leave. Those that bring whole units are other networks, and never dead.
 func (e *Engine) Tick(now time.Duration) (dead []SourceID) {
 	for _, s := range e.sources {
 		owed := e.of(s.id)
@@ -426,7 +402,7 @@ func (e *Engine) Tick(now time.Duration) (dead []SourceID) {
 				e.release(q)
 			}
 		}
-		if silent >= DropAfter {
+		if silent >= DropAfter && s.unit == 0 {
 			dead = append(dead, s.id)
 		}
 	}
@@ -459,7 +435,7 @@ func (e *Engine) Doing(id SourceID) (owes, slow bool) {
 
 // Map divides the row into n equal stretches (fewer if it is small) and returns how much of each is here (0 none, 255 all) and how many sources have each.
 func (e *Engine) Map(n int) (have, rarity []byte) {
-	n = min(n, e.pieces)
+	n = min(n, e.count)
 	have, rarity = make([]byte, n), make([]byte, n)
 	all := 0
 	for _, s := range e.sources {
@@ -468,7 +444,7 @@ func (e *Engine) Map(n int) (have, rarity []byte) {
 		}
 	}
 	for i := range n {
-		from, to := i*e.pieces/n, (i+1)*e.pieces/n
+		from, to := i*e.count/n, (i+1)*e.count/n
 		done, least := 0, 255
 		for p := from; p < to; p++ {
 			if e.done[p] {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,13 +47,25 @@ func playScript(t *testing.T, file string) {
 		}
 		r, got := bao.Range{First: at, N: n}, ""
 		switch w[0] {
-		case "engine": // engine GROUPS [sequential]
-			var groups int64
-			fmt.Sscan(w[1], &groups)
-			e = New(Options{Groups: groups, Seed: 1, Sequential: slices.Contains(w, "sequential")})
-		case "join":
+		case "engine": // engine GROUPS [sequential] [cluster GROUPS] [files STARTS…]
+			o := Options{Groups: number(t, w[1]), Seed: 1, Sequential: slices.Contains(w, "sequential")}
+			if i := slices.Index(w, "cluster"); i > 0 {
+				o.Cluster = number(t, w[i+1])
+			}
+			if i := slices.Index(w, "files"); i > 0 {
+				for _, start := range w[i+1:] {
+					o.Starts = append(o.Starts, number(t, start))
+				}
+			}
+			e = New(o)
+			clear(names)
+		case "join": // join NAME [units GROUPS WINDOW]
 			names[w[1]] = SourceID(len(names) + 1)
-			e.Join(names[w[1]], now)
+			if len(w) > 2 {
+				e.JoinUnits(names[w[1]], now, number(t, w[3]), number(t, w[4]))
+			} else {
+				e.Join(names[w[1]], now)
+			}
 		case "all":
 			e.HasAll(names[w[1]])
 		case "has":
@@ -102,6 +115,14 @@ func playScript(t *testing.T, file string) {
 	}
 }
 
+func number(t *testing.T, s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // A model is what an engine's user knows, to check the engine against.
 type model struct {
 	e        *Engine
@@ -112,6 +133,7 @@ type model struct {
 	fetched  []int
 	declined map[int64]bool // groups
 	lastID   SourceID
+	unit     map[SourceID]int64 // groups; 0: any
 }
 
 // TestEngineModel lets sources come, lie, go and answer in any order, and checks after each step that nobody is asked for what he does not have or what is
@@ -119,8 +141,12 @@ type model struct {
 func TestEngineModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		groups := rapid.Int64Range(1, 9000).Draw(t, "groups")
+		o := Options{
+			Groups: groups, Seed: rapid.Uint64().Draw(t, "seed"), Sequential: rapid.Bool().Draw(t, "sequential"),
+			Cluster: rapid.SampledFrom([]int64{0, 0, 16, 256}).Draw(t, "cluster"), Starts: starts(t, groups),
+		}
 		m := &model{
-			e: New(Options{Groups: groups, Seed: rapid.Uint64().Draw(t, "seed"), Sequential: rapid.Bool().Draw(t, "sequential")}), has: map[SourceID][]bool{},
+			e: New(o), has: map[SourceID][]bool{}, unit: map[SourceID]int64{},
 			here: make([]bool, groups), out: map[uint64]Request{}, fetched: make([]int, groups), declined: map[int64]bool{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -153,12 +179,24 @@ func (m *model) source(t *rapid.T) SourceID {
 	return rapid.SampledFrom(ids).Draw(t, "source")
 }
 
+// starts draws where files begin.
+func starts(t *rapid.T, groups int64) (list []int64) {
+	list = rapid.SliceOfNDistinct(rapid.Int64Range(1, groups), 0, min(20, int(groups)), rapid.ID[int64]).Draw(t, "starts")
+	list = slices.DeleteFunc(list, func(g int64) bool { return g >= groups })
+	slices.Sort(list)
+	return append([]int64{0}, list...)
+}
+
 func (m *model) join(t *rapid.T) {
 	if len(m.has) >= 5 {
 		t.Skip("enough")
 	}
 	m.lastID++
-	m.e.Join(m.lastID, m.now)
+	if m.unit[m.lastID] = rapid.SampledFrom([]int64{0, 0, 0, 1, 16, 17, 100, 1024}).Draw(t, "unit"); m.unit[m.lastID] > 0 {
+		m.e.JoinUnits(m.lastID, m.now, m.unit[m.lastID], rapid.Int64Range(0, 5000).Draw(t, "window"))
+	} else {
+		m.e.Join(m.lastID, m.now)
+	}
 	m.has[m.lastID] = make([]bool, len(m.here))
 }
 
@@ -200,7 +238,11 @@ func (m *model) ask(t *rapid.T) {
 	if !ok {
 		return
 	}
-	if q.N < 1 || q.N > MaxRequest || q.First < 0 || q.First+q.N > int64(len(m.here)) {
+	most := int64(MaxRequest)
+	if u := m.unit[id]; u > 0 { // whole pieces
+		most = max(most, (u+1<<m.e.shift-1)>>m.e.shift<<m.e.shift)
+	}
+	if q.N < 1 || q.N > most || q.First < 0 || q.First+q.N > int64(len(m.here)) {
 		t.Fatalf("asked for %d+%d of %d", q.First, q.N, len(m.here))
 	}
 	missing := false
@@ -287,8 +329,8 @@ func (m *model) wait(t *rapid.T) {
 func (m *model) check(t *rapid.T) {
 	e := m.e
 	open, missing := 0, 0
-	for p := range e.pieces {
-		r := e.pieceGroups(p)
+	for p := range e.count {
+		r := e.at(p)
 		holders := 0
 		for id, has := range m.has {
 			if e.sources[id].all {
@@ -322,7 +364,7 @@ func (m *model) check(t *rapid.T) {
 				live += q.N
 			}
 		}
-		if live != s.live || live >= s.window+MaxRequest && s.window >= maxWindow {
+		if live != s.live || live >= s.window+max(MaxRequest, int64(s.unit)<<e.shift) && s.window >= maxWindow {
 			t.Fatalf("source %d: %d live, counted %d, window %d", id, live, s.live, s.window)
 		}
 	}

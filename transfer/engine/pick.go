@@ -12,16 +12,16 @@ func (e *Engine) Next(id SourceID, now time.Duration) (Request, bool) {
 	if s == nil || s.slow || s.live >= s.window || e.missing == 0 {
 		return Request{}, false
 	}
+	if s.unit > 0 {
+		return e.nextUnit(s, now)
+	}
 	p, ok := e.pick(s, now)
 	if ok {
 		fresh := s.all && !e.sequential && len(e.readers) == 0 && e.rarity(p) == 0
 		return e.ask(s, p, e.extend(s, p, now), fresh, now), true
 	}
 	if q := e.rescue(s, now); q != nil {
-		from, to := e.within(bao.Range{First: q.First, N: q.N})
-		for from < to-1 && e.done[from] {
-			from++
-		}
+		from, to := e.rescuable(s, q)
 		return e.ask(s, from, to-from, false, now), true
 	}
 	return Request{}, false
@@ -30,8 +30,8 @@ func (e *Engine) Next(id SourceID, now time.Duration) (Request, bool) {
 // ask notes that n pieces from p on are asked of s.
 func (e *Engine) ask(s *source, p, n int, fresh bool, now time.Duration) Request {
 	e.lastID++
-	first := int64(p) << e.shift
-	q := &Request{ID: e.lastID, Source: s.id, First: first, N: min(int64(n)<<e.shift, e.groups-first), Fresh: fresh, sent: now, live: true, holds: true}
+	r := e.span(p, p+n)
+	q := &Request{ID: e.lastID, Source: s.id, First: r.First, N: r.N, Fresh: fresh, sent: now, live: true, holds: true}
 	e.requests[q.ID] = q
 	s.live += q.N
 	for ; n > 0; n-- {
@@ -50,25 +50,38 @@ func (e *Engine) pick(s *source, now time.Duration) (int, bool) {
 	if e.open == 0 {
 		return 0, false
 	}
-	for _, g := range e.readers {
-		from := int(g >> e.shift)
-		if p, ok := e.firstOpen(s, from, min(e.pieces, from+readAhead>>e.shift)); ok {
-			return p, true
-		}
+	if p, ok := e.awaitedOpen(s); ok {
+		return p, true
 	}
 	if e.sequential {
-		for e.low < e.pieces && !e.isOpen(e.low) {
-			e.low++
-		}
-		return e.firstOpen(s, e.low, e.pieces)
+		return e.firstOpen(s, e.lowest(), e.count)
 	}
 	p, ok := e.rarest(s)
 	if !ok {
 		return 0, false
 	}
-	for block := int(s.requestGroups(now) >> e.shift); block > 1 && p%block > 0 && e.fits(s, p-1, p); p-- {
+	first, _, _ := e.segmentOf(p)
+	for block := int(s.requestGroups(now) >> e.shift); block > 1 && (p-first)%block > 0 && e.fits(s, p-1, p); p-- {
 	} // so that no gaps are left before it
 	return p, true
+}
+
+// awaitedOpen returns the first open piece that a reader waits for, or soon will.
+func (e *Engine) awaitedOpen(s *source) (int, bool) {
+	for _, g := range e.readers {
+		if p, ok := e.firstOpen(s, e.piece(g), min(e.count, e.piece(g+readAhead))); ok {
+			return p, true
+		}
+	}
+	return 0, false
+}
+
+// lowest returns a piece before which none is open.
+func (e *Engine) lowest() int {
+	for e.low < e.count && !e.isOpen(e.low) {
+		e.low++
+	}
+	return e.low
 }
 
 // fits reports whether piece p may be asked of s together with piece with.
@@ -98,15 +111,9 @@ func (e *Engine) rarity(p int) int {
 
 // rarest returns the open piece that fewest sources have; among equals the first in the shuffled order.
 func (e *Engine) rarest(s *source) (int, bool) {
-	for e.head < e.pieces && !e.isOpen(int(e.order[e.head])) {
-		e.head++
-	}
-	least := 1 // no piece that s has can be rarer
-	if s.all {
-		least = 0
-	}
+	least := s.least()
 	best, bestRarity := -1, int(^uint(0)>>1)
-	for _, o := range e.order[e.head:] {
+	for _, o := range e.rest() {
 		p := int(o)
 		if !e.isOpen(p) || !e.hasPiece(s, p) {
 			continue
@@ -120,11 +127,31 @@ func (e *Engine) rarest(s *source) (int, bool) {
 	return best, best >= 0
 }
 
+// rest returns the order from the first open piece on.
+func (e *Engine) rest() []int32 {
+	for e.head < e.count && !e.isOpen(int(e.order[e.head])) {
+		e.head++
+	}
+	return e.order[e.head:]
+}
+
+// least returns how rare a piece that s has can be at most.
+func (s *source) least() int {
+	if s.all {
+		return 0
+	}
+	return 1
+}
+
 // extend returns how many pieces from p on are asked for at once: as many as s sends in requestTime, within one stretch of MaxRequest groups,
 // and none that is commoner than p.
 func (e *Engine) extend(s *source, p int, now time.Duration) int {
 	want := int(s.requestGroups(now) >> e.shift)
-	end := min(e.pieces, (p|(MaxRequest>>e.shift-1))+1)
+	first, last, _ := e.segmentOf(p)
+	end := first + ((p - first) | (MaxRequest>>e.shift - 1)) + 1
+	if end > last {
+		end = e.count // small files go together
+	}
 	n := 1
 	for n < want && p+n < end && e.fits(s, p+n, p) {
 		n++
@@ -136,13 +163,18 @@ func (e *Engine) extend(s *source, p int, now time.Duration) int {
 func (e *Engine) rescue(s *source, now time.Duration) *Request {
 	var worst *Request
 	var gain time.Duration
-	mine := s.expect(s.live+MaxRequest, now)
+	mine := s.expect(s.live+max(MaxRequest, int64(s.unit)<<e.shift), now)
 	for _, q := range e.requests {
-		if !q.live || !q.holds || q.Source == s.id || e.open > 0 && !e.awaited(q) || !e.couldServe(s, q) {
+		if !q.live || !q.holds || q.Source == s.id || e.open > 0 && !e.awaited(q) {
 			continue
 		}
-		theirs := e.sources[q.Source].expect(e.sources[q.Source].live, now) // from now on: all that it owes
-		if g := theirs - mine; g > 0 && (worst == nil || g > gain || g == gain && q.ID < worst.ID) {
+		if from, to := e.rescuable(s, q); from >= to {
+			continue
+		}
+		other := e.sources[q.Source]
+		theirs := other.expect(other.live, now)                                                    // from now on: all that it owes
+		later := worst != nil && (q.ID < worst.ID) != (other.unit > 0 && q.Source == worst.Source) // of units, those asked for last have come least far
+		if g := theirs - mine; g > 0 && (worst == nil || g > gain || g == gain && later) {
 			worst, gain = q, g
 		}
 	}
@@ -159,20 +191,33 @@ func (e *Engine) awaited(q *Request) bool {
 	return false
 }
 
-// couldServe reports whether s has all of q that is missing, and nobody else was asked for it a second time.
-func (e *Engine) couldServe(s *source, q *Request) bool {
-	for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
-		if !e.done[p] && (e.asked[p] > 1 || !e.hasPiece(s, p)) {
-			return false
+// rescuable returns the first pieces of q that are missing, that s has and that nobody else was asked for a second time, as many as are asked for at
+// once: [from, to), empty if there are none. Of a request that is no larger, all must be so.
+func (e *Engine) rescuable(s *source, q *Request) (from, to int) {
+	first, end := e.within(bao.Range{First: q.First, N: q.N})
+	limit := max(MaxRequest>>e.shift, s.unit)
+	from = -1
+	for p := first; p < end; p++ {
+		can := !e.done[p] && e.asked[p] <= 1 && e.hasPiece(s, p)
+		switch {
+		case from < 0 && can:
+			from = p
+		case from >= 0 && !can && !e.done[p], from >= 0 && p-from >= limit:
+			return from, p
+		case from < 0 && !e.done[p] && end-first <= limit:
+			return 0, 0
 		}
 	}
-	return true
+	if from < 0 {
+		return 0, 0
+	}
+	return from, end
 }
 
 // requestGroups returns how many groups to ask s for at once: a power of two.
 func (s *source) requestGroups(now time.Duration) int64 {
 	n := int64(startRequest)
-	for want := s.meter.At(now) * requestTime.Seconds(); n < MaxRequest && float64(n) < want; {
+	for want := s.rate(now) * requestTime.Seconds(); n < MaxRequest && float64(n) < want; {
 		n *= 2
 	}
 	return n
@@ -180,7 +225,7 @@ func (s *source) requestGroups(now time.Duration) int64 {
 
 // expect returns how long s will probably take to send n groups.
 func (s *source) expect(n int64, now time.Duration) time.Duration {
-	rate := s.meter.At(now)
+	rate := s.rate(now)
 	if rate <= 0 {
 		return s.delay + slowAfter
 	}
@@ -193,11 +238,15 @@ func (s *source) resize(n int64, took, now time.Duration) {
 	if s.delay == 0 || took < s.delay {
 		s.delay = max(took, 1)
 	}
+	if s.unit > 0 {
+		s.resizeUnits(n, took, now)
+		return
+	}
 	if s.ramping && took < s.delay+queueTime {
 		s.window = min(s.window+n, maxWindow)
 		return
 	}
 	s.ramping = false
-	want := int64(s.meter.At(now) * (s.delay + queueTime).Seconds())
+	want := int64(s.rate(now) * (s.delay + queueTime).Seconds())
 	s.window = min(max(want, 2*startRequest), maxWindow)
 }

@@ -181,15 +181,23 @@ func (s *swarm) withdraw(b *simNode, asker int, id uint64) {
 	}
 }
 
+// step does what comes next, and reports whether there was something.
+func (s *swarm) step() bool {
+	if s.events.Len() == 0 {
+		return false
+	}
+	ev := heap.Pop(&s.events).(event)
+	s.now = ev.at
+	ev.do()
+	return true
+}
+
 // run returns when all have everything.
 func (s *swarm) run() time.Duration {
 	var last time.Duration
 	left := len(s.nodes) - 1
 	done := make([]bool, len(s.nodes))
-	for left > 0 && s.events.Len() > 0 {
-		ev := heap.Pop(&s.events).(event)
-		s.now = ev.at
-		ev.do()
+	for left > 0 && s.step() {
 		for _, n := range s.nodes[1:] {
 			if !done[n.id] && n.engine.Complete() {
 				done[n.id], last = true, s.now
