@@ -234,13 +234,14 @@ func (e *Engine) hasPiece(s *source, p int) bool {
 		return false
 	}
 	r := e.at(p)
-	for r.N > 0 { // it may be in two words
-		n := min(r.N, 64-r.First%64)
-		mask := ^uint64(0) >> (64 - n) << (r.First % 64)
-		if s.has[r.First/64]&mask != mask {
-			return false
-		}
-		r.First, r.N = r.First+n, r.N-n
+	word, bit := r.First/64, r.First%64
+	mask := ^uint64(0) >> (64 - r.N) << bit
+	if s.has[word]&mask != mask {
+		return false
+	}
+	if over := bit + r.N - 64; over > 0 { // it is in two words
+		mask = ^uint64(0) >> (64 - over)
+		return s.has[word+1]&mask == mask
 	}
 	return true
 }
