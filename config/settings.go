@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -40,6 +41,8 @@ type Config struct {
 	NoMainline    bool     // never speak to the BitTorrent DHT
 	MainlineHosts []string // HOST:PORT of nodes of the BitTorrent DHT to begin with; nil: those that are built in; empty: none
 
+	BitTorrent BitTorrent // how the node serves to that network, and fetches from it
+
 	text []byte // the file, from which applications decode their sections
 }
 
@@ -49,6 +52,21 @@ type Relay struct {
 	Metered bool   // the connection is paid for by the byte: nothing is carried for strangers
 	Data    int64  // bytes for a pair of peers in an hour; 0: 64 MiB
 	Rate    int64  // bytes a second; 0: 1 MB
+}
+
+// BitTorrent is how the node speaks to the BitTorrent network, when something is shared to it or fetched from it. The zero value is the default: everything is spoken.
+type BitTorrent struct {
+	Port         int // TCP and UDP; 0: one that is kept
+	NoDHT        bool
+	NoPEX        bool     // do not exchange peers (BEP 11)
+	NoLPD        bool     // do not look for peers in the local network (BEP 14)
+	NoUTP        bool     // TCP only
+	NoWebTorrent bool     // no peers in browsers
+	Encryption   string   // prefer, require or off; "": prefer
+	Trackers     []string // URLs that everything is announced to
+	Peers        int      // of one torrent, at most; 0: 50
+	Up, Down     int64    // bytes a second, where it is less than for the whole node; 0: as for the whole node
+	Ratio        float64  // what was fetched is served until so many times its size was sent; 0: until it is withdrawn
 }
 
 // file is Config as it stands in the file: sizes as people write them.
@@ -66,6 +84,21 @@ type file struct {
 		Data    size   `toml:"data"`
 		Rate    size   `toml:"rate"`
 	} `toml:"relay"`
+
+	BitTorrent struct {
+		Port       int      `toml:"port"`
+		DHT        *bool    `toml:"dht"`
+		PEX        *bool    `toml:"pex"`
+		LPD        *bool    `toml:"lpd"`
+		UTP        *bool    `toml:"utp"`
+		WebTorrent *bool    `toml:"webtorrent"`
+		Encryption string   `toml:"encryption"`
+		Trackers   []string `toml:"trackers"`
+		Peers      int      `toml:"peers"`
+		Up         size     `toml:"up"`
+		Down       size     `toml:"down"`
+		Ratio      float64  `toml:"ratio"`
+	} `toml:"bittorrent"`
 
 	Mainline      *bool     `toml:"mainline"`
 	MainlineHosts *[]string `toml:"mainline_hosts"`
@@ -118,12 +151,43 @@ func Parse(data []byte) (Config, error) {
 		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), Relay: Relay{For: f.Relay.For, Metered: f.Relay.Metered, Data: int64(f.Relay.Data), Rate: int64(f.Relay.Rate)},
 		NoMainline: f.Mainline != nil && !*f.Mainline, text: data,
 	}
+	var err error
+	if c.BitTorrent, err = f.bitTorrent(); err != nil {
+		return Config{}, fmt.Errorf("bittorrent: %w", err)
+	}
 	if f.MainlineHosts != nil {
 		c.MainlineHosts = append([]string{}, *f.MainlineHosts...)
 	}
 	for _, h := range c.MainlineHosts {
 		if _, port, err := net.SplitHostPort(h); err != nil || port == "" {
 			return Config{}, fmt.Errorf("mainline_hosts: %q is not HOST:PORT: %w", h, kith.Invalid)
+		}
+	}
+	return c, nil
+}
+
+// bitTorrent returns the section of that network. Its error is Invalid.
+func (f file) bitTorrent() (BitTorrent, error) {
+	b := f.BitTorrent
+	off := func(s *bool) bool { return s != nil && !*s }
+	c := BitTorrent{
+		Port: b.Port, NoDHT: off(b.DHT), NoPEX: off(b.PEX), NoLPD: off(b.LPD), NoUTP: off(b.UTP), NoWebTorrent: off(b.WebTorrent),
+		Encryption: b.Encryption, Trackers: b.Trackers, Peers: b.Peers, Up: int64(b.Up), Down: int64(b.Down), Ratio: b.Ratio,
+	}
+	switch {
+	case b.Port < 0 || b.Port > 65535:
+		return c, fmt.Errorf("port %d is none: %w", b.Port, kith.Invalid)
+	case !slices.Contains([]string{"", "prefer", "require", "off"}, b.Encryption):
+		return c, fmt.Errorf("encryption is %q; it may be prefer, require or off: %w", b.Encryption, kith.Invalid)
+	case b.Peers < 0 || b.Peers > 1000:
+		return c, fmt.Errorf("peers is %d; it may be up to 1000: %w", b.Peers, kith.Invalid)
+	case b.Ratio < 0:
+		return c, fmt.Errorf("ratio is %v; it cannot be less than 0: %w", b.Ratio, kith.Invalid)
+	}
+	for _, t := range b.Trackers {
+		u, err := url.Parse(t)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"udp", "http", "https", "ws", "wss"}, u.Scheme) {
+			return c, fmt.Errorf("%q is no URL of a tracker (udp, http, https, ws or wss): %w", t, kith.Invalid)
 		}
 	}
 	return c, nil

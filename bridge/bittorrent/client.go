@@ -1,0 +1,228 @@
+package bittorrent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/anacrolix/dht/v2"
+	alog "github.com/anacrolix/log"
+	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/mse"
+	"golang.org/x/time/rate"
+
+	"kith"
+)
+
+const (
+	burst        = 1 << 20         // bytes that a limit lets through at once
+	dhtRate      = 25              // messages a second to the DHT
+	resolveTime  = 5 * time.Second // for the name of a node of the DHT
+	watchEvery   = time.Second     // limits are looked at
+	defaultPeers = 50              // of one torrent
+)
+
+// client is the library while it is open.
+type client struct {
+	b        *Bridge
+	cl       *torrent.Client
+	up, down *rate.Limiter
+	tell     *announcer
+	meta     *exchange
+}
+
+func openClient(b *Bridge) (*client, error) {
+	c := &client{b: b, up: rate.NewLimiter(rate.Inf, burst), down: rate.NewLimiter(rate.Inf, burst)}
+	c.meta = newExchange(c)
+	ctx := context.Background()
+	port := b.o.Config.Port
+	if port == 0 {
+		s, err := b.store.setting(ctx, "port")
+		if err != nil {
+			return nil, fmt.Errorf("bittorrent: %w", err)
+		}
+		port, _ = strconv.Atoi(s)
+	}
+	var err error
+	c.cl, err = torrent.NewClient(c.config(port))
+	if err != nil && b.o.Config.Port == 0 && port != 0 { // it is taken by now: another one does
+		c.cl, err = torrent.NewClient(c.config(0))
+	}
+	if err != nil {
+		return nil, kith.Hint(fmt.Errorf("bittorrent: listen on port %d: %w: %w", port, err, kith.Unavailable), "choose another port under [bittorrent] in config.toml")
+	}
+	if b.o.Config.Port == 0 {
+		if err := b.store.set(ctx, "port", strconv.Itoa(c.cl.LocalPort())); err != nil {
+			b.log.Warn("port not remembered", "op", "bittorrent", "err", err)
+		}
+	}
+	c.tell = newAnnouncer(c)
+	return c, nil
+}
+
+// config translates the options for the library.
+func (c *client) config(port int) *torrent.ClientConfig {
+	o, set := c.b.o, c.b.o.Config
+	t := torrent.NewDefaultClientConfig()
+	t.ListenPort = port
+	if o.Bind.IsValid() {
+		t.ListenHost = func(string) string { return o.Bind.String() }
+		t.DisableIPv6, t.DisableIPv4 = o.Bind.Is4(), !o.Bind.Is4()
+	}
+	t.Seed = true
+	t.NoDHT = !o.Mainline || set.NoDHT
+	t.DhtStartingNodes = func(network string) dht.StartingNodesGetter {
+		return func() ([]dht.Addr, error) { return c.hosts(network) }
+	}
+	t.PeriodicallyAnnounceTorrentsToDht = false // one goroutine for each torrent; see announcer
+	t.ConfigureAnacrolixDhtServer = func(s *dht.ServerConfig) { s.SendLimiter = rate.NewLimiter(dhtRate, dhtRate) }
+	t.DisablePEX = set.NoPEX
+	t.DisableUTP = set.NoUTP
+	t.DisableWebtorrent = set.NoWebTorrent
+	t.NoDefaultPortForwarding = !o.UPnP
+	t.UpnpID = "kith"
+	t.UploadRateLimiter, t.DownloadRateLimiter = c.up, c.down
+	t.EstablishedConnsPerTorrent = defaultPeers
+	if set.Peers > 0 {
+		t.EstablishedConnsPerTorrent = set.Peers
+		t.HalfOpenConnsPerTorrent = min(t.HalfOpenConnsPerTorrent, set.Peers)
+	}
+	t.DropDuplicatePeerIds = true
+	t.DialRateLimiter = rate.NewLimiter(50, 50)
+	switch set.Encryption {
+	case "require":
+		t.HeaderObfuscationPolicy.RequirePreferred = true
+		t.CryptoProvides, t.CryptoSelector = mse.CryptoMethodRC4, func(mse.CryptoMethod) mse.CryptoMethod { return mse.CryptoMethodRC4 }
+	case "off":
+		t.HeaderObfuscationPolicy.Preferred = false
+	}
+	t.ExtendedHandshakeClientVersion = "Kith " + o.Version
+	t.HTTPUserAgent = "Kith/" + o.Version
+	t.Bep20 = "-KI0100-"
+	t.Slogger = slog.New(quiet{c.b.log.Handler()})
+	t.Logger = alog.Default.FilterLevel(alog.Disabled)
+	t.MaxUnverifiedBytes = 0 // what is in memory is bounded by who fetches, see origin
+	c.meta.hook(&t.Callbacks)
+	return t
+}
+
+// hosts returns nodes of the DHT to begin with.
+func (c *client) hosts(network string) (list []dht.Addr, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTime)
+	defer cancel()
+	ip := "ip4"
+	if network == "udp6" {
+		ip = "ip6"
+	}
+	for _, h := range c.b.o.Hosts {
+		host, port, err := net.SplitHostPort(h)
+		if err != nil {
+			continue
+		}
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			continue
+		}
+		ips, err := net.DefaultResolver.LookupIP(ctx, ip, host)
+		if err != nil {
+			continue
+		}
+		for _, a := range ips {
+			list = append(list, dht.NewAddr(&net.UDPAddr{IP: a, Port: n}))
+		}
+	}
+	return list, nil
+}
+
+// run does what is to be done now and then, until ctx ends or the client is closed.
+func (c *client) run(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	go c.tell.run(ctx)
+	for {
+		c.limit()
+		c.count(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.cl.Closed():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// limit has the limits of the node hold, and those of the configuration where they are lower.
+func (c *client) limit() {
+	var up, down int64
+	if c.b.o.Limits != nil {
+		up, down = c.b.o.Limits()
+	}
+	for l, n := range map[*rate.Limiter]int64{c.up: least(up, c.b.o.Config.Up), c.down: least(down, c.b.o.Config.Down)} {
+		limit := rate.Inf
+		if n > 0 {
+			limit = rate.Limit(n)
+		}
+		if l.Limit() != limit {
+			l.SetLimit(limit)
+		}
+	}
+}
+
+// least returns the smaller limit; 0 is none.
+func least(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// count writes down what moved.
+func (c *client) count(ctx context.Context) {
+	c.b.mu.Lock()
+	all := map[*swarm]bool{}
+	for _, s := range c.b.swarms {
+		all[s] = true
+	}
+	c.b.mu.Unlock()
+	for s := range all {
+		s.sample(ctx)
+	}
+}
+
+func (c *client) addrs() (list []netip.AddrPort) {
+	for _, a := range c.cl.ListenAddrs() {
+		if p, err := netip.ParseAddrPort(a.String()); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (c *client) close() {
+	c.cl.Close()
+}
+
+// quiet lets through of the library's log what is an error; the rest is for those who debug.
+type quiet struct{ slog.Handler }
+
+// Enabled implements slog.Handler. What the library calls a warning is what peers do every day.
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelError && q.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+// Handle implements slog.Handler.
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return q.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
+
+// WithGroup implements slog.Handler.
+func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name)} }

@@ -1,0 +1,347 @@
+package bittorrent
+
+import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+
+	"github.com/anacrolix/torrent"
+	pp "github.com/anacrolix/torrent/peer_protocol"
+	utHolepunch "github.com/anacrolix/torrent/peer_protocol/ut-holepunch"
+
+	"kith"
+	"kith/bridge/bittorrent/metainfo"
+)
+
+// Limits of the exchange of metadata (BEP 9).
+const (
+	maxAskedFrom = 4  // peers that the metadata of one torrent is asked of at once
+	maxPending   = 16 // parts that are asked of one peer at once
+	maxServing   = 64 // parts that are on their way to peers, of all torrents; who asks meanwhile is refused
+	servedTimes  = 3  // how often one peer gets all parts
+)
+
+// exchange speaks to peers where the library is not to: about metadata, and about digests of version 2. Its hooks are called while the library holds its lock, and so never call it.
+type exchange struct {
+	c       *client
+	local   torrent.LocalLtepProtocolMap // what peers are told that is spoken
+	private torrent.LocalLtepProtocolMap // and of private torrents: no peers are exchanged
+	serving chan struct{}
+
+	mu   sync.Mutex
+	conn map[*torrent.PeerConn]*asked
+}
+
+// asked is what is known of one peer.
+type asked struct {
+	s       *swarm
+	size    int // of the metadata, as it says
+	data    []byte
+	have    []bool
+	left    int // parts that are missing
+	next    int // part to ask for
+	pending int
+	active  bool
+	served  int
+	layers  map[[sha256.Size]byte][]byte // digests of version 2 that it gave
+}
+
+func newExchange(c *client) *exchange {
+	x := &exchange{c: c, serving: make(chan struct{}, maxServing), conn: map[*torrent.PeerConn]*asked{}}
+	x.private = torrent.LocalLtepProtocolMap{Index: []pp.ExtensionName{utHolepunch.ExtensionName, pp.ExtensionNameMetadata}, NumBuiltin: 1}
+	x.local = x.private
+	if !c.b.o.Config.NoPEX {
+		x.local = torrent.LocalLtepProtocolMap{
+			Index: []pp.ExtensionName{utHolepunch.ExtensionName, pp.ExtensionNamePex, pp.ExtensionNameMetadata}, NumBuiltin: 2,
+		}
+	}
+	return x
+}
+
+// hook has the library call it.
+func (x *exchange) hook(cb *torrent.Callbacks) {
+	cb.CompletedHandshake = func(_ *torrent.PeerConn, hash torrent.InfoHash) {
+		if s := x.c.b.swarmOf(kith.InfoHash(hash)); s != nil {
+			s.wake()
+		}
+	}
+	cb.PeerConnAdded = append(cb.PeerConnAdded, func(pc *torrent.PeerConn) {
+		s := x.swarm(pc)
+		if s == nil {
+			return
+		}
+		pc.LocalLtepProtocolMap = &x.local
+		if s.private() {
+			pc.LocalLtepProtocolMap = &x.private
+		}
+		x.mu.Lock()
+		x.conn[pc] = &asked{s: s}
+		x.mu.Unlock()
+	})
+	cb.ReadExtendedHandshake = x.handshake
+	cb.PeerConnReadExtensionMessage = append(cb.PeerConnReadExtensionMessage, x.message)
+	cb.ReadMessage = x.guard
+	cb.PeerConnClosed = nil
+	cb.PeerClosed = append(cb.PeerClosed, func(p *torrent.Peer) {
+		if pc, ok := p.TryAsPeerConn(); ok {
+			x.closed(pc)
+		}
+	})
+}
+
+func (x *exchange) swarm(pc *torrent.PeerConn) *swarm {
+	t := pc.Torrent()
+	if t == nil {
+		return nil
+	}
+	return x.c.b.swarmOf(kith.InfoHash(t.InfoHash()))
+}
+
+func (x *exchange) closed(pc *torrent.PeerConn) {
+	x.mu.Lock()
+	a := x.conn[pc]
+	delete(x.conn, pc)
+	x.mu.Unlock()
+	if a != nil && a.active {
+		go x.more(a.s)
+	}
+}
+
+// handshake notes how long the metadata is that a peer has. The library is told of none, so that it asks for none.
+func (x *exchange) handshake(pc *torrent.PeerConn, m *pp.ExtendedHandshakeMessage) {
+	size := m.MetadataSize
+	m.MetadataSize = 0
+	x.mu.Lock()
+	a := x.conn[pc]
+	if a != nil && a.size == 0 {
+		a.size = size
+	}
+	x.mu.Unlock()
+	if a == nil || a.s.metadata() != nil || size == 0 {
+		return
+	}
+	if size < 0 || size > metainfo.MaxInfo {
+		a.s.claimed(size)
+		return
+	}
+	go x.more(a.s)
+}
+
+// more asks peers for the metadata of a swarm, as long as it is not here.
+func (x *exchange) more(s *swarm) {
+	if s.metadata() != nil {
+		return
+	}
+	type ask struct {
+		pc   *torrent.PeerConn
+		part int
+	}
+	var list []ask
+	x.mu.Lock()
+	active := 0
+	for _, a := range x.conn {
+		if a.s == s && a.active {
+			active++
+		}
+	}
+	for pc, a := range x.conn {
+		if a.s != s || a.size <= 0 || a.size > metainfo.MaxInfo {
+			continue
+		}
+		if !a.active && active < maxAskedFrom && a.data == nil {
+			a.active = true
+			active++
+			a.data = make([]byte, a.size)
+			a.left = (a.size + metainfo.ExchangeSize - 1) / metainfo.ExchangeSize
+			a.have = make([]bool, a.left)
+		}
+		for a.active && a.pending < maxPending && a.next < len(a.have) {
+			list = append(list, ask{pc, a.next})
+			a.next++
+			a.pending++
+		}
+	}
+	x.mu.Unlock()
+	for _, q := range list {
+		if err := q.pc.WriteExtendedMessage(pp.ExtensionNameMetadata, metainfo.Exchange{Type: metainfo.ExchangeRequest, Piece: q.part}.Encode()); err != nil {
+			return // it is closed, or does not speak it
+		}
+	}
+}
+
+// message takes what a peer says of metadata.
+func (x *exchange) message(e torrent.PeerConnReadExtensionMessageEvent) {
+	pc := e.PeerConn
+	if e.ExtensionNumber == pp.HandshakeExtendedID || pc.LocalLtepProtocolMap == nil {
+		return
+	}
+	name, _, err := pc.LocalLtepProtocolMap.LookupId(e.ExtensionNumber)
+	if err != nil || name != pp.ExtensionNameMetadata {
+		return
+	}
+	m, err := metainfo.ParseExchange(e.Payload)
+	if err != nil {
+		go pc.Close()
+		return
+	}
+	switch m.Type {
+	case metainfo.ExchangeRequest:
+		x.serve(pc, m.Piece)
+	case metainfo.ExchangeData:
+		x.take(pc, m)
+	}
+}
+
+// serve sends a part of the metadata.
+func (x *exchange) serve(pc *torrent.PeerConn, part int) {
+	x.mu.Lock()
+	a := x.conn[pc]
+	x.mu.Unlock()
+	if a == nil {
+		return
+	}
+	answer := metainfo.Exchange{Type: metainfo.ExchangeReject, Piece: part}
+	if in := a.s.metadata(); in != nil && part*metainfo.ExchangeSize < len(in.Raw) {
+		parts := (len(in.Raw) + metainfo.ExchangeSize - 1) / metainfo.ExchangeSize
+		x.mu.Lock()
+		a.served++
+		ok := a.served <= servedTimes*parts
+		x.mu.Unlock()
+		if ok {
+			at := part * metainfo.ExchangeSize
+			answer = metainfo.Exchange{Type: metainfo.ExchangeData, Piece: part, Total: len(in.Raw), Data: in.Raw[at:min(len(in.Raw), at+metainfo.ExchangeSize)]}
+		}
+	}
+	select {
+	case x.serving <- struct{}{}:
+		go func() {
+			defer func() { <-x.serving }()
+			pc.WriteExtendedMessage(pp.ExtensionNameMetadata, answer.Encode()) // an error: it is gone
+		}()
+	default:
+	}
+}
+
+// take collects a part of the metadata, and looks at the whole when it is here.
+func (x *exchange) take(pc *torrent.PeerConn, m metainfo.Exchange) {
+	x.mu.Lock()
+	a := x.conn[pc]
+	if a == nil || !a.active || m.Piece >= len(a.have) || a.have[m.Piece] {
+		x.mu.Unlock()
+		return
+	}
+	at := m.Piece * metainfo.ExchangeSize
+	if len(m.Data) != min(metainfo.ExchangeSize, a.size-at) {
+		x.mu.Unlock()
+		go pc.Close()
+		return
+	}
+	copy(a.data[at:], m.Data)
+	a.have[m.Piece] = true
+	a.left--
+	a.pending--
+	data, done := a.data, a.left == 0
+	if done {
+		a.active, a.data = false, []byte{}
+	}
+	x.mu.Unlock()
+	if !done {
+		go x.more(a.s)
+		return
+	}
+	go func() {
+		if !a.s.offered(data) {
+			pc.Close() // what it gave is something else
+			x.more(a.s)
+		}
+	}()
+}
+
+// guard takes messages from the library that it does not survive: it looks into metadata that is not there yet, takes digests of version 2 for granted, and panics where
+// a file has none. What it asked for of them comes here.
+func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
+	switch m.Type {
+	case pp.HashRequest, pp.Hashes, pp.HashReject:
+	default:
+		return
+	}
+	if m.Keepalive {
+		return
+	}
+	s := x.swarm(pc)
+	msg := *m
+	if s == nil || msg.Type != pp.HashRequest || !s.answers(msg.PiecesRoot, int64(msg.BaseLayer)) {
+		*m = pp.Message{Keepalive: true}
+	}
+	if s != nil && msg.Type == pp.Hashes {
+		x.hashes(pc, s, msg)
+	}
+}
+
+// hashes collects digests of the pieces of a file (BEP 52).
+func (x *exchange) hashes(pc *torrent.PeerConn, s *swarm, m pp.Message) {
+	in := s.metadata()
+	if in == nil || !in.HasV2 {
+		return
+	}
+	f, ok := fileOf(in, m.PiecesRoot)
+	n := int((f.Size + in.PieceLength - 1) / in.PieceLength)
+	if !ok || n < 2 || m.ProofLayers != 0 || int64(m.BaseLayer) != baseLayer(in.PieceLength) {
+		return
+	}
+	x.mu.Lock()
+	a := x.conn[pc]
+	if a == nil {
+		x.mu.Unlock()
+		return
+	}
+	if a.layers == nil {
+		a.layers = map[[sha256.Size]byte][]byte{}
+	}
+	layer := a.layers[f.Root]
+	if layer == nil {
+		layer = make([]byte, n*sha256.Size)
+		a.layers[f.Root] = layer
+	}
+	for i, h := range m.Hashes {
+		if at := int64(m.Index) + int64(i); at < int64(n) {
+			copy(layer[at*sha256.Size:], h[:])
+		}
+	}
+	whole := append([]byte(nil), layer...)
+	x.mu.Unlock()
+	if metainfo.CheckLayer(f, in.PieceLength, whole) == nil {
+		go s.layered(f.Root, whole)
+	}
+}
+
+// fileOf returns the file with a root of version 2.
+func fileOf(in *metainfo.Info, root [sha256.Size]byte) (metainfo.File, bool) {
+	for _, f := range in.Files {
+		if f.Size > 0 && f.Root == root {
+			return f, true
+		}
+	}
+	return metainfo.File{}, false
+}
+
+// baseLayer returns the number of the layer of a tree whose digests cover one piece each.
+func baseLayer(piece int64) (n int64) {
+	for piece > metainfo.Block {
+		piece /= 2
+		n++
+	}
+	return n
+}
+
+// named reports whether raw is what the names say.
+func named(raw []byte, names kith.Names) error {
+	if names.V1 != (kith.InfoHash{}) && sha1.Sum(raw) != names.V1 {
+		return fmt.Errorf("the metadata is not what its infohash of version 1 says: %w", kith.Corrupt)
+	}
+	if names.V2 != [32]byte{} && sha256.Sum256(raw) != names.V2 {
+		return fmt.Errorf("the metadata is not what its infohash of version 2 says: %w", kith.Corrupt)
+	}
+	return nil
+}

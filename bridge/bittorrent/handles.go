@@ -1,0 +1,111 @@
+package bittorrent
+
+import (
+	"context"
+	"sync"
+
+	"kith"
+	"kith/blob"
+)
+
+// maxHandles is how many blobs stay open for peers who ask for more of them.
+const maxHandles = 256
+
+// handles opens blobs for reading, and keeps those open that were read last.
+type handles struct {
+	blobs *blob.Store
+
+	mu   sync.Mutex
+	open map[kith.Ref]*handle
+	tick int64
+}
+
+type handle struct {
+	b    *blob.Blob
+	refs int
+	used int64
+}
+
+func newHandles(s *blob.Store) *handles { return &handles{blobs: s, open: map[kith.Ref]*handle{}} }
+
+// readAt reads bytes of a blob. Errors: as blob.Store.Blob and blob.Blob.ReadAt.
+func (h *handles) readAt(ref kith.Ref, p []byte, off int64) (int, error) {
+	o, err := h.get(ref)
+	if err != nil {
+		return 0, err
+	}
+	defer h.put(ref, o)
+	return o.b.ReadAt(p, off)
+}
+
+func (h *handles) get(ref kith.Ref) (*handle, error) {
+	h.mu.Lock()
+	if o := h.open[ref]; o != nil {
+		o.refs++
+		h.mu.Unlock()
+		return o, nil
+	}
+	h.mu.Unlock()
+	b, err := h.blobs.Blob(context.Background(), ref)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	o := h.open[ref]
+	if o == nil {
+		o = &handle{b: b}
+		h.open[ref] = o
+		b = nil
+	}
+	o.refs++
+	h.mu.Unlock()
+	if b != nil {
+		b.Close() // somebody else was first
+	}
+	return o, nil
+}
+
+func (h *handles) put(ref kith.Ref, o *handle) {
+	h.mu.Lock()
+	o.refs--
+	h.tick++
+	o.used = h.tick
+	var old *handle
+	if len(h.open) > maxHandles {
+		var at kith.Ref
+		for r, c := range h.open {
+			if c.refs == 0 && (old == nil || c.used < old.used) {
+				old, at = c, r
+			}
+		}
+		if old != nil {
+			delete(h.open, at)
+		}
+	}
+	h.mu.Unlock()
+	if old != nil {
+		old.b.Close()
+	}
+}
+
+// drop closes a blob if nobody reads it, so that its owner may delete it.
+func (h *handles) drop(ref kith.Ref) {
+	h.mu.Lock()
+	o := h.open[ref]
+	if o == nil || o.refs > 0 {
+		h.mu.Unlock()
+		return
+	}
+	delete(h.open, ref)
+	h.mu.Unlock()
+	o.b.Close()
+}
+
+func (h *handles) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ref, o := range h.open {
+		o.b.Close()
+		delete(h.open, ref)
+	}
+}

@@ -1,0 +1,138 @@
+package metainfo
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kith"
+)
+
+// python is Debian's, which has libtorrent; .ci/install sees to it.
+const python = "/usr/bin/python3"
+
+// sample makes a file of n bytes that are the same everywhere.
+func sample(seed uint64, n int) []byte {
+	r := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	b := make([]byte, n)
+	r.Read(b)
+	return b
+}
+
+// digestOf is the Digest of bytes, written in odd portions.
+func digestOf(data []byte, piece int64) Digest {
+	h := NewHasher(piece)
+	for n := 1; len(data) > 0; n = n*3 + 1 {
+		m := min(n, len(data))
+		h.Write(data[:m])
+		data = data[m:]
+	}
+	return h.Sum()
+}
+
+// contents are the files of a folder that has all that is difficult.
+func contents(piece int) map[string]int {
+	return map[string]int{
+		"a.txt": 1, "b/empty": 0, "b/exact": piece, "b/one more": piece + 1, "b.txt": 3*piece - 1, "Ünïcode/雪.bin": 5*piece + 12345,
+		"zz/deep/er/x": 16 << 10, "zz/deep-er": 17 << 10, "zz last empty": 0,
+	}
+}
+
+func write(t *testing.T, dir string, files map[string]int) []Entry {
+	t.Helper()
+	var entries []Entry
+	seed := uint64(0)
+	for name, n := range files {
+		seed = uint64(len(name)*131 + n)
+		p := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		data := sample(seed, n)
+		if err := os.WriteFile(p, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, Entry{Path: name, Digest: digestOf(data, 64<<10)})
+	}
+	return entries
+}
+
+// ofLibtorrent has libtorrent make a torrent of a path.
+func ofLibtorrent(t *testing.T, path, flags string, piece int) []byte {
+	t.Helper()
+	script := fmt.Sprintf(`
+import sys, libtorrent as lt
+fs = lt.file_storage()
+lt.add_files(fs, sys.argv[1])
+ct = lt.create_torrent(fs, piece_size=%d, flags=%s)
+lt.set_piece_hashes(ct, sys.argv[2])
+e = ct.generate()
+e.pop(b"creation date", None)
+sys.stdout.buffer.write(lt.bencode(e))
+`, piece, flags)
+	cmd := exec.Command(python, "-c", script, path, filepath.Dir(path))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("libtorrent: %v\n%s", err, &stderr)
+	}
+	return out
+}
+
+// TestAsLibtorrent makes hybrid torrents of what is difficult, which are those that libtorrent makes, byte by byte.
+func TestAsLibtorrent(t *testing.T) {
+	const piece = 64 << 10
+	dir := t.TempDir()
+	files := contents(piece)
+	folder := filepath.Join(dir, "Ordner ü")
+	entries := write(t, folder, files)
+	check := func(t *testing.T, name string, isFolder bool, entries []Entry, path string) {
+		t.Helper()
+		got, err := Make(name, isFolder, piece, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := ofLibtorrent(t, path, "lt.create_torrent.canonical_files_no_tail_padding if hasattr(lt.create_torrent, 'canonical_files_no_tail_padding') else 0", piece)
+		want, err := Read(theirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Raw, want.Raw) {
+			t.Errorf("made\n%q\nlibtorrent makes\n%q", got.Raw, want.Raw)
+		}
+		if len(got.Layers) != len(want.Layers) {
+			t.Errorf("%d layers, want %d", len(got.Layers), len(want.Layers))
+		}
+		for root, l := range want.Layers {
+			if !bytes.Equal(got.Layers[root], l) {
+				t.Errorf("layer %x differs", root)
+			}
+		}
+		again, err := Read(got.Encode())
+		if err != nil || again.V2 != got.V2 || again.V1 != got.V1 {
+			t.Errorf("what was made is read as another: %v", err)
+		}
+	}
+	t.Run("folder", func(t *testing.T) { check(t, "Ordner ü", true, entries, folder) })
+	for _, e := range entries {
+		if e.Digest.Size == 0 {
+			continue
+		}
+		base := filepath.Base(e.Path)
+		t.Run(base, func(t *testing.T) { check(t, base, false, []Entry{e}, filepath.Join(folder, filepath.FromSlash(e.Path))) })
+	}
+}
+var _ = hex.EncodeToString
+var _ = errors.Is
+var _ = strings.Join
+var _ = sha256.Size
+var _ = kith.Invalid

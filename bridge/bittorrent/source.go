@@ -1,0 +1,76 @@
+package bittorrent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"kith"
+	"kith/bridge/bittorrent/metainfo"
+)
+
+// sourceTime is how long a web server may take to give a .torrent file.
+const sourceTime = 2 * time.Minute
+
+// isTorrentURL reports whether a source (xs) is a .torrent file on a web server.
+func isTorrentURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.HasSuffix(strings.ToLower(u.Path), ".torrent")
+}
+
+// download fetches a .torrent file from a web server.
+func (b *Bridge) download(ctx context.Context, from string) (*metainfo.Torrent, error) {
+	ctx, cancel := context.WithTimeout(ctx, sourceTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
+	}
+	req.Header.Set("User-Agent", "Kith/"+b.o.Version)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Unavailable)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("bittorrent: %s says %s: %w", from, res.Status, kith.Unavailable)
+	}
+	data, err := io.ReadAll(io.LimitReader(res.Body, metainfo.MaxTorrent+1))
+	if err != nil {
+		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Unavailable)
+	}
+	return metainfo.Read(data)
+}
+
+// askSource gets the metadata from a web server, while peers are asked too.
+func (o *origin) askSource(ctx context.Context, from string) {
+	t, err := o.s.b.download(ctx, from)
+	if err != nil {
+		o.s.b.log.Debug("source", "op", "bittorrent", "err", err)
+		return
+	}
+	o.s.mu.Lock()
+	names := o.s.names
+	o.s.mu.Unlock()
+	if !isNamed(t.Raw, names, o.s.key) {
+		o.s.b.log.Debug("source is of another torrent", "op", "bittorrent")
+		return
+	}
+	if err := o.s.got(t.Info, t.Layers, o.s.src, false); err != nil {
+		o.s.fail(err)
+	}
+}
+
+// source returns where the bytes of the swarm are.
+func (s *swarm) source() source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pieces == nil {
+		return nil
+	}
+	return s.pieces.src
+}

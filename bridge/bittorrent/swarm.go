@@ -1,0 +1,433 @@
+package bittorrent
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	g "github.com/anacrolix/torrent/metainfo"
+
+	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/storage"
+
+	"kith"
+	"kith/bridge"
+	"kith/bridge/bittorrent/metainfo"
+	"kith/internal/bell"
+	"kith/internal/human"
+	"kith/transfer"
+)
+
+// A swarm is one torrent while it is served or fetched.
+type swarm struct {
+	b    *Bridge
+	c    *client
+	key  kith.InfoHash // by which the library knows it
+	root kith.Ref      // published as; zero: it is fetched
+
+	t       *torrent.Torrent // set before anybody else sees the swarm
+	changed bell.Bell
+	loading sync.Mutex // one at a time reads what is published
+	setting sync.Mutex // one at a time gives the library the metadata
+
+	mu      sync.Mutex
+	names   kith.Names
+	id      int64 // in the store; 0: not there yet
+	info    *metainfo.Info
+	layers  map[[sha256.Size]byte][]byte
+	pieces  *pieces
+	set     bool // the library has the metadata
+	src     source
+	err     error // for which nothing will come of it
+	ended   bool
+	tooLong int // bytes of metadata that a peer said there are, which is more than is taken
+
+	up, down         int64 // bytes, since it is known
+	saved            [2]int64
+	was              [2]int64
+	sampled, flushed time.Time
+	upRate, downRate float64
+	told             int // nodes of the DHT or trackers that were told
+	toldAt           time.Time
+	toldErr          string
+}
+
+// hashes returns the names by which peers know it.
+func (s *swarm) hashes() []kith.InfoHash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := hashesOf(s.names)
+	if len(list) == 0 {
+		list = []kith.InfoHash{s.key}
+	}
+	return list
+}
+
+// keyOf returns the infohash that the library is given: that of version 1, unless there is none.
+func keyOf(n kith.Names) kith.InfoHash { return hashesOf(n)[0] }
+
+// join has the library know the torrent. It may be called once.
+func (s *swarm) join() {
+	s.t, _ = s.c.cl.AddTorrentOpt(torrent.AddTorrentOpts{
+		InfoHash: g.Hash(s.key), Storage: stored{s}, DisableInitialPieceCheck: true,
+	})
+}
+
+// stored gives the library storage once there are pieces. It is a storage.ClientImpl of one torrent.
+type stored struct{ s *swarm }
+
+// OpenTorrent implements storage.ClientImpl.
+func (o stored) OpenTorrent(ctx context.Context, in *g.Info, h g.Hash) (storage.TorrentImpl, error) {
+	o.s.mu.Lock()
+	p := o.s.pieces
+	o.s.mu.Unlock()
+	if p == nil {
+		return storage.TorrentImpl{}, fmt.Errorf("bittorrent: nothing is known of it: %w", kith.NotFound)
+	}
+	return storing{p}.OpenTorrent(ctx, in, h)
+}
+
+// metadata returns what the torrent consists of; nil if that is not known yet.
+func (s *swarm) metadata() *metainfo.Info {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.info
+}
+
+func (s *swarm) private() bool {
+	in := s.metadata()
+	return in != nil && in.Private
+}
+
+// answers reports whether the library may answer a peer who asks for digests of version 2.
+func (s *swarm) answers(root [sha256.Size]byte, layer int64) bool {
+	s.mu.Lock()
+	in, set := s.info, s.set
+	s.mu.Unlock()
+	if in == nil || !set || !in.HasV2 || viewed(in) || layer != baseLayer(in.PieceLength) {
+		return false
+	}
+	for _, f := range in.Files {
+		if f.Size == 0 {
+			return false // the library looks at the digest that it has not
+		}
+	}
+	_, ok := fileOf(in, root)
+	return ok
+}
+
+// claimed notes that a peer says the metadata is longer than what is taken.
+func (s *swarm) claimed(n int) {
+	s.mu.Lock()
+	s.tooLong = n
+	s.mu.Unlock()
+	s.changed.Ring()
+}
+
+// wake loads what is published, when the first peer comes.
+func (s *swarm) wake() {
+	if s.root.IsZero() {
+		return
+	}
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	if s.metadata() != nil {
+		return
+	}
+	if err := s.load(); err != nil {
+		s.b.log.Warn("what is published cannot be served", "op", "bittorrent", "ref", s.root, "err", err)
+		s.fail(err)
+	}
+}
+
+func (s *swarm) load() error {
+	share, t, err := s.b.store.share(context.Background(), s.root)
+	if err != nil {
+		return fmt.Errorf("bittorrent: load %s: %w", s.root.Short(), err)
+	}
+	src, err := s.b.sourceOf(share, t.Info)
+	if err != nil {
+		return err
+	}
+	return s.got(t.Info, t.Layers, src, true)
+}
+
+// got takes the metadata, which was checked, and where the bytes are.
+func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src source, all bool) error {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	s.mu.Lock()
+	if s.info != nil || s.ended {
+		s.mu.Unlock()
+		return nil
+	}
+	s.pieces = newPieces(in, src, all, func(int) { s.changed.Ring() })
+	s.layers = layers
+	if s.layers == nil {
+		s.layers = map[[sha256.Size]byte][]byte{}
+	}
+	s.info = in
+	s.names.V1, s.names.V2 = in.V1, in.V2
+	s.mu.Unlock()
+	s.b.know(s)
+	if err := s.t.SetInfoBytes(view(in)); err != nil {
+		return fmt.Errorf("bittorrent: the library refuses the metadata: %w: %w", err, kith.Invalid)
+	}
+	if in.HasV2 && !viewed(in) {
+		s.t.AddPieceLayers(text(layers))
+	}
+	s.mu.Lock()
+	s.set = true
+	s.mu.Unlock()
+	s.changed.Ring()
+	return nil
+}
+
+// know makes a swarm known by all its names.
+func (b *Bridge) know(s *swarm) {
+	hashes := s.hashes()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, h := range hashes {
+		if b.swarms[h] == nil {
+			b.swarms[h] = s
+		}
+	}
+}
+
+// text has the types that the library wants.
+func text(layers map[[sha256.Size]byte][]byte) map[string]string {
+	m := map[string]string{}
+	for root, l := range layers {
+		m[string(root[:])] = string(l)
+	}
+	return m
+}
+
+// offered takes metadata that a peer gave, and reports whether it is that of the torrent.
+func (s *swarm) offered(raw []byte) bool {
+	s.mu.Lock()
+	names, known, src := s.names, s.info != nil, s.src
+	s.mu.Unlock()
+	if known {
+		return true
+	}
+	if !isNamed(raw, names, s.key) {
+		return false
+	}
+	in, err := metainfo.Parse(raw)
+	if err == nil {
+		err = s.got(in, nil, src, false)
+	}
+	if err != nil {
+		s.fail(err)
+	}
+	return true
+}
+
+// isNamed reports whether raw has the infohashes; one alone may be that of either version.
+func isNamed(raw []byte, names kith.Names, key kith.InfoHash) bool {
+	v1, v2 := kith.InfoHash(sha1.Sum(raw)), sha256.Sum256(raw)
+	if names.V2 != [32]byte{} && names.V2 != v2 {
+		return false
+	}
+	if names.V1 == (kith.InfoHash{}) {
+		return names.V2 == v2
+	}
+	return names.V1 == v1 || names.V2 == [32]byte{} && key == kith.InfoHash(v2[:20])
+}
+
+// layered takes digests of the pieces of a file, which were checked.
+func (s *swarm) layered(root [sha256.Size]byte, layer []byte) {
+	s.mu.Lock()
+	in := s.info
+	if s.ended || s.layers[root] != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.layers[root] = layer
+	s.mu.Unlock()
+	if !viewed(in) {
+		s.t.AddPieceLayers(map[string]string{string(root[:]): string(layer)})
+	}
+	s.changed.Ring()
+}
+
+// fail ends hope.
+func (s *swarm) fail(err error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.mu.Unlock()
+	s.changed.Ring()
+}
+
+// hints adds where peers may be found.
+func (s *swarm) hints(trackers, seeds, peers []string) {
+	if list := append(append([]string(nil), trackers...), s.b.o.Config.Trackers...); len(list) > 0 {
+		tiers := make([][]string, len(list))
+		for i, u := range list {
+			tiers[i] = []string{u}
+		}
+		s.t.AddTrackers(tiers)
+	}
+	if len(seeds) > 0 {
+		s.t.AddWebSeeds(seeds)
+	}
+	var infos []torrent.PeerInfo
+	for _, p := range peers {
+		if at, err := netip.ParseAddrPort(p); err == nil && at.Port() != 0 {
+			infos = append(infos, torrent.PeerInfo{Addr: net.TCPAddrFromAddrPort(at), Source: torrent.PeerSourceDirect})
+		}
+	}
+	if len(infos) > 0 {
+		s.t.AddPeers(infos)
+	}
+}
+
+// end leaves the swarm.
+func (s *swarm) end() {
+	s.mu.Lock()
+	done := s.ended
+	s.ended = true
+	if s.err == nil {
+		s.err = errEnded
+	}
+	s.mu.Unlock()
+	if done {
+		return
+	}
+	s.changed.Ring()
+	if s.t != nil {
+		s.t.Drop()
+	}
+	s.save(context.Background())
+}
+
+// sample measures rates, and adds up what moved.
+func (s *swarm) sample(ctx context.Context) {
+	s.mu.Lock()
+	skip := s.info == nil || s.ended || time.Since(s.sampled) < sampleEvery/2
+	s.mu.Unlock()
+	if skip {
+		return
+	}
+	st := s.t.Stats()
+	up, down := st.BytesWrittenData.Int64(), st.BytesReadUsefulData.Int64()
+	now := time.Now()
+	s.mu.Lock()
+	if d := now.Sub(s.sampled).Seconds(); !s.sampled.IsZero() && d > 0 {
+		s.upRate, s.downRate = smooth(s.upRate, float64(up-s.was[0])/d), smooth(s.downRate, float64(down-s.was[1])/d)
+	}
+	s.was, s.sampled = [2]int64{up, down}, now
+	flush := now.Sub(s.flushed) > saveEvery
+	s.mu.Unlock()
+	if flush {
+		s.save(ctx)
+	}
+}
+
+const saveEvery = 10 * time.Second
+
+// smooth follows a rate, and forgets it in a few seconds.
+func smooth(old, now float64) float64 {
+	if r := old*0.6 + now*0.4; r >= 1 {
+		return r
+	}
+	return 0
+}
+
+// save writes down what moved since it was last.
+func (s *swarm) save(ctx context.Context) {
+	s.mu.Lock()
+	up, down, id := s.was[0]-s.saved[0], s.was[1]-s.saved[1], s.id
+	s.flushed = time.Now()
+	if id != 0 {
+		s.saved = s.was
+	}
+	s.mu.Unlock()
+	if id == 0 || up == 0 && down == 0 {
+		return
+	}
+	if err := s.b.store.count(ctx, id, up, down); err != nil && ctx.Err() == nil {
+		s.b.log.Warn("what moved is not written down", "op", "bittorrent", "err", err)
+	}
+}
+
+// status says how it stands.
+func (s *swarm) status() bridge.Status {
+	peers := s.peers(peersKept)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := bridge.Status{
+		Names: kith.Names{V1: s.names.V1, V2: s.names.V2, Trackers: s.b.o.Config.Trackers}, Peers: peers, Up: s.up + s.was[0], Down: s.down + s.was[1],
+		UpRate: s.upRate, DownRate: s.downRate,
+	}
+	var said []string
+	switch {
+	case s.err != nil:
+		said = append(said, s.err.Error())
+	case s.info == nil && s.root.IsZero():
+		said = append(said, "looking for somebody who has the metadata")
+	}
+	if !s.toldAt.IsZero() {
+		said = append(said, "announced to "+human.Count(s.told, "node")+" of the DHT")
+	}
+	if s.toldErr != "" {
+		said = append(said, s.toldErr)
+	}
+	st.Said = strings.Join(said, "; ")
+	return st
+}
+
+// peers returns whom it is talking to.
+func (s *swarm) peers(max int) (list []transfer.OriginPeer) {
+	if s.t == nil {
+		return nil
+	}
+	n := 0
+	if in := s.metadata(); in != nil {
+		n = in.NumPieces()
+	}
+	add := func(name, via string, st torrent.PeerStats) {
+		p := transfer.OriginPeer{Name: name, Via: via, Down: st.DownloadRate, Up: st.LastWriteUploadRate, Bytes: st.BytesReadUsefulData.Int64()}
+		if n > 0 {
+			p.Have = float64(st.RemotePieceCount) / float64(n)
+		}
+		list = append(list, p)
+	}
+	for _, pc := range s.t.PeerConns() {
+		if len(list) >= max {
+			return list
+		}
+		name := pc.RemoteAddr.String()
+		if v, _ := pc.PeerClientName.Load().(string); v != "" {
+			name += " (" + v + ")"
+		}
+		add(name, via(pc.Network), pc.Stats())
+	}
+	for _, p := range s.t.WebseedPeerConns() {
+		if len(list) < max {
+			add(p.RemoteAddr.String(), "http", p.Stats())
+		}
+	}
+	return list
+}
+
+// via names a transport.
+func via(network string) string {
+	switch {
+	case strings.HasPrefix(network, "udp"):
+		return "utp"
+	case strings.HasPrefix(network, "tcp"):
+		return "tcp"
+	}
+	return network
+}
