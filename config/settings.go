@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,7 +57,8 @@ type Relay struct {
 
 // BitTorrent is how the node speaks to the BitTorrent network, when something is shared to it or fetched from it. The zero value is the default: everything is spoken.
 type BitTorrent struct {
-	Port         int // TCP and UDP; 0: one that is kept
+	Listen       string // address of this computer to listen on; "": all of them
+	Port         int    // TCP and UDP; 0: one that is kept
 	NoDHT        bool
 	NoPEX        bool     // do not exchange peers (BEP 11)
 	NoLPD        bool     // do not look for peers in the local network (BEP 14)
@@ -86,6 +88,7 @@ type file struct {
 	} `toml:"relay"`
 
 	BitTorrent struct {
+		Listen     string   `toml:"listen"`
 		Port       int      `toml:"port"`
 		DHT        *bool    `toml:"dht"`
 		PEX        *bool    `toml:"pex"`
@@ -171,8 +174,11 @@ func (f file) bitTorrent() (BitTorrent, error) {
 	b := f.BitTorrent
 	off := func(s *bool) bool { return s != nil && !*s }
 	c := BitTorrent{
-		Port: b.Port, NoDHT: off(b.DHT), NoPEX: off(b.PEX), NoLPD: off(b.LPD), NoUTP: off(b.UTP), NoWebTorrent: off(b.WebTorrent),
+		Listen: b.Listen, Port: b.Port, NoDHT: off(b.DHT), NoPEX: off(b.PEX), NoLPD: off(b.LPD), NoUTP: off(b.UTP), NoWebTorrent: off(b.WebTorrent),
 		Encryption: b.Encryption, Trackers: b.Trackers, Peers: b.Peers, Up: int64(b.Up), Down: int64(b.Down), Ratio: b.Ratio,
+	}
+	if _, err := netip.ParseAddr(b.Listen); b.Listen != "" && err != nil {
+		return c, fmt.Errorf("listen is %q, which is no address: %w", b.Listen, kith.Invalid)
 	}
 	switch {
 	case b.Port < 0 || b.Port > 65535:

@@ -39,6 +39,7 @@ type Options struct {
 	Config   config.Config
 	Version  string
 	Apps     []app.App
+	Bridges  []NewBridge     // public networks of others
 	Ops      []app.Op        // more of the node's own operations, from who runs it
 	Guard    transfer.Guard  // who may fetch what
 	Peers    []string        // multiaddrs to connect to at the start
@@ -66,6 +67,7 @@ type Node struct {
 	moves   *transfer.Manager
 	people  *people.People
 	meet    *rendezvous.Rendezvous
+	bridges []Bridge
 	origin  app.Origin
 	api     string
 	started time.Time
@@ -173,7 +175,10 @@ func (n *Node) openPeople(ctx context.Context) (err error) {
 	}
 	n.net.Handle(people.Protocol, n.people.Serve)
 	n.net.Handle(people.DeviceProtocol, n.people.ServeDevice)
-	return n.openPublic(ctx)
+	if err := n.openPublic(ctx); err != nil {
+		return err
+	}
+	return n.openBridges()
 }
 
 // Apps returns the node's own application and those it was given.
@@ -189,6 +194,11 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 	n.Go("node.people", n.people.Run)
 	n.Go("node.mainline", n.runPublic)
 	n.Go("node.join", n.joinKept)
+	for _, b := range n.bridges {
+		if err := b.Start(ctx); err != nil {
+			n.note(fmt.Sprintf("what is shared to %s is not served: %v", b.Name(), err))
+		}
+	}
 	for _, a := range n.o.Apps {
 		env, err := n.env(a)
 		if err != nil {
@@ -250,7 +260,7 @@ func (n *Node) env(a app.App) (app.Env, error) {
 	}
 	return app.Env{
 		Me: n.me, Net: n.net, Host: n.net, Routes: n.routes, Blobs: n.blobs, Moves: n.moves, People: n.people, Origin: n.origin,
-		Dir: dir, Files: n.files(), Log: n.log.With("app", a.Name), Go: n.Go, Note: func(text string) { n.note(text) },
+		Bridges: n.bridged(), Dir: dir, Files: n.files(), Log: n.log.With("app", a.Name), Go: n.Go, Note: func(text string) { n.note(text) },
 		Config: func(into any) error { return n.o.Config.Section(a.Name, into) },
 	}, nil
 }
@@ -307,6 +317,9 @@ func (n *Node) close() error {
 	}
 	n.cancel(errors.New("the node stops"))
 	n.tasks.Wait()
+	for _, b := range n.bridges {
+		errs = append(errs, b.Close())
+	}
 	if n.routes != nil {
 		errs = append(errs, n.routes.Close())
 	}

@@ -53,12 +53,8 @@ type PublicOut struct {
 }
 
 func (n *Node) openPublic(ctx context.Context) (err error) {
-	hosts := n.o.Config.MainlineHosts
-	if hosts == nil {
-		hosts = rendezvous.DefaultHosts
-	}
 	o := rendezvous.Options{
-		Name: n.net.Name(), Key: n.me.Key(), Speaks: n.net.OnWire(transfer.Protocol), Hosts: hosts, Node: outside{n}, Store: n.net.Store(), Log: n.log,
+		Name: n.net.Name(), Key: n.me.Key(), Speaks: n.net.OnWire(transfer.Protocol), Hosts: n.mainlineHosts(), Node: outside{n}, Store: n.net.Store(), Log: n.log,
 	}
 	switch {
 	case n.net.Private():

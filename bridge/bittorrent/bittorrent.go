@@ -56,7 +56,10 @@ type Bridge struct {
 	roots  map[kith.Ref]*swarm      // published
 }
 
-var _ bridge.Bridge = (*Bridge)(nil)
+var (
+	_ bridge.Bridge   = (*Bridge)(nil)
+	_ bridge.Torrents = (*Bridge)(nil)
+)
 
 // New opens what is remembered. What is published is served once Run runs.
 func New(o Options) (*Bridge, error) {
@@ -186,8 +189,8 @@ func (b *Bridge) leave(s *swarm) {
 	s.end()
 }
 
-// Add takes the .torrent file that a person wants to fetch by, and returns the link of what it names. Errors: Invalid, Corrupt, TooLarge, which say what is wrong in it.
-func (b *Bridge) Add(ctx context.Context, file []byte) (kith.Link, error) {
+// AddTorrent implements bridge.Torrents. It takes the .torrent file that a person wants to fetch by, and returns the link of what it names. Errors: Invalid, Corrupt, TooLarge, which say what is wrong in it.
+func (b *Bridge) AddTorrent(ctx context.Context, file []byte) (kith.Link, error) {
 	t, err := metainfo.Read(file)
 	if err != nil {
 		return kith.Link{}, err

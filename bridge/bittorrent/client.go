@@ -12,7 +12,9 @@ import (
 	"github.com/anacrolix/dht/v2"
 	alog "github.com/anacrolix/log"
 	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/metainfo"
 	"github.com/anacrolix/torrent/mse"
+	"github.com/anacrolix/torrent/storage"
 	"golang.org/x/time/rate"
 
 	"kith"
@@ -73,6 +75,7 @@ func (c *client) config(port int) *torrent.ClientConfig {
 		t.ListenHost = func(string) string { return o.Bind.String() }
 		t.DisableIPv6, t.DisableIPv4 = o.Bind.Is4(), !o.Bind.Is4()
 	}
+	t.DefaultStorage = nowhere{}
 	t.Seed = true
 	t.NoDHT = !o.Mainline || set.NoDHT
 	t.DhtStartingNodes = func(network string) dht.StartingNodesGetter {
@@ -108,6 +111,14 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	t.MaxUnverifiedBytes = 0 // what is in memory is bounded by who fetches, see origin
 	c.meta.hook(&t.Callbacks)
 	return t
+}
+
+// nowhere is the storage of torrents that have none of their own: there are none. Without it the library makes a database where the program was started.
+type nowhere struct{}
+
+// OpenTorrent implements storage.ClientImpl.
+func (nowhere) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
+	return storage.TorrentImpl{}, fmt.Errorf("bittorrent: a torrent without storage: %w", kith.Internal)
 }
 
 // hosts returns nodes of the DHT to begin with.

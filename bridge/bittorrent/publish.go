@@ -105,8 +105,8 @@ func (b *Bridge) Withdraw(ctx context.Context, root kith.Ref) error {
 	return nil
 }
 
-// Metainfo returns the .torrent file of what is published. Errors: NotFound.
-func (b *Bridge) Metainfo(ctx context.Context, root kith.Ref) ([]byte, error) {
+// Torrent implements bridge.Torrents. It returns the .torrent file of what is published. Errors: NotFound.
+func (b *Bridge) Torrent(ctx context.Context, root kith.Ref) ([]byte, error) {
 	_, t, err := b.store.share(ctx, root)
 	if err != nil {
 		return nil, fmt.Errorf("bittorrent: torrent of %s: %w", root.Short(), err)

@@ -152,7 +152,7 @@ func (r running) run(ctx context.Context) (again *api.Server, err error) {
 	list, guard := apps.New()
 	phone := api.NewPhone()
 	list = append(list, phone.App())
-	n, err := node.Open(ctx, node.Options{Dir: dir, Config: c, Version: buildVersion(), Apps: list, Guard: guard, Peers: f.peers, Join: r.link,
+	n, err := node.Open(ctx, node.Options{Dir: dir, Config: c, Version: buildVersion(), Apps: list, Guard: guard, Bridges: bridges(), Peers: f.peers, Join: r.link,
 		Ops: ops(func() string { return server.OpenURL() }, r.neighbours), NoMDNS: f.noMDNS, NoUPnP: f.noUPnP,
 		Mainline: !f.noMainline && !c.NoMainline, Public: f.public, Log: r.log, Stop: stop,
 		Restart: func() { restart.Store(true); stop() }})

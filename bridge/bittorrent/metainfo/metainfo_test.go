@@ -128,9 +128,12 @@ func TestAsLibtorrent(t *testing.T) {
 			continue
 		}
 		base := filepath.Base(e.Path)
-		t.Run(base, func(t *testing.T) { check(t, base, false, []Entry{e}, filepath.Join(folder, filepath.FromSlash(e.Path))) })
+		t.Run(base, func(t *testing.T) {
+			check(t, base, false, []Entry{e}, filepath.Join(folder, filepath.FromSlash(e.Path)))
+		})
 	}
 }
+
 var _ = hex.EncodeToString
 var _ = errors.Is
 var _ = strings.Join

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"net/netip"
+	"path/filepath"
+
+	"kith/bridge/bittorrent"
+	"kith/node"
+)
+
+// bridges are the public networks of others that a node speaks to when its user asks for it.
+func bridges() []node.NewBridge { return []node.NewBridge{newBitTorrent} }
+
+func newBitTorrent(e node.BridgeEnv) (node.Bridge, error) {
+	o := bittorrent.Options{
+		Blobs: e.Blobs, Dir: filepath.Join(e.Dir, "bittorrent"), Config: e.Config.BitTorrent, Mainline: e.Mainline, Hosts: e.Hosts, Multicast: e.Multicast, UPnP: e.UPnP,
+		Limits: e.Limits, Go: e.Go, Log: e.Log, Version: e.Version,
+	}
+	if l := e.Config.BitTorrent.Listen; l != "" {
+		o.Bind = netip.MustParseAddr(l) // config has parsed it
+	}
+	b, err := bittorrent.New(o)
+	if err != nil {
+		return nil, err // and no interface of nothing
+	}
+	e.Note(b.Note())
+	return b, nil
+}
