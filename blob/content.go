@@ -16,6 +16,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 	"kith/blob/disk"
 	"kith/blob/seal"
 )
@@ -160,7 +161,7 @@ func (c *content) stale() bool {
 		return false
 	}
 	info, err := os.Lstat(v.place.path())
-	return err != nil || stampOf(info) != v.place.stamp
+	return err != nil || disk.StampOf(info) != v.place.Stamp
 }
 
 func (c *content) load(r *row) (err error) {
@@ -240,6 +241,9 @@ func (c *content) openTree(v *view, tree []byte) error {
 	return nil
 }
 
+// trees is where large trees are.
+func (s *Store) trees() string { return filepath.Join(s.dir, "outboard") }
+
 func (s *Store) outboard(sum bao.Sum) string {
 	return filepath.Join(s.dir, "outboard", fmt.Sprintf("%x", sum))
 }
@@ -254,16 +258,16 @@ func (p place) open() (*view, error) {
 	if err != nil {
 		return nil, join(err, f.Close())
 	}
-	if now := stampOf(info); !info.Mode().IsRegular() || now.size != p.size || p.gone && now != p.stamp {
+	if now := disk.StampOf(info); !info.Mode().IsRegular() || now.Size != p.Size || p.gone && now != p.Stamp {
 		return nil, join(fmt.Errorf("%s: %w", p.path(), kith.Gone), f.Close())
 	}
 	v := &view{src: f, files: []io.Closer{f}, place: &p}
 	if p.header != nil {
-		h, err := unpackHeader(p.header)
+		h, err := seal.Unpack(p.header)
 		if err != nil {
 			return nil, join(err, f.Close())
 		}
-		v.src = seal.NewReaderAt(h, f, p.size)
+		v.src = seal.NewReaderAt(h, f, p.Size)
 	}
 	return v, nil
 }
@@ -323,12 +327,12 @@ func (c *content) another(v *view, cause error) error {
 		return fmt.Errorf("what the store keeps is damaged: %w", kith.Corrupt)
 	}
 	ctx := context.Background()
-	if info, err := os.Lstat(v.place.path()); err == nil && stampOf(info) == v.place.stamp {
+	if info, err := os.Lstat(v.place.path()); err == nil && disk.StampOf(info) == v.place.Stamp {
 		right, err := c.mend(ctx, v)
 		if right || err != nil {
 			return err
 		}
-		v.place.mtime = -1 // its bytes are wrong though it looks as it did: no look will make it good again
+		v.place.Mtime = -1 // its bytes are wrong though it looks as it did: no look will make it good again
 	}
 	if err := c.s.setGone(ctx, c.id, v.place, true); err != nil {
 		return err
@@ -348,18 +352,18 @@ func (c *content) mend(ctx context.Context, v *view) (right bool, err error) {
 	if v.mended {
 		return false, nil
 	}
-	built, err := c.s.build(ctx, v.src, c.size, nil)
+	built, err := digest.Read(ctx, c.s.trees(), v.src, c.size, nil)
 	if err != nil {
 		return false, err // it cannot be read: that says nothing about what is in it
 	}
-	defer built.drop()
-	if built.sum != c.sum {
+	defer built.Drop()
+	if built.Sum != c.sum {
 		return false, nil
 	}
-	tree := built.tree
+	tree := built.Tree
 	err = c.s.within(ctx, func(in *inserter) error {
 		_, err := in.exec("UPDATE blob SET tree = ? WHERE id = ?", tree, c.id)
-		return join(err, built.keep(in))
+		return join(err, in.keep(&built))
 	})
 	if err != nil {
 		return false, err
@@ -380,7 +384,7 @@ func (c *content) proof(dst []byte, r bao.Range) ([]byte, error) {
 		have := len(dst)
 		dst, err := v.tree.Proof(dst, r)
 		if err == nil {
-			err = bao.NewTree(c.sum, c.size, discard{}).AddProof(r, dst[have:])
+			err = bao.CheckProof(c.sum, c.size, r, dst[have:])
 		}
 		if err == nil || errors.Is(err, kith.Invalid) {
 			return dst, err
@@ -393,9 +397,3 @@ func (c *content) proof(dst []byte, r bao.Range) ([]byte, error) {
 		}
 	}
 }
-
-// discard is a tree's storage that keeps nothing.
-type discard struct{}
-
-func (discard) ReadAt([]byte, int64) (int, error)      { return 0, io.EOF }
-func (discard) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }

@@ -326,12 +326,12 @@ func (s *Store) deleteFiles(ctx context.Context, t treeRow) (deleted bool, err e
 	folders := map[string]bool{}
 	for rows.Next() {
 		var name string
-		var was stamp
-		if err := rows.Scan(&name, &was.size, &was.mtime, &was.dev, &was.ino); err != nil {
+		var was disk.Stamp
+		if err := rows.Scan(&name, &was.Size, &was.Mtime, &was.Dev, &was.Ino); err != nil {
 			return deleted, err
 		}
 		info, err := dir.Lstat(filepath.FromSlash(name))
-		if err != nil || info.Mode().IsRegular() && stampOf(info) != was {
+		if err != nil || info.Mode().IsRegular() && disk.StampOf(info) != was {
 			continue
 		}
 		if err := dir.Remove(filepath.FromSlash(name)); err == nil {

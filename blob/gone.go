@@ -11,6 +11,8 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
+	"kith/blob/disk"
 )
 
 // A Change says that a shared file of a tree was changed or removed by its owner, or is there again.
@@ -54,14 +56,14 @@ const lostBlob = "data IS NULL AND size > 0 AND NOT EXISTS (SELECT 1 FROM part W
 
 // setGone notes that a file was found changed or removed, or as it was again, and what that means for the trees that need it.
 func (s *Store) setGone(ctx context.Context, id int64, p *place, gone bool) error {
-	if p.gone == gone && p.mtime >= 0 {
+	if p.gone == gone && p.Mtime >= 0 {
 		return nil
 	}
 	p.gone = gone
 	var changed []Change
 	err := s.within(ctx, func(in *inserter) error {
 		if _, err := in.exec("UPDATE place SET gone = ?, mtime = ? WHERE folder = ? AND name = ? AND blob = ?",
-			gone, p.mtime, p.folder, p.name, id); err != nil {
+			gone, p.Mtime, p.folder, p.name, id); err != nil {
 			return err
 		}
 		rows, err := in.tx.Query("SELECT id, root, codec, gone, EXISTS (SELECT 1 FROM member JOIN blob ON blob.id = member.blob"+
@@ -175,7 +177,7 @@ func (s *Store) lookAt(ctx context.Context, t treeRow, path string, do func(laid
 	for rows.Next() {
 		var p laid
 		var sum []byte
-		if err := rows.Scan(&p.folder, &p.dir, &p.name, &p.size, &p.mtime, &p.dev, &p.ino, &p.own, &p.gone, &p.header, &p.id, &p.bytes, &sum); err != nil {
+		if err := rows.Scan(&p.folder, &p.dir, &p.name, &p.Size, &p.Mtime, &p.Dev, &p.Ino, &p.own, &p.gone, &p.header, &p.id, &p.bytes, &sum); err != nil {
 			return err
 		}
 		p.sum = bao.Sum(sum)
@@ -198,8 +200,8 @@ func (s *Store) lies(ctx context.Context, p *laid) (bool, error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return false, nil
 	}
-	now := stampOf(info)
-	if now == p.stamp {
+	now := disk.StampOf(info)
+	if now == p.Stamp {
 		return true, nil
 	}
 	as := p.place
@@ -212,16 +214,16 @@ func (s *Store) lies(ctx context.Context, p *laid) (bool, error) {
 		return false, err
 	}
 	defer v.close()
-	b, err := s.build(ctx, v.src, p.bytes, nil)
+	b, err := digest.Read(ctx, s.trees(), v.src, p.bytes, nil)
 	if err != nil {
 		return false, err
 	}
-	defer b.drop()
-	if b.sum != p.sum {
+	defer b.Drop()
+	if b.Sum != p.sum {
 		return false, nil
 	}
-	p.stamp = now
+	p.Stamp = now
 	_, err = s.db.ExecContext(ctx, "UPDATE place SET size = ?, mtime = ?, dev = ?, ino = ? WHERE folder = ? AND name = ? AND blob = ?",
-		now.size, now.mtime, now.dev, now.ino, p.folder, p.name, p.id)
+		now.Size, now.Mtime, now.Dev, now.Ino, p.folder, p.name, p.id)
 	return true, err
 }

@@ -15,9 +15,11 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 	"kith/blob/disk"
 	"kith/blob/folder"
 	"kith/blob/seal"
+	"kith/blob/tee"
 	"kith/blob/walk"
 	"kith/internal/room"
 )
@@ -90,6 +92,7 @@ type importer struct {
 	skips   []Skip
 	skipped int
 
+	taps         []Tap
 	tree, folder int64
 	known        map[string]known
 
@@ -113,7 +116,7 @@ func (im *importer) progress(file string, n int64) {
 type known struct {
 	id  int64
 	sum bao.Sum
-	stamp
+	disk.Stamp
 }
 
 func (im *importer) skip(path, why string) {
@@ -132,6 +135,7 @@ func (im *importer) run(ctx context.Context) (t Tree, err error) {
 			err = join(err, im.s.dropTree(context.WithoutCancel(ctx), im.tree))
 		}
 	}()
+	im.askTaps()
 	work, cancel := context.WithCancel(ctx)
 	results := make(chan result, 256)
 	var next atomic.Int64
@@ -143,12 +147,52 @@ func (im *importer) run(ctx context.Context) (t Tree, err error) {
 	err = im.collect(ctx, results)
 	cancel()
 	for r := range results { // those that were on their way when it failed
-		r.built.drop()
+		r.Drop()
 	}
 	if err != nil {
 		return Tree{}, err
 	}
 	return im.finish(ctx)
+}
+
+// askTaps asks who wants to see the bytes, now that it is known how many there are, as they leave this node.
+func (im *importer) askTaps() {
+	if len(im.o.Taps) == 0 {
+		return
+	}
+	files, bytes := 0, int64(0)
+	for _, f := range im.found {
+		if f.File() {
+			files++
+			bytes += im.leaves(f.Size)
+		}
+	}
+	for _, ask := range im.o.Taps {
+		if t := ask(files, bytes); t != nil {
+			im.taps = append(im.taps, t)
+		}
+	}
+}
+
+// leaves returns how many bytes the blob of a file of so many bytes has.
+func (im *importer) leaves(size int64) int64 {
+	m := folder.Manifest{Sealed: im.o.Key != nil, Entries: []folder.Entry{{Size: size}}}
+	return m.BlobSize(0)
+}
+
+// tap asks who wants to see a file, and returns how to tell them what became of it.
+func (im *importer) tap(size int64) (writers []io.Writer, done func(kith.Ref)) {
+	var all []TapFile
+	for _, t := range im.taps {
+		if f := t.File(size); f != nil {
+			all, writers = append(all, f), append(writers, f)
+		}
+	}
+	return writers, func(ref kith.Ref) {
+		for _, f := range all {
+			f.Done(ref)
+		}
+	}
 }
 
 // begin adds the tree, under a name that nobody can ask for, so that what follows belongs to something.
@@ -164,7 +208,7 @@ func (im *importer) begin(ctx context.Context) error {
 			file = im.found[0].Name
 		}
 		res, err := in.exec("INSERT INTO tree (root, codec, name, size, files, folder, file, dest, state, private, download, pinned, gone)"+
-			" VALUES (?, 0, ?, 0, 0, ?, ?, '', ?, ?, 0, 1, 0)", root[:], im.name, im.folder, file, importing, im.o.Key != nil)
+			" VALUES (?, 0, ?, 0, 0, ?, ?, '', ?, ?, ?, 1, 0)", root[:], im.name, im.folder, file, importing, im.o.Key != nil, im.o.Own)
 		if err != nil {
 			return err
 		}
@@ -191,7 +235,7 @@ func (s *Store) knownIn(ctx context.Context, folder int64) (map[string]known, er
 		var k known
 		var name string
 		var sum []byte
-		if err := rows.Scan(&name, &k.id, &sum, &k.size, &k.mtime, &k.dev, &k.ino); err != nil {
+		if err := rows.Scan(&name, &k.id, &sum, &k.Size, &k.Mtime, &k.Dev, &k.Ino); err != nil {
 			return nil, err
 		}
 		copy(k.sum[:], sum)
@@ -200,14 +244,12 @@ func (s *Store) knownIn(ctx context.Context, folder int64) (map[string]known, er
 	return all, rows.Err()
 }
 
-// A result is what became of walk.Found[i].
+// A result is what became of found[i].
 type result struct {
-	i      int
-	built  built
-	known  *known
-	stamp  stamp
-	header []byte
-	err    error // why it could not be read
+	digest.File
+	i     int
+	known *known
+	err   error // why it could not be read
 }
 
 func (im *importer) work(ctx context.Context, next *atomic.Int64, results chan<- result) {
@@ -223,26 +265,23 @@ func (im *importer) work(ctx context.Context, next *atomic.Int64, results chan<-
 		select {
 		case results <- r:
 		case <-ctx.Done():
-			r.built.drop()
+			r.Drop()
 			return
 		}
 	}
 }
 
-// errChanging is what a file gives that changed each time it was read.
-var errChanging = kith.Hint(fmt.Errorf("it changes while it is read: %w", kith.Unavailable), "wait until it is complete, and share it again")
-
 // read hashes a file, again if it changed meanwhile.
 func (im *importer) read(ctx context.Context, i int) (r result) {
 	f := im.found[i]
-	if k, ok := im.known[f.Name]; ok && k.stamp == stampOf(f.Info) {
+	if k, ok := im.known[f.Name]; ok && k.Stamp == disk.StampOf(f.Info) {
 		im.progress(f.Name, f.Info.Size())
-		return result{i: i, known: &k, stamp: k.stamp}
+		return result{i: i, known: &k, File: digest.File{Stamp: k.Stamp}}
 	}
 	for range readTries {
 		r = im.readOnce(ctx, f)
 		r.i = i
-		if !errors.Is(r.err, errChanging) {
+		if !errors.Is(r.err, digest.ErrChanging) {
 			return r
 		}
 	}
@@ -250,56 +289,22 @@ func (im *importer) read(ctx context.Context, i int) (r result) {
 }
 
 func (im *importer) readOnce(ctx context.Context, f walk.Found) (r result) {
-	file, err := os.OpenFile(filepath.Join(im.dir, filepath.FromSlash(f.Name)), os.O_RDONLY|disk.OpenShared, 0)
-	if err != nil {
-		return result{err: err}
-	}
-	defer file.Close()
-	before, err := file.Stat()
-	if err != nil {
-		return result{err: err}
-	}
-	if !before.Mode().IsRegular() {
-		return result{err: fmt.Errorf("it is %s: %w", walk.Describe(before.Mode()), kith.Invalid)}
-	}
-	var src io.ReaderAt = file
-	size := before.Size()
-	if im.o.Key != nil {
-		h, err := seal.NewHeader(*im.o.Key)
-		if err != nil {
-			return result{err: err}
-		}
-		r.header = packHeader(h)
-		src, size = seal.NewReaderAt(h, file, size), seal.SealedSize(h, size)
-	}
 	var told int64
-	r.built, err = im.s.build(ctx, src, size, func(n int64) {
-		n = min(n, before.Size())
+	progress := func(n int64) {
 		im.progress(f.Name, n-told)
 		told = n
+	}
+	done := func(kith.Ref) {}
+	r.File, r.err = digest.ReadFile(ctx, im.s.trees(), filepath.Join(im.dir, filepath.FromSlash(f.Name)), im.o.Key, progress, func(size int64) (taps []io.Writer) {
+		taps, done = im.tap(size)
+		return taps
 	})
-	defer func() {
-		if r.err != nil {
-			im.progress(f.Name, -told) // it is read again, or not at all
-		} else {
-			im.progress(f.Name, before.Size()-told)
-		}
-	}()
-	if err != nil {
-		if ctx.Err() == nil && (errors.Is(err, kith.Gone) || errors.Is(err, errShort)) {
-			err = errChanging
-		}
-		return result{err: err}
+	if r.err != nil {
+		done(kith.Ref{})
+		progress(0) // it is read again, or not at all
+	} else {
+		done(kith.RawRef(r.Sum))
 	}
-	after, err := file.Stat()
-	if err == nil && stampOf(after) != stampOf(before) {
-		err = errChanging
-	}
-	if err != nil {
-		r.built.drop()
-		return result{err: err}
-	}
-	r.stamp = stampOf(after)
 	return r
 }
 
@@ -332,36 +337,29 @@ func (im *importer) keep(in *inserter, r result) error {
 	}
 	f := &im.found[r.i]
 	if r.err != nil {
-		if !im.whole || room.Full(r.err) || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
+		if !im.whole || room.Full(r.err) || errors.As(r.err, new(*tee.Error)) || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
 			return r.err
 		}
 		im.skip(f.Name, disk.Error(r.err).Error())
 		f.Drop = true
 		return nil
 	}
-	f.Size = r.stamp.size
+	f.Size = r.Stamp.Size
+	at := place{spot: spot{folder: im.folder, name: f.Name}, Stamp: r.Stamp, own: im.o.Own}
 	if r.known != nil {
 		f.Ref = kith.RawRef(r.known.sum)
-		if err := in.place(r.known.id, place{spot: spot{folder: im.folder, name: f.Name}, stamp: r.stamp}); err != nil {
-			return err
-		}
-		return in.member(im.tree, r.known.id)
+		return join(in.place(r.known.id, at), in.member(im.tree, r.known.id))
 	}
-	defer r.built.drop()
-	f.Ref = kith.RawRef(r.built.sum)
-	id, fresh, err := in.blob(r.built.sum, r.built.size, nil, r.built.tree, r.built.kept())
+	defer r.Drop()
+	f.Ref = kith.RawRef(r.Sum)
+	if r.Header != nil {
+		at.header = r.Header.Pack()
+	}
+	id, err := in.built(&r.Digest)
 	if err != nil {
 		return err
 	}
-	if fresh {
-		if err := r.built.keep(in); err != nil {
-			return err
-		}
-	}
-	if err := in.place(id, place{spot: spot{folder: im.folder, name: f.Name}, stamp: r.stamp, header: r.header}); err != nil {
-		return err
-	}
-	return in.member(im.tree, id)
+	return join(in.place(id, at), in.member(im.tree, id))
 }
 
 // finish makes the manifest, if there is to be one, and gives the tree its name.
@@ -372,7 +370,10 @@ func (im *importer) finish(ctx context.Context) (Tree, error) {
 			m.Entries = append(m.Entries, f.Entry)
 		}
 	}
-	t := Tree{Name: im.name, Path: im.path, Folder: im.whole, Private: m.Sealed, Complete: true, Pinned: true, Skipped: im.skipped, SkipNotes: im.skips}
+	if err := im.own(ctx); err != nil {
+		return Tree{}, err
+	}
+	t := Tree{Name: im.name, Path: im.path, Folder: im.whole, Download: im.o.Own, Private: m.Sealed, Complete: true, Pinned: true, Skipped: im.skipped, SkipNotes: im.skips}
 	t.Size, t.Files = m.Size()
 	if !im.whole && !m.Sealed {
 		t.Root = m.Entries[0].Ref
@@ -399,6 +400,24 @@ func (im *importer) finish(ctx context.Context) (Tree, error) {
 		return Tree{}, err
 	}
 	return im.s.settleTree(ctx, im.tree, t)
+}
+
+// own notes the links and empty folders that Kith made, so that Delete finds them.
+func (im *importer) own(ctx context.Context) error {
+	if !im.o.Own {
+		return nil
+	}
+	return im.s.within(ctx, func(in *inserter) error {
+		for _, f := range im.found {
+			if f.Drop || f.File() {
+				continue
+			}
+			if err := in.place(0, place{spot: spot{folder: im.folder, name: f.Name}, own: true}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // sealBytes returns data as an age file for key.

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -9,10 +10,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"filippo.io/age"
-
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 	"kith/blob/disk"
 	"kith/blob/folder"
 	"kith/blob/seal"
@@ -29,14 +29,14 @@ func (s *Store) Put(ctx context.Context, data []byte, codec kith.Codec) (kith.Re
 // put keeps data, for a tree unless that is 0: in the database if it is small, and in keep/ otherwise.
 func (s *Store) put(ctx context.Context, data []byte, tree int64) error {
 	size := int64(len(data))
-	b, err := s.build(ctx, readerAt(data), size, nil)
+	b, err := digest.Read(ctx, s.trees(), bytes.NewReader(data), size, nil)
 	if err != nil {
 		return err
 	}
-	defer b.drop()
+	defer b.Drop()
 	file := ""
 	if size > inlineData {
-		if file, err = s.putFile(data, b.sum); err != nil {
+		if file, err = s.putFile(data, b.Sum); err != nil {
 			return err
 		}
 		data = nil
@@ -44,12 +44,12 @@ func (s *Store) put(ctx context.Context, data []byte, tree int64) error {
 		data = []byte{}
 	}
 	return s.within(ctx, func(in *inserter) error {
-		id, fresh, err := in.blob(b.sum, size, data, b.tree, size+b.kept())
+		id, fresh, err := in.blob(b.Sum, size, data, b.Tree, size+b.Kept())
 		if err != nil {
 			return err
 		}
 		if fresh {
-			if err := b.keep(in); err != nil {
+			if err := in.keep(&b); err != nil {
 				return err
 			}
 		}
@@ -58,7 +58,7 @@ func (s *Store) put(ctx context.Context, data []byte, tree int64) error {
 			if err != nil {
 				return err
 			}
-			at := place{spot: spot{folder: keepFolder, name: filepath.Base(file)}, stamp: stampOf(info), own: true}
+			at := place{spot: spot{folder: keepFolder, name: filepath.Base(file)}, Stamp: disk.StampOf(info), own: true}
 			if err := in.place(id, at); err != nil {
 				return err
 			}
@@ -85,17 +85,6 @@ func (s *Store) putFile(data []byte, sum bao.Sum) (string, error) {
 		return "", join(err, os.Remove(f.Name()))
 	}
 	return file, disk.SyncDir(filepath.Dir(file))
-}
-
-// readerAt reads bytes at any offset.
-type readerAt []byte
-
-func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
-	n := copy(p, r[min(off, int64(len(r))):])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
 }
 
 // Manifest reads the manifest that root names; key opens that of a private share. Errors: NotFound (also if it is not complete), Corrupt, Denied (wrong key).
@@ -144,7 +133,7 @@ func (s *Store) manifest(ctx context.Context, root kith.Ref, key *seal.Key) (*fo
 // openSealed opens ciphertext, and says Denied if key is another one's.
 func openSealed(key seal.Key, cipher io.ReaderAt, size int64) (*seal.Opened, error) {
 	o, err := seal.Open(key, cipher, size)
-	if wrong := (*age.NoIdentityMatchError)(nil); errors.As(err, &wrong) {
+	if errors.Is(err, kith.Denied) {
 		err = kith.Hint(fmt.Errorf("the key does not open it: %w", kith.Denied), "copy the whole link, to its last character")
 	}
 	return o, err

@@ -68,7 +68,7 @@ func (s *Store) lookUpAll(ctx context.Context, sums []bao.Sum) (map[bao.Sum]*row
 		var p place
 		var placed bool
 		if err := rows.Scan(&sum, &r.id, &r.size, &r.data, &r.tree, &r.part, &placed,
-			&p.folder, &p.dir, &p.name, &p.size, &p.mtime, &p.dev, &p.ino, &p.own, &p.gone, &p.header); err != nil {
+			&p.folder, &p.dir, &p.name, &p.Size, &p.Mtime, &p.Dev, &p.Ino, &p.own, &p.gone, &p.header); err != nil {
 			return nil, err
 		}
 		if p.folder == keepFolder {

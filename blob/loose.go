@@ -10,6 +10,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 )
 
 // Loose groups are here, and another network's digests vouch for them: no proof has been found for them yet. They count when the blob is finished and a person can
@@ -226,12 +227,12 @@ func (p *part) settleAll(ctx context.Context) error {
 	if loose == 0 {
 		return nil
 	}
-	b, err := p.c.s.build(ctx, p.f, p.c.size, nil)
+	b, err := digest.Read(ctx, p.c.s.trees(), p.f, p.c.size, nil)
 	if err != nil {
 		return err
 	}
-	defer b.drop()
-	if b.sum != p.c.sum {
+	defer b.Drop()
+	if b.Sum != p.c.sum {
 		return p.mixed(ctx, loose)
 	}
 	if err := p.takeTree(b); err != nil {
@@ -246,16 +247,16 @@ func (p *part) settleAll(ctx context.Context) error {
 }
 
 // takeTree fills the partial tree with one that is whole.
-func (p *part) takeTree(b built) error {
+func (p *part) takeTree(b digest.Digest) error {
 	var to io.WriterAt = p.mem
 	if f, ok := p.tree.(*os.File); ok {
 		to = f
 	}
-	if b.file == "" {
-		_, err := to.WriteAt(b.tree, 0)
+	if b.File == "" {
+		_, err := to.WriteAt(b.Tree, 0)
 		return err
 	}
-	f, err := os.Open(b.file)
+	f, err := os.Open(b.File)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 	"kith/blob/disk"
 )
 
@@ -24,8 +25,8 @@ type part struct {
 	dest string // what it will be called
 	mode fs.FileMode
 	f    *os.File
-	tree io.Closer // the file of the partial tree; nil: in memory
-	mem  *memory   // the partial tree, if it is in memory
+	tree io.Closer   // the file of the partial tree; nil: in memory
+	mem  *bao.Shared // the partial tree, if it is in memory
 
 	pen sync.RWMutex // held for reading while proven groups are written or loose ones judged, and for writing while loose ones are written
 
@@ -47,30 +48,6 @@ func (p *part) abandon() {
 	p.save.Lock()
 	p.dead = true
 	p.save.Unlock()
-}
-
-// memory is a small partial tree.
-type memory struct {
-	mu sync.RWMutex
-	bao.Memory
-}
-
-func (m *memory) ReadAt(p []byte, off int64) (int, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.Memory.ReadAt(p, off)
-}
-
-func (m *memory) WriteAt(p []byte, off int64) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.Memory.WriteAt(p, off)
-}
-
-func (m *memory) snapshot() []byte {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return append([]byte{}, m.Memory...)
 }
 
 // smallTree is how large a partial tree may be to be kept in memory and written with each checkpoint; larger ones have a file.
@@ -207,7 +184,7 @@ func (p *part) record(ctx context.Context, dirty bool, here [2][]byte, closing b
 	}
 	return p.c.s.within(ctx, func(in *inserter) error {
 		if p.mem != nil {
-			if _, err := in.exec("UPDATE blob SET tree = ? WHERE id = ?", p.mem.snapshot(), p.c.id); err != nil {
+			if _, err := in.exec("UPDATE blob SET tree = ? WHERE id = ?", p.mem.Snapshot(), p.c.id); err != nil {
 				return err
 			}
 		}
@@ -259,7 +236,7 @@ func (p *part) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.complete(ctx, place{spot: at, stamp: stampOf(info), own: true})
+	return p.complete(ctx, place{spot: at, Stamp: disk.StampOf(info), own: true})
 }
 
 // rename gives the file its name, and says which.
@@ -340,8 +317,8 @@ func (p *part) wholeTree() ([]byte, error) {
 	case n == 0:
 		return nil, nil
 	case p.mem != nil:
-		return p.mem.snapshot(), nil
-	case n > inlineTree:
+		return p.mem.Snapshot(), nil
+	case n > digest.InlineTree:
 		return nil, p.tree.(*os.File).Sync()
 	}
 	tree := make([]byte, n)

@@ -12,6 +12,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 	"kith/blob/disk"
 	"kith/blob/folder"
 )
@@ -52,10 +53,10 @@ func (p *part) open(ctx context.Context, here [2][]byte, clean bool, ino int64, 
 		}
 	}
 	v := p.view()
-	if now := stampOf(info); now.size != p.c.size || now.ino != ino {
+	if now := disk.StampOf(info); now.Size != p.c.size || now.Ino != ino {
 		p.decode([2][]byte{})
 		clean = false
-		if _, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET ino = ? WHERE blob = ?", now.ino, p.c.id); err != nil {
+		if _, err := p.c.s.db.ExecContext(ctx, "UPDATE part SET ino = ? WHERE blob = ?", now.Ino, p.c.id); err != nil {
 			return err
 		}
 	}
@@ -96,7 +97,7 @@ func (p *part) openTree(tree []byte) error {
 		if int64(len(tree)) != n {
 			tree = make([]byte, n)
 		}
-		p.mem = &memory{Memory: tree}
+		p.mem = bao.NewShared(tree)
 		return nil
 	}
 	f, err := os.OpenFile(p.c.s.outboard(p.c.sum), os.O_RDWR|os.O_CREATE, 0o600)
@@ -132,7 +133,7 @@ func (p *part) recover(ctx context.Context, v *view) error {
 		r := bao.Range{First: g, N: 1}
 		var err error
 		if proof, err = v.tree.Proof(proof[:0], r); err == nil {
-			err = bao.NewTree(p.c.sum, p.c.size, discard{}).AddProof(r, proof)
+			err = bao.CheckProof(p.c.sum, p.c.size, r, proof)
 		}
 		proven := err == nil
 		if proven && !claimed {
@@ -161,30 +162,30 @@ func (p *part) recover(ctx context.Context, v *view) error {
 func (p *part) renamed(ctx context.Context, ino int64) (bool, error) {
 	at := spot{p.folder, p.dir, p.dest}
 	stamp, same, err := p.c.s.same(ctx, at.path(), p.c.sum, p.c.size)
-	if !same || err != nil || ino == 0 || stamp.ino != ino {
+	if !same || err != nil || ino == 0 || stamp.Ino != ino {
 		return false, err
 	}
 	p.done = true
-	return true, p.complete(ctx, place{spot: at, stamp: stamp, own: true})
+	return true, p.complete(ctx, place{spot: at, Stamp: stamp, own: true})
 }
 
 // same reports whether the file at path has the content sum.
-func (s *Store) same(ctx context.Context, path string, sum bao.Sum, size int64) (stamp, bool, error) {
+func (s *Store) same(ctx context.Context, path string, sum bao.Sum, size int64) (disk.Stamp, bool, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|disk.OpenShared, 0)
 	if err != nil {
-		return stamp{}, false, nil // whatever it is, it is not that
+		return disk.Stamp{}, false, nil // whatever it is, it is not that
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Size() != size {
-		return stamp{}, false, err
+		return disk.Stamp{}, false, err
 	}
-	b, err := s.build(ctx, f, size, nil)
-	b.drop()
+	b, err := digest.Read(ctx, s.trees(), f, size, nil)
+	b.Drop()
 	if err != nil {
-		return stamp{}, false, err
+		return disk.Stamp{}, false, err
 	}
-	return stampOf(info), b.sum == sum, nil
+	return disk.StampOf(info), b.Sum == sum, nil
 }
 
 // pathIn returns the name that stands beside another one in the same folder.
@@ -263,7 +264,7 @@ func (s *Store) begin(ctx context.Context, r request) error {
 		return err
 	}
 	if same {
-		return s.adopt(ctx, r, place{spot: final, stamp: have, own: r.tree != 0})
+		return s.adopt(ctx, r, place{spot: final, Stamp: have, own: r.tree != 0})
 	}
 	if err := disk.Room(filepath.Dir(final.path()), r.size); err != nil {
 		return err
@@ -305,7 +306,7 @@ func (s *Store) beginRows(ctx context.Context, r request, kept int64, name strin
 	if err != nil {
 		return err
 	}
-	ino := stampOf(info).ino
+	ino := disk.StampOf(info).Ino
 	return s.within(ctx, func(in *inserter) error {
 		id, _, err := in.blob(r.ref.Sum, r.size, nil, nil, kept)
 		if err != nil {
@@ -356,16 +357,16 @@ func (s *Store) adopt(ctx context.Context, r request, at place) error {
 		return err
 	}
 	defer f.Close()
-	b, err := s.build(ctx, f, r.size, nil)
+	b, err := digest.Read(ctx, s.trees(), f, r.size, nil)
 	if err != nil {
 		return err
 	}
-	defer b.drop()
-	if b.sum != r.ref.Sum {
+	defer b.Drop()
+	if b.Sum != r.ref.Sum {
 		return fmt.Errorf("%s changes while it is read: %w", at.path(), kith.Gone)
 	}
 	return s.within(ctx, func(in *inserter) error {
-		id, _, err := in.blob(r.ref.Sum, r.size, nil, b.tree, b.kept())
+		id, _, err := in.blob(r.ref.Sum, r.size, nil, b.Tree, b.Kept())
 		if err != nil {
 			return err
 		}
@@ -374,7 +375,7 @@ func (s *Store) adopt(ctx context.Context, r request, at place) error {
 				return err
 			}
 		}
-		if err := b.keep(in); err != nil {
+		if err := in.keep(&b); err != nil {
 			return err
 		}
 		r.folder = at.folder
@@ -435,7 +436,7 @@ func (s *Store) writeOut(ctx context.Context, r request, src io.ReaderAt, c *con
 			return err
 		}
 		at := spot{folder: r.folder, dir: r.dir, name: r.dest}
-		return in.place(c.id, place{spot: at, stamp: stampOf(info), own: true, header: header})
+		return in.place(c.id, place{spot: at, Stamp: disk.StampOf(info), own: true, header: header})
 	})
 }
 

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"kith"
 	"kith/blob/bao"
-	"kith/blob/seal"
+	"kith/blob/digest"
+	"kith/blob/disk"
 )
 
 // migrations make the tables, in order; what has been released is never changed.
@@ -96,7 +98,6 @@ const keepFolder = 0
 
 const (
 	inlineData = bao.GroupSize // bytes of a blob of Kith's own that are kept in the database
-	inlineTree = 64 << 10      // bytes of a tree that are kept in the database
 )
 
 // A spot is a file, by its folder's number.
@@ -111,7 +112,7 @@ func (s spot) path() string { return filepath.Join(s.dir, filepath.FromSlash(s.n
 // A place is a file that holds a blob.
 type place struct {
 	spot
-	stamp
+	disk.Stamp
 	own, gone bool
 	header    []byte
 }
@@ -199,12 +200,35 @@ func (in *inserter) blob(sum bao.Sum, size int64, data, tree []byte, kept int64)
 	return id, false, err
 }
 
+// built adds the blob that was read, unless it is known, and gives its tree a place.
+func (in *inserter) built(d *digest.Digest) (id int64, err error) {
+	id, fresh, err := in.blob(d.Sum, d.Size, nil, d.Tree, d.Kept())
+	if err == nil && fresh {
+		err = in.keep(d)
+	}
+	return id, err
+}
+
+// keep gives a tree that is in a file its place, unless the transaction fails. One in memory goes to the database.
+func (in *inserter) keep(d *digest.Digest) error {
+	if d.File == "" {
+		return nil
+	}
+	file := in.s.outboard(d.Sum)
+	err := os.Rename(d.File, file)
+	if err == nil {
+		d.File = ""
+		in.undo = append(in.undo, file)
+	}
+	return err
+}
+
 // place notes where a blob is. That Kith made the file, once noted, stays.
 func (in *inserter) place(blob int64, p place) error {
 	_, err := in.exec("INSERT INTO place (folder, name, blob, size, mtime, dev, ino, own, gone, header) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)"+
 		" ON CONFLICT DO UPDATE SET size = excluded.size, mtime = excluded.mtime, dev = excluded.dev, ino = excluded.ino,"+
 		" own = max(own, excluded.own), gone = 0, header = excluded.header",
-		p.folder, p.name, blob, p.size, p.mtime, p.dev, p.ino, p.own, p.header)
+		p.folder, p.name, blob, p.Size, p.Mtime, p.Dev, p.Ino, p.own, p.header)
 	return err
 }
 
@@ -235,17 +259,11 @@ func (s *Store) within(ctx context.Context, f func(in *inserter) error) error {
 	return in.end(f(in))
 }
 
-// packHeader and unpackHeader keep a seal.Header in one column.
-func packHeader(h seal.Header) []byte {
-	return append(append(append([]byte{}, h.Nonce[:]...), h.FileKey[:]...), h.Bytes...)
-}
-
-func unpackHeader(data []byte) (h seal.Header, err error) {
-	n := copy(h.Nonce[:], data)
-	n += copy(h.FileKey[:], data[n:])
-	h.Bytes = data[n:]
-	if n < len(h.Nonce)+len(h.FileKey) {
-		return h, fmt.Errorf("a sealed file's header is cut short: %w", kith.Internal)
+// join is errors.Join, but leaves a single error as it is, with its hint.
+func join(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 1 {
+		return errs[0]
 	}
-	return h, nil
+	return errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 	"kith/blob/disk"
 )
 
@@ -15,7 +16,7 @@ import (
 type SmallFile struct {
 	t     *TreeDownload
 	i     int
-	built built
+	built digest.Digest
 	tree  *bao.Tree
 
 	mu   sync.Mutex
@@ -28,13 +29,13 @@ func (t *TreeDownload) Small(i int) (*SmallFile, error) {
 	if i < 0 || i >= len(t.m.Entries) || !t.m.Entries[i].File() || t.m.BlobSize(i) > MaxPut {
 		return nil, fmt.Errorf("blob: small file %d of %s: %w", i, t.root.Short(), kith.Invalid)
 	}
-	b := built{sum: t.m.Entries[i].Ref.Sum, size: t.m.BlobSize(i)}
-	if n := bao.OutboardSize(b.size); n > 0 {
-		b.tree = make([]byte, n)
+	b := digest.Digest{Sum: t.m.Entries[i].Ref.Sum, Size: t.m.BlobSize(i)}
+	if n := bao.OutboardSize(b.Size); n > 0 {
+		b.Tree = make([]byte, n)
 	}
 	return &SmallFile{
-		t: t, i: i, built: b, tree: bao.NewTree(b.sum, b.size, bao.Memory(b.tree)),
-		data: make([]byte, b.size), have: bao.NewBits(bao.Groups(b.size)),
+		t: t, i: i, built: b, tree: bao.NewTree(b.Sum, b.Size, bao.Memory(b.Tree)),
+		data: make([]byte, b.Size), have: bao.NewBits(bao.Groups(b.Size)),
 	}, nil
 }
 

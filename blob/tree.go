@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/digest"
 	"kith/blob/disk"
 	"kith/blob/folder"
 	"kith/blob/seal"
@@ -43,9 +45,9 @@ type TreeDownload struct {
 
 // A put is a file that is written but not noted.
 type put struct {
-	i      int
-	built  built
-	stamp  stamp
+	i     int
+	built digest.Digest
+	disk.Stamp
 	header []byte
 }
 
@@ -195,7 +197,7 @@ func (t *TreeDownload) find(ctx context.Context) error {
 		var name string
 		var sum []byte
 		var k known
-		if err := rows.Scan(&name, &sum, &k.size, &k.mtime, &k.dev, &k.ino); err != nil {
+		if err := rows.Scan(&name, &sum, &k.Size, &k.Mtime, &k.Dev, &k.Ino); err != nil {
 			return err
 		}
 		k.sum = bao.Sum(sum)
@@ -212,7 +214,7 @@ func (t *TreeDownload) find(ctx context.Context) error {
 		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		if k, ok := have[e.Path]; ok && k.sum == e.Ref.Sum && k.stamp == stampOf(info) {
+		if k, ok := have[e.Path]; ok && k.sum == e.Ref.Sum && k.Stamp == disk.StampOf(info) {
 			t.placed[i] = true
 		} else if !ok && t.key == nil && e.Size <= MaxPut && info.Size() == e.Size {
 			data, err := t.dir.ReadFile(filepath.FromSlash(e.Path))
@@ -311,32 +313,32 @@ func (t *TreeDownload) put(ctx context.Context, i int, data []byte) error {
 	if i < 0 || i >= len(t.m.Entries) || !t.m.Entries[i].File() || len(data) > MaxPut || int64(len(data)) != t.m.BlobSize(i) {
 		return fmt.Errorf("%d bytes of %d: %w", len(data), i, kith.Invalid)
 	}
-	b, err := t.s.build(ctx, readerAt(data), int64(len(data)), nil)
+	b, err := digest.Read(ctx, t.s.trees(), bytes.NewReader(data), int64(len(data)), nil)
 	if err != nil {
 		return err
 	}
-	if b.sum != t.m.Entries[i].Ref.Sum {
+	if b.Sum != t.m.Entries[i].Ref.Sum {
 		return &WrongGroup{0}
 	}
 	return t.place(i, b, data)
 }
 
 // place puts file i, whose blob b was made of data, where it belongs.
-func (t *TreeDownload) place(i int, b built, data []byte) error {
+func (t *TreeDownload) place(i int, b digest.Digest, data []byte) error {
 	p := put{i: i, built: b}
 	if t.key != nil {
-		o, err := openSealed(*t.key, readerAt(data), int64(len(data)))
+		o, err := openSealed(*t.key, bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			return err
 		}
-		p.header = packHeader(o.Header())
+		p.header = o.Header().Pack()
 		data = make([]byte, o.PlainSize())
 		if n, err := o.ReadAt(data, 0); n < len(data) {
 			return err
 		}
 	}
 	var err error
-	if p.stamp, err = t.write(i, func(f *os.File) error { _, err := f.Write(data); return err }, false); err != nil {
+	if p.Stamp, err = t.write(i, func(f *os.File) error { _, err := f.Write(data); return err }, false); err != nil {
 		return err
 	}
 	t.add(p)
@@ -351,7 +353,7 @@ func (t *TreeDownload) add(p put) {
 }
 
 // write makes file i of the folder.
-func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st stamp, err error) {
+func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st disk.Stamp, err error) {
 	if err := fault("put"); err != nil {
 		return st, err
 	}
@@ -384,7 +386,7 @@ func (t *TreeDownload) write(i int, fill func(*os.File) error, sync bool) (st st
 	if err != nil {
 		return st, err
 	}
-	return stampOf(info), nil
+	return disk.StampOf(info), nil
 }
 
 // Create begins or resumes the blob of file i. Its Finish puts it in its place, decrypted if it is private.
@@ -461,16 +463,11 @@ func (t *TreeDownload) record(ctx context.Context, puts []put) error {
 	}
 	return t.s.within(ctx, func(in *inserter) error {
 		for _, p := range puts {
-			id, fresh, err := in.blob(p.built.sum, p.built.size, nil, p.built.tree, p.built.kept())
+			id, err := in.built(&p.built)
 			if err != nil {
 				return err
 			}
-			if fresh {
-				if err := p.built.keep(in); err != nil {
-					return err
-				}
-			}
-			at := place{spot: spot{folder: t.folder, name: t.m.Entries[p.i].Path}, stamp: p.stamp, own: true, header: p.header}
+			at := place{spot: spot{folder: t.folder, name: t.m.Entries[p.i].Path}, Stamp: p.Stamp, own: true, header: p.header}
 			if err := join(in.place(id, at), in.member(t.id, id)); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"kith"
+	"kith/blob/digest"
 	"kith/blob/disk"
 )
 
@@ -96,7 +97,7 @@ func (t *TreeDownload) copyIn(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
-		src, header = o, packHeader(o.Header())
+		src, header = o, o.Header().Pack()
 	}
 	st, err := t.write(i, func(f *os.File) error {
 		_, err := io.Copy(f, &ctxReader{ctx, io.NewSectionReader(src, 0, e.Size)})
@@ -105,7 +106,7 @@ func (t *TreeDownload) copyIn(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	t.add(put{i: i, built: built{sum: e.Ref.Sum, size: b.Size()}, stamp: st, header: header})
+	t.add(put{i: i, built: digest.Digest{Sum: e.Ref.Sum, Size: b.Size()}, Stamp: st, header: header})
 	return nil
 }
 
@@ -192,9 +193,9 @@ func (t *TreeDownload) settled(ctx context.Context, dir, final string) (Tree, er
 func (t *TreeDownload) renamed(ctx context.Context, row treeRow) (bool, error) {
 	at := row.dest
 	var name string
-	var was stamp
+	var was disk.Stamp
 	err := t.s.db.QueryRowContext(ctx, "SELECT name, size, mtime, dev, ino FROM place WHERE folder = ? AND blob <> 0 ORDER BY name LIMIT 1", t.folder).
-		Scan(&name, &was.size, &was.mtime, &was.dev, &was.ino)
+		Scan(&name, &was.Size, &was.Mtime, &was.Dev, &was.Ino)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -207,7 +208,7 @@ func (t *TreeDownload) renamed(ctx context.Context, row treeRow) (bool, error) {
 	if !t.m.Single() {
 		at = spot{dir: row.dest, name: name}.path()
 	}
-	if info, err := os.Lstat(at); err != nil || stampOf(info) != was {
+	if info, err := os.Lstat(at); err != nil || disk.StampOf(info) != was {
 		return false, nil
 	}
 	for i := range t.placed {

@@ -30,7 +30,7 @@ func (p *part) finishSealed(ctx context.Context, t *TreeDownload, i int) error {
 		return err
 	}
 	at := spot{p.folder, p.dir, t.m.Entries[i].Path}
-	if err := p.complete(ctx, place{spot: at, stamp: st, own: true, header: packHeader(o.Header())}); err != nil {
+	if err := p.complete(ctx, place{spot: at, Stamp: st, own: true, header: o.Header().Pack()}); err != nil {
 		return err
 	}
 	return os.Remove(p.path())

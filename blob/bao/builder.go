@@ -47,6 +47,21 @@ func (w *Builder) Write(p []byte) (int, error) {
 	return len(p), w.b.failed()
 }
 
+// SegmentSize is how much WriteSegment takes at once.
+const SegmentSize = segmentSize
+
+// WriteSegment is Write of SegmentSize bytes, or of the last ones, when what was written before was whole segments. It hashes them where they are, before it returns.
+func (w *Builder) WriteSegment(p []byte) error {
+	if w.fill > 0 || w.written%segmentSize != 0 || int64(len(p)) != min(segmentSize, w.size-w.written) {
+		return fmt.Errorf("bao: build: segment of %d bytes at %d of %d: %w", len(p), w.written, w.size, kith.Invalid)
+	}
+	if len(p) > 0 {
+		w.b.segment(w.written/segmentSize, p)
+		w.written += int64(len(p))
+	}
+	return w.b.failed()
+}
+
 // flush hands the segment that was filled to a goroutine of its own.
 func (w *Builder) flush() {
 	i, buf, n := ceil(w.written, segmentSize)-1, w.buf, w.fill

@@ -3,6 +3,7 @@ package bao
 import (
 	"fmt"
 	"io"
+	"sync"
 
 	"kith"
 )
@@ -28,4 +29,34 @@ func (m Memory) WriteAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("bao: write %d bytes at %d of %d: %w", len(p), off, len(m), kith.Invalid)
 	}
 	return copy(m[off:], p), nil
+}
+
+// A Shared is Memory that may be read and written at once.
+type Shared struct {
+	mu sync.RWMutex
+	m  Memory
+}
+
+// NewShared returns m, to be used through the Shared alone from then on.
+func NewShared(m Memory) *Shared { return &Shared{m: m} }
+
+// ReadAt implements io.ReaderAt.
+func (s *Shared) ReadAt(p []byte, off int64) (int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.m.ReadAt(p, off)
+}
+
+// WriteAt implements io.WriterAt.
+func (s *Shared) WriteAt(p []byte, off int64) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.WriteAt(p, off)
+}
+
+// Snapshot returns a copy of the bytes.
+func (s *Shared) Snapshot() []byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return append([]byte{}, s.m...)
 }

@@ -107,3 +107,19 @@ func unwrap(k Key, header []byte) (fileKey []byte, err error) {
 	}
 	return fileKey, nil
 }
+
+// Pack returns h as bytes, for a database: they are secret.
+func (h Header) Pack() []byte {
+	return append(append(append([]byte{}, h.Nonce[:]...), h.FileKey[:]...), h.Bytes...)
+}
+
+// Unpack reads what Pack returned. Errors: Internal.
+func Unpack(data []byte) (h Header, err error) {
+	if len(data) < nonceSize+fileKeySize {
+		return h, fmt.Errorf("seal: a header is cut short: %w", kith.Internal)
+	}
+	n := copy(h.Nonce[:], data)
+	n += copy(h.FileKey[:], data[n:])
+	h.Bytes = data[n:]
+	return h, nil
+}
