@@ -67,6 +67,7 @@ type announce struct {
 type peer struct {
 	at   endpoint
 	id   PeerID
+	near scope // of its address
 	seen int32 // seconds of the engine's time
 }
 
@@ -165,7 +166,7 @@ func (e *engine) keep(s *swarm, now int32, a announce) {
 	if a.seed {
 		ring++
 	}
-	p := peer{a.at, a.id, now}
+	p := peer{a.at, a.id, scopeOf(a.at.addr()), now}
 	old, known := s.index[a.at]
 	switch {
 	case known && old>>30 == ring:
@@ -257,12 +258,20 @@ func window(r *rand.Rand, list []peer, a announce, want int, into []peer) []peer
 	}
 	asker := scopeOf(a.from)
 	for i, n, left := r.IntN(len(list)), 0, min(len(list), want+scanned); left > 0 && n < want; left-- {
-		p := list[i]
+		p := &list[i]
 		if i++; i == len(list) {
 			i = 0
 		}
-		if p.at != a.at && reachable(&p, asker, a.here) {
-			into = append(into, p)
+		switch {
+		case p.at == a.at:
+		case asker <= p.near:
+			into = append(into, *p)
+			n++
+		case p.near == machine && a.here.IsValid() && !a.here.IsLoopback() && a.here.Unmap().Is4() == p.at.is4():
+			// It announced itself over loopback, from beside the tracker: others reach it at the address at which they asked.
+			q := *p
+			q.at = endpointOf(netip.AddrPortFrom(a.here, p.at.port()))
+			into = append(into, q)
 			n++
 		}
 	}
@@ -270,7 +279,7 @@ func window(r *rand.Rand, list []peer, a announce, want int, into []peer) []peer
 }
 
 // Scopes of addresses: within which a peer at it can be reached.
-type scope int
+type scope uint8
 
 const (
 	machine scope = iota // loopback
@@ -289,20 +298,6 @@ func scopeOf(a netip.Addr) scope {
 }
 
 var carrier = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598: behind a provider's NAT
-
-// reachable reports whether who asks from a scope can reach p. A peer on the tracker's own computer, which announced itself over loopback, is reached by others at
-// the address at which they asked: p is changed to that.
-func reachable(p *peer, asker scope, here netip.Addr) bool {
-	is := scopeOf(p.at.addr())
-	if is != machine || asker == machine {
-		return asker <= is
-	}
-	if !here.IsValid() || here.IsLoopback() || here.Unmap().Is4() != p.at.is4() {
-		return false
-	}
-	p.at = endpointOf(netip.AddrPortFrom(here, p.at.port()))
-	return true
-}
 
 // tally is what a scrape tells of a swarm (BEP 48).
 type tally struct{ seeds, leeches, done int }
