@@ -246,7 +246,11 @@ func (o LinkOut) WriteText(w io.Writer, width int) error {
 	case o.State == "waiting":
 		_, err = fmt.Fprintf(w, "waiting: %s\n", o.Why)
 	case o.Me != "":
-		_, err = fmt.Fprintf(w, "this device is %s's now, as %s is; it knows %d of your contacts\n", plain.Text(o.Me), plain.Text(o.Device), o.Contacts)
+		knows := "your contacts follow"
+		if o.Contacts > 0 {
+			knows = fmt.Sprintf("it knows %d of your contacts", o.Contacts)
+		}
+		_, err = fmt.Fprintf(w, "this device is %s's now, as %s is; %s\n", plain.Text(o.Me), plain.Text(o.Device), knows)
 	default:
 		_, err = fmt.Fprintf(w, "%s is your device now. If it is not yours: kith id revoke '%s'\n", plain.Text(o.Device), plain.Text(o.Device))
 	}

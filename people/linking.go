@@ -196,8 +196,9 @@ func (p *People) answerDevice(ctx context.Context, from peer.ID, r deviceRequest
 		err = p.takeGift(ctx, r.Gift, from)
 	} else {
 		var g []byte
-		if g, err = p.give(ctx, o.master, from, r.Name); err == nil {
-			p.finish(o, from, false)
+		var called string
+		if g, called, err = p.give(ctx, o.master, from, r.Name); err == nil {
+			p.finish(o, from, called, false)
 			return deviceAnswer{Gift: g}, nil
 		}
 	}
@@ -207,7 +208,7 @@ func (p *People) answerDevice(ctx context.Context, from peer.ID, r deviceRequest
 	case err != nil:
 		return deviceAnswer{Says: saysLater}, err
 	}
-	p.finish(o, from, true)
+	p.finish(o, from, p.deviceName(from, o.link.Name), true)
 	return deviceAnswer{}, nil
 }
 
@@ -235,9 +236,9 @@ func (p *People) claimOffer(from peer.ID, r deviceRequest) (o *offer, says uint6
 }
 
 // finish tells who waits for the link.
-func (p *People) finish(o *offer, other peer.ID, isNew bool) {
+func (p *People) finish(o *offer, other peer.ID, called string, isNew bool) {
 	select {
-	case o.done <- Linked{other, p.deviceName(other, o.link.Name), isNew}:
+	case o.done <- Linked{other, called, isNew}:
 	default: // they know
 	}
 }
@@ -256,11 +257,10 @@ func (p *People) deviceName(id peer.ID, otherwise string) string {
 	return otherwise
 }
 
-// give certifies a device, and returns what makes it the person's.
-func (p *People) give(ctx context.Context, m identity.Master, to peer.ID, name string) ([]byte, error) {
-	name, err := checkName(name)
-	if err != nil {
-		return nil, err
+// give certifies a device, and returns what makes it the person's, and what it is called from then on.
+func (p *People) give(ctx context.Context, m identity.Master, to peer.ID, name string) (g []byte, called string, err error) {
+	if name, err = checkName(name); err != nil {
+		return nil, "", err
 	}
 	var cert identity.Certificate
 	var list identity.List
@@ -270,16 +270,17 @@ func (p *People) give(ctx context.Context, m identity.Master, to peer.ID, name s
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	reached("list kept")
 	mine, err := p.card(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	profile := p.o.Me.Profile()
 	ticket, dated := p.dated(ctx, cert.Master)
-	return wire.Marshal(gift{cert.Bytes(), list.Bytes(), profile.Name, profile.Picture, mine.encoded, ownRecord{ticket, dated}})
+	g, err = wire.Marshal(gift{cert.Bytes(), list.Bytes(), profile.Name, profile.Picture, mine.encoded, ownRecord{ticket, dated}})
+	return g, cert.Name, err
 }
 
 // freeName returns what a device is called already, or name, or name with a number behind it that makes it no other device's.
@@ -418,10 +419,11 @@ func (p *People) tryLink(ctx context.Context, l DeviceLink, m identity.Master) (
 		return Linked{}, err
 	}
 	r := deviceRequest{Link: deviceLinkID(l.Secret), Name: p.o.Me.Device()}
-	content := []byte(r.Name)
+	content, called := []byte(r.Name), l.Name
 	if l.New {
-		g, err := p.give(ctx, m, l.Device, l.Name)
-		if err != nil {
+		var g []byte
+		var err error
+		if g, called, err = p.give(ctx, m, l.Device, l.Name); err != nil {
 			return Linked{}, err
 		}
 		r.Name, r.Gift, content = "", g, g
@@ -438,7 +440,7 @@ func (p *People) tryLink(ctx context.Context, l DeviceLink, m identity.Master) (
 		return Linked{}, err
 	}
 	if l.New {
-		return Linked{Peer: l.Device, Name: p.deviceName(l.Device, l.Name)}, nil
+		return Linked{Peer: l.Device, Name: called}, nil
 	}
 	var g gift
 	if err := wire.Unmarshal(a.Gift, &g); err != nil {

@@ -89,6 +89,24 @@ func TestTwoDevicesOfOnePerson(t *testing.T) {
 	}
 }
 
+// A device that was a contact's before is called what it is now, not what the contact called it: that name may be another's of the person.
+func TestLinkingWhoWasAContact(t *testing.T) {
+	laptop, phone := newHome(t, "Anna"), newHome(t, "")
+	phone.joins(laptop)
+	open, err := laptop.ShowLink(laptop.unlock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if _, err := phone.takes(open.String(), true); err != nil {
+		t.Fatal(err)
+	}
+	l := <-open.Done
+	if l.Name != phone.o.Me.Device() || l.Name == laptop.o.Me.Device() {
+		t.Errorf("the laptop says that %q is its device now; that is called %q", l.Name, phone.o.Me.Device())
+	}
+}
+
 // Who has a link that was used, has run out, was closed, or belongs to another network hears what to do; nothing of it uses a link up.
 func TestWhatIsWrongWithALinkIsSaid(t *testing.T) {
 	laptop, phone, eve, used := newHome(t, "Anna"), newHome(t, ""), newHome(t, ""), newHome(t, "")
