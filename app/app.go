@@ -74,6 +74,8 @@ type People interface {
 	// Devices returns the devices of the contact whom the person calls name: exactly so, or else but for upper and lower case, if
 	// only one is called so. It returns nil if there is no such contact.
 	Devices(name string) []peer.ID
+	// Acts returns nil while this device acts for the person, and says what to do when it was revoked.
+	Acts() error
 }
 
 // Origin makes addresses at which a browser can read content that came from peers, without that content being on the page's own

@@ -277,6 +277,14 @@ func (p *People) Revoked() (at time.Time, ok bool) {
 	return p.revokedAt, !p.revokedAt.IsZero()
 }
 
+// Acts implements app.People.
+func (p *People) Acts() error {
+	if at, ok := p.Revoked(); ok {
+		return errRevoked(at)
+	}
+	return nil
+}
+
 // Trouble returns what a person should know now: that this device was revoked, and what to do.
 func (p *People) Trouble() []string {
 	if at, ok := p.Revoked(); ok {

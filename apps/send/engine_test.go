@@ -37,6 +37,8 @@ func (c contacts) Name(p peer.ID) string {
 func (c contacts) Contact(p peer.ID) bool        { return c.Name(p) != "" }
 func (c contacts) Devices(name string) []peer.ID { return c[name] }
 
+func (c contacts) Acts() error { return nil }
+
 var epoch = time.Unix(1_700_000_000, 0).UTC()
 
 // long returns the id that a script's letter stands for.

@@ -176,6 +176,9 @@ func (s *Send) post(ctx context.Context, in SendIn) (ids []string, patience time
 			}
 		}
 	}
+	if err := s.env.People.Acts(); err != nil { // nobody would take it
+		return nil, 0, err
+	}
 	name, devices, err := s.contact(in.To)
 	if err != nil {
 		return nil, 0, err

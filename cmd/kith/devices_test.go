@@ -132,6 +132,9 @@ func TestAnotherDeviceAsTheyWouldType(t *testing.T) {
 	if _, errs, exit := laptop.run("invite"); exit != 4 || !strings.Contains(errs, "was revoked") {
 		t.Errorf("it invites: %d: %s", exit, errs)
 	}
+	if _, errs, exit := laptop.run("send", "@ben", path); exit != 4 || !strings.Contains(errs, "was revoked") || !strings.Contains(errs, "link it anew") {
+		t.Errorf("it sends: %d: %s", exit, errs)
+	}
 	if got := peers(ben, "Anna"); got != 1 {
 		t.Errorf("Ben has %d devices of Anna's", got)
 	}
