@@ -40,6 +40,7 @@ type Config struct {
 	Relay   Relay    // what is carried for others
 
 	NoMainline    bool     // never speak to the BitTorrent DHT
+	IPFSHosts     []string // multiaddrs of nodes of the public IPFS network to begin with; nil: those that its own programs begin with
 	MainlineHosts []string // HOST:PORT of nodes of the BitTorrent DHT to begin with; nil: those that are built in; empty: none
 
 	BitTorrent BitTorrent // how the node serves to that network, and fetches from it
@@ -53,6 +54,7 @@ type Relay struct {
 	Metered bool   // the connection is paid for by the byte: nothing is carried for strangers
 	Data    int64  // bytes for a pair of peers in an hour; 0: 64 MiB
 	Rate    int64  // bytes a second; 0: 1 MB
+	IPFS    bool   // while nobody known relays for this node, relays of the public IPFS network are asked for
 }
 
 // BitTorrent is how the node speaks to the BitTorrent network, when something is shared to it or fetched from it. The zero value is the default: everything is spoken.
@@ -85,6 +87,7 @@ type file struct {
 		Metered bool   `toml:"metered"`
 		Data    size   `toml:"data"`
 		Rate    size   `toml:"rate"`
+		IPFS    bool   `toml:"ipfs"`
 	} `toml:"relay"`
 
 	BitTorrent struct {
@@ -105,6 +108,7 @@ type file struct {
 
 	Mainline      *bool     `toml:"mainline"`
 	MainlineHosts *[]string `toml:"mainline_hosts"`
+	IPFSHosts     *[]string `toml:"ipfs_hosts"`
 
 	Apps map[string]any `toml:"apps"`
 }
@@ -151,12 +155,15 @@ func Parse(data []byte) (Config, error) {
 	}
 	c := Config{
 		API: f.API, Network: f.Network, Listen: f.Listen, Files: f.Files,
-		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), Relay: Relay{For: f.Relay.For, Metered: f.Relay.Metered, Data: int64(f.Relay.Data), Rate: int64(f.Relay.Rate)},
+		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), Relay: Relay{For: f.Relay.For, Metered: f.Relay.Metered, Data: int64(f.Relay.Data), Rate: int64(f.Relay.Rate), IPFS: f.Relay.IPFS},
 		NoMainline: f.Mainline != nil && !*f.Mainline, text: data,
 	}
 	var err error
 	if c.BitTorrent, err = f.bitTorrent(); err != nil {
 		return Config{}, fmt.Errorf("bittorrent: %w", err)
+	}
+	if f.IPFSHosts != nil {
+		c.IPFSHosts = append([]string{}, *f.IPFSHosts...)
 	}
 	if f.MainlineHosts != nil {
 		c.MainlineHosts = append([]string{}, *f.MainlineHosts...)

@@ -104,7 +104,7 @@ func (n *Network) meet(p peer.ID) {
 			addrs = append(addrs, a.Bytes())
 		}
 	}
-	if !direct {
+	if !direct || n.Foreign(p) { // which is no node of this network, to be dialled another day
 		return
 	}
 	for _, a := range n.host.Peerstore().Addrs(p) {

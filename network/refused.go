@@ -156,6 +156,12 @@ func (n *Network) Helpers() (list []peer.ID) {
 }
 
 // speaksHop reports whether a connected peer relays for others.
+// Foreign reports whether a peer is a node of the public IPFS network.
+func (n *Network) Foreign(p peer.ID) bool {
+	speaks, err := n.host.Peerstore().SupportsProtocols(p, "/ipfs/kad/1.0.0")
+	return err == nil && len(speaks) > 0
+}
+
 func (n *Network) speaksHop(p peer.ID) bool {
 	speaks, err := n.host.Peerstore().SupportsProtocols(p, circuitproto.ProtoIDv2Hop)
 	return err == nil && len(speaks) > 0

@@ -216,7 +216,7 @@ func (f facts) relayed() Finding {
 	case len(f.Reachable) > 0:
 		return Finding{"relays", fine, "none held, none needed" + also(through), ""}
 	case len(f.Unreachable) > 0:
-		return Finding{"relays", weak, "nobody relays for it" + also(through), "connect to a contact who can be reached from outside: their node then helps"}
+		return Finding{"relays", weak, "nobody relays for it" + also(through), "connect to a contact who can be reached from outside: their node then helps; or borrow a relay of the public IPFS network: kith relay --ipfs yes"}
 	}
 	return Finding{"relays", blank, "none held; whether one is needed is not known yet" + also(through), ""}
 }

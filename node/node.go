@@ -68,6 +68,7 @@ type Node struct {
 	people  *people.People
 	meet    *rendezvous.Rendezvous
 	bridges []Bridge
+	borrow  *borrower
 	origin  app.Origin
 	api     string
 	started time.Time
@@ -193,6 +194,7 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 	n.Go("node.gc", n.sweep)
 	n.Go("node.people", n.people.Run)
 	n.Go("node.mainline", n.runPublic)
+	n.Go("node.borrow", n.borrow.run)
 	n.Go("node.join", n.joinKept)
 	for _, b := range n.bridges {
 		if err := b.Start(ctx); err != nil {

@@ -65,6 +65,9 @@ func (n *Node) openPublic(ctx context.Context) (err error) {
 	if n.meet, err = rendezvous.New(ctx, o); err != nil {
 		return err
 	}
+	if n.borrow, err = n.newBorrower(ctx); err != nil {
+		return err
+	}
 	if n.o.Public {
 		return n.meet.Join(ctx)
 	}

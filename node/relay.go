@@ -23,6 +23,7 @@ type RelayIn struct {
 	Metered string `json:"metered,omitempty" enum:"yes,no" doc:"whether this connection is paid for by the byte: then nothing is carried for strangers"`
 	Data    string `json:"data,omitempty" doc:"how much two peers may send each other in an hour, such as 64MiB"`
 	Rate    string `json:"rate,omitempty" doc:"how fast, a second: two of whom one is a contact, and all strangers together"`
+	IPFS    string `json:"ipfs,omitempty" enum:"yes,no" doc:"whether relays of the public IPFS network are asked for while this node needs one and nobody known relays for it"`
 }
 
 // RelayOut is what the node carries for others.
@@ -31,6 +32,8 @@ type RelayOut struct {
 	Metered   bool        `json:"metered" doc:"nothing is carried for strangers"`
 	Data      int64       `json:"data" doc:"bytes that two peers may send each other in an hour"`
 	Rate      int64       `json:"rate" doc:"bytes a second"`
+	IPFS      bool        `json:"ipfs" doc:"relays of the public IPFS network are asked for while this node needs one and nobody known relays for it"`
+	Borrowed  string      `json:"borrowed" doc:"how that goes, in words"`
 	On        bool        `json:"on" doc:"it can be reached from outside, and relays"`
 	Says      string      `json:"says" doc:"all of this in words"`
 	Circuits  int         `json:"circuits" doc:"open now"`
@@ -55,8 +58,10 @@ const maxRelayPairs = 100 // that are shown
 func relayOp(run func(context.Context, RelayIn) (RelayOut, error)) app.Op {
 	o := app.NewOp("relay", "show and set what the node carries for others", run)
 	o.Long = "A node that can be reached helps others who cannot: it relays between two of them. Without flags it shows what for whom.\n" +
+		"With --ipfs, a node that cannot be reached, and for which nobody known relays, asks the public IPFS network for relays. About fifty of its\n" +
+		"nodes then learn this computer's address, and the relays who calls it through them; they carry enough to find a direct way, and no more.\n" +
 		"What is set holds until it is set again, unless config.toml says otherwise, in [relay]."
-	o.Example = "  kith relay\n  kith relay --for contacts\n  kith relay --for strangers --rate 500K\n  kith relay --metered yes"
+	o.Example = "  kith relay\n  kith relay --for contacts\n  kith relay --for strangers --rate 500K\n  kith relay --metered yes\n  kith relay --ipfs yes"
 	return o
 }
 
@@ -84,7 +89,12 @@ func (n *Node) setRelay(ctx context.Context, in RelayIn) (RelayOut, error) {
 		}
 		*to = v
 	}
-	if in != (RelayIn{}) {
+	if in.IPFS != "" {
+		if err := n.borrow.set(ctx, in.IPFS == "yes"); err != nil {
+			return RelayOut{}, err
+		}
+	}
+	if in.IPFS = ""; in != (RelayIn{}) {
 		if err := n.net.SetRelay(s); err != nil {
 			return RelayOut{}, err
 		}
@@ -96,7 +106,7 @@ func (n *Node) relaying(context.Context, None) (RelayOut, error) {
 	r := n.net.Relaying()
 	out := RelayOut{
 		For: string(r.For), Metered: r.Metered, Data: r.Data, Rate: r.Rate, On: r.On, Says: words(r.Settings), Circuits: r.Circuits,
-		Strangers: r.Carried[0], Contacts: r.Carried[1], Pairs: []RelayPair{},
+		IPFS: n.borrow.wanted(), Borrowed: n.borrow.says(), Strangers: r.Carried[0], Contacts: r.Carried[1], Pairs: []RelayPair{},
 	}
 	for _, p := range r.Pairs[:min(len(r.Pairs), maxRelayPairs)] {
 		out.Pairs = append(out.Pairs, RelayPair{
@@ -170,6 +180,7 @@ func (o RelayOut) WriteText(w io.Writer, _ int) error {
 		fmt.Fprintf(tw, "now\tnothing: it has not been found reachable from outside\n")
 	}
 	fmt.Fprintf(tw, "carried\t%s for contacts, %s for strangers\n", human.Bytes(o.Contacts), human.Bytes(o.Strangers))
+	fmt.Fprintf(tw, "IPFS\t%s\t(--ipfs %s)\n", o.Borrowed, map[bool]string{true: "yes", false: "no"}[o.IPFS])
 	if err := tw.Flush(); err != nil || len(o.Pairs) == 0 {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,12 @@ import (
 
 // kubo starts a Kubo that knows nobody but the given relays on a host, and returns its peer id. It believes what it is told of how it can be reached.
 func (i *internet) kubo(host string, reachability string, relays ...string) (id string) {
+	i.t.Helper()
+	return i.kuboWith(host, reachability, nil, relays...)
+}
+
+// kuboWith is kubo with other settings over its own.
+func (i *internet) kuboWith(host string, reachability string, settings map[string]any, relays ...string) (id string) {
 	t := i.t
 	t.Helper()
 	dir := t.TempDir()
@@ -54,6 +61,7 @@ func (i *internet) kubo(host string, reachability string, relays ...string) (id 
 	} {
 		conf[k] = v
 	}
+	maps.Copy(conf, settings)
 	if text, err = json.Marshal(conf); err == nil {
 		err = os.WriteFile(path, text, 0o600)
 	}
@@ -123,6 +131,63 @@ func TestKuboRelays(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	t.Logf("first bytes %.1f s, direct %.1f s, all %.1f s; %s", c.first.Seconds(), c.direct.Seconds(), c.whole.Seconds(), c.why)
+}
+
+// TestBorrowedRelay: a node behind a router, whom nobody known relays for, finds a relay in the public IPFS network, once it is told to: here a Kubo that another one knows. It is
+// found there and fetched from; and it keeps nobody else of that network, nor remembers it.
+func TestBorrowedRelay(t *testing.T) {
+	needKubo(t)
+	i := homes(t, nat.Spec{Name: "first", Kind: nat.Public}, nat.Spec{Name: "second", Kind: nat.Public}, nat.Spec{Name: "seed", Kind: nat.Cone}, nat.Spec{Name: "fetcher", Kind: nat.Cone})
+	serves := map[string]any{"Type": "dhtserver", "DelegatedRouters": []string{}}
+	first := i.kuboWith("first", "public", map[string]any{"Routing": serves, "Swarm": map[string]any{"DisableNatPortMap": true, "RelayService": map[string]any{"Enabled": false}}})
+	enter := "/ip4/" + i.net.Host("first").Addr.String() + "/tcp/4001/p2p/" + first
+	second := i.kuboWith("second", "public", map[string]any{"Routing": serves, "Bootstrap": []string{enter}})
+
+	seed := &computer{t: t, dir: t.TempDir(), host: i.net.Host("seed")}
+	if err := os.WriteFile(filepath.Join(seed.dir, "config.toml"), []byte("ipfs_hosts = ['"+enter+"']\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seed.up()
+	t.Cleanup(func() { seed.end(os.Interrupt) })
+	if out, errs, exit := seed.run("relay"); exit != 0 || !strings.Contains(out, "not asked for relays") {
+		t.Errorf("before it is told to, kith relay says %s%s", out, errs)
+	}
+	if _, errs, exit := seed.run("relay", "--ipfs", "yes"); exit != 0 {
+		t.Fatal(errs)
+	}
+	seed.relayed()
+	var shared struct{ Link string }
+	path := filepath.Join(t.TempDir(), "film")
+	want := file(t, path, 1<<20)
+	seed.ask(&shared, "share", path)
+	if !strings.Contains(shared.Link, second+"/p2p-circuit") {
+		t.Errorf("the link does not lead through the second Kubo: %s", shared.Link)
+	}
+	if c, err := i.fetch("fetcher", seed, shared.Link, want, true); err != nil || c.direct == 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Second) {
+		_, stays := seed.peer(first)
+		if _, relays := seed.peer(second); !stays && relays {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("who does not relay was not let go")
+		}
+	}
+	out, _, _ := seed.run("relay")
+	if !strings.Contains(out, "a place is held at 1 relay of it") || !strings.Contains(out, "--ipfs yes") {
+		t.Errorf("kith relay says\n%s", out)
+	}
+	seed.run("relay", "--ipfs", "no")
+	seed.end(os.Interrupt)
+	seed.up()
+	for range 10 { // looks, a second apart, in which it would dial whom it remembers
+		time.Sleep(time.Second)
+		if _, there := seed.peer(second); there {
+			t.Fatal("a node of the IPFS network was remembered")
+		}
+	}
 }
 
 // TestKuboBehindRouter: a Kubo behind a router holds a place at this program, and is reached there and then directly.

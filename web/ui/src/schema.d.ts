@@ -876,6 +876,8 @@ export interface paths {
         /**
          * show and set what the node carries for others
          * @description A node that can be reached helps others who cannot: it relays between two of them. Without flags it shows what for whom.
+         *     With --ipfs, a node that cannot be reached, and for which nobody known relays, asks the public IPFS network for relays. About fifty of its
+         *     nodes then learn this computer's address, and the relays who calls it through them; they carry enough to find a direct way, and no more.
          *     What is set holds until it is set again, unless config.toml says otherwise, in [relay].
          */
         post: operations["node-relay"];
@@ -2096,6 +2098,11 @@ export interface components {
              */
             for?: "off" | "contacts" | "coordinate" | "strangers";
             /**
+             * @description whether relays of the public IPFS network are asked for while this node needs one and nobody known relays for it
+             * @enum {string}
+             */
+            ipfs?: "yes" | "no";
+            /**
              * @description whether this connection is paid for by the byte: then nothing is carried for strangers
              * @enum {string}
              */
@@ -2104,6 +2111,8 @@ export interface components {
             rate?: string;
         };
         RelayOut: {
+            /** @description how that goes, in words */
+            borrowed: string;
             /**
              * Format: int64
              * @description open now
@@ -2124,6 +2133,8 @@ export interface components {
              * @enum {string}
              */
             for: "off" | "contacts" | "coordinate" | "strangers";
+            /** @description relays of the public IPFS network are asked for while this node needs one and nobody known relays for it */
+            ipfs: boolean;
             /** @description nothing is carried for strangers */
             metered: boolean;
             /** @description it can be reached from outside, and relays */
