@@ -274,7 +274,7 @@ func (l *Link) setWeb(u *url.URL) error {
 	host, kind, below := u.Host, "", ""
 	if rest, ok := strings.CutPrefix(u.Path, "/ip"); ok && len(rest) > 3 && (rest[:3] == "fs/" || rest[:3] == "ns/") {
 		kind, below = rest[:2], rest[3:]
-	} else if labels := strings.SplitN(u.Host, ".", 3); len(labels) == 3 && (labels[1] == "ipfs" || labels[1] == "ipns") {
+	} else if labels := strings.SplitN(u.Host, ".", 3); len(labels) == 3 && (labels[1] == "ipfs" || labels[1] == "ipns") && (&url.URL{Host: labels[2]}).Hostname() != "" {
 		kind, below, host = strings.TrimPrefix(labels[1], "ip"), labels[0]+u.Path, labels[2]
 		if kind == "ns" && !looksLikeCID(labels[0]) { // a domain in one label
 			below = strings.NewReplacer("--", "-", "-", ".").Replace(labels[0]) + u.Path

@@ -17,6 +17,7 @@ type Field struct {
 	Arg      int      // number of the positional argument; -1: it is a flag
 	Short    string   // the flag's one-letter form
 	Path     bool     // it is a path, or a list of them
+	Maybe    bool     // it may be the path of a file
 	Enum     []string // values that it may have; nil for any
 	Default  string   // value that it has when left out
 	Suggest  string   // name of the op of the same app whose output, a Suggester, has values that it may have
@@ -52,7 +53,7 @@ func fields(t reflect.Type, outer []int) []Field {
 		field := Field{
 			Name: name, Index: index, Type: f.Type, Doc: f.Tag.Get("doc"), Arg: arg, Short: f.Tag.Get("short"),
 			Optional: strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero"),
-			Path:     f.Tag.Get("path") == "true", Default: f.Tag.Get("default"), Suggest: f.Tag.Get("suggest"),
+			Path:     f.Tag.Get("path") == "true", Maybe: f.Tag.Get("path") == "maybe", Default: f.Tag.Get("default"), Suggest: f.Tag.Get("suggest"),
 			Secret: secret != "", New: secret == "new", With: f.Tag.Get("with"),
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {

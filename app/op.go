@@ -16,7 +16,7 @@ import (
 //	doc:"…"        what it is, in a few words: help text and OpenAPI description
 //	arg:"0"        on the command line it is the positional argument of that number; a slice takes all that follow
 //	short:"o"      the flag's one-letter form; every field without arg is a flag of its JSON name, with - for _
-//	path:"true"    it is a path (or list of paths) of the caller's; the CLI makes it absolute
+//	path:"true"    it is a path (or list of paths) of the caller's; the CLI makes it absolute; path:"maybe": if there is such a file
 //	enum:"a,b"     the values it may have
 //	default:"a"    the value it has when left out
 //	secret:"true"  a passphrase: the CLI asks for it without echo, and takes it from no flag; secret:"new" is asked for twice;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ func flagName(f app.Field) string { return strings.ReplaceAll(f.Name, "_", "-") 
 func (in *input) completeField(f app.Field) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		switch {
-		case f.Path:
+		case f.Path, f.Maybe:
 			return nil, cobra.ShellCompDirectiveDefault
 		case f.Suggest != "":
 			return in.ask(cmd, f.Suggest), cobra.ShellCompDirectiveNoFileComp
@@ -254,6 +255,12 @@ func parse(f app.Field, given []string) (any, error) {
 	return scalar(f, f.Type, given[0])
 }
 
+// isFile reports whether there is a file of that name here.
+func isFile(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.Mode().IsRegular()
+}
+
 func scalar(f app.Field, t reflect.Type, text string) (any, error) {
 	if f.Enum != nil && !slices.Contains(f.Enum, text) {
 		return nil, fmt.Errorf("%q is none of %s: %w", text, strings.Join(f.Enum, ", "), kith.Invalid)
@@ -263,7 +270,7 @@ func scalar(f app.Field, t reflect.Type, text string) (any, error) {
 		return nil, fmt.Errorf("the path is empty: %w", kith.Invalid)
 	case !utf8.ValidString(text): // JSON would make another name of it
 		return nil, fmt.Errorf("%q is not UTF-8: %w", text, kith.Invalid)
-	case f.Path:
+	case f.Path, f.Maybe && isFile(text):
 		return absolute(text), nil
 	case isText(t):
 		return text, nil

@@ -33,10 +33,14 @@ type Files struct {
 	stopping atomic.Bool // callers that go away now have not given up: the node stops
 	mu       sync.Mutex
 	items    map[kith.Ref]*item
+	was      map[kith.Ref]kith.Ref // of a Pending ref, what it turned out to be
+	ratio    float64               // how much of what came by a torrent is given back, as parts of its size
 }
 
 // New returns Files that have not been started.
-func New() *Files { return &Files{items: map[kith.Ref]*item{}} }
+func New() *Files {
+	return &Files{items: map[kith.Ref]*item{}, was: map[kith.Ref]kith.Ref{}, ratio: defaultRatio}
+}
 
 // App describes the application; it is the table of contents of this package.
 func (f *Files) App() app.App {
@@ -47,8 +51,9 @@ func (f *Files) App() app.App {
 		UI:   "Files",
 		Ops: []app.Op{
 			shareOp(f.share), getOp(f.get), lsOp(f.ls), showOp(f.show), rmOp(f.rm),
+			publishOp(f.publish), unpublishOp(f.unpublish), selectOp(f.choose),
 			pauseOp(f.pause), resumeOp(f.resume), openOp(f.open), limitOp(f.limit),
-			watchOp(f.watch), browseOp(f.browse), limitsOp(f.limits), guestsOp(f.listGuests), guestAddOp(f.addGuest), guestRmOp(f.rmGuest),
+			watchOp(f.watch), browseOp(f.browse), limitsOp(f.limits), networksOp(f.listNetworks), guestsOp(f.listGuests), guestAddOp(f.addGuest), guestRmOp(f.rmGuest),
 		},
 		HTTP: f.uploads(),
 		Listens: func() (string, []string) {
@@ -79,7 +84,15 @@ CREATE TABLE items (
 	up      INTEGER NOT NULL DEFAULT 0, -- bytes sent
 	sources INTEGER NOT NULL DEFAULT 0, -- peers that a finished download came from
 	added   INTEGER NOT NULL            -- Unix seconds
-) STRICT`}
+) STRICT`, `
+-- names in other networks, as a magnet URI of them alone; networks that it is published to, and those of them that it is given back to until the ratio
+-- is reached, with spaces between; patterns of what of it is wanted, a line each; whether no more is here; pending refs that stood for it
+ALTER TABLE items ADD COLUMN names TEXT NOT NULL DEFAULT '';
+ALTER TABLE items ADD COLUMN networks TEXT NOT NULL DEFAULT '';
+ALTER TABLE items ADD COLUMN seeds TEXT NOT NULL DEFAULT '';
+ALTER TABLE items ADD COLUMN wanted TEXT NOT NULL DEFAULT '';
+ALTER TABLE items ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE items ADD COLUMN was TEXT NOT NULL DEFAULT '';`}
 
 func (f *Files) start(ctx context.Context, env app.Env) error {
 	f.env = env
@@ -95,11 +108,20 @@ func (f *Files) start(ctx context.Context, env app.Env) error {
 		return err
 	}
 	f.dropUploads()
-	if err := f.openDesk(); err != nil {
+	set := settings{Ratio: f.ratio}
+	if err := f.env.Config(&set); err != nil {
+		return err
+	}
+	if !(set.Ratio >= 0) {
+		return fmt.Errorf("files: setting apps.files.ratio: %v is less than nothing: %w", set.Ratio, kith.Invalid)
+	}
+	f.ratio = set.Ratio
+	if err := f.openDesk(set); err != nil {
 		return err
 	}
 	env.Go("files.revive", f.revive)
 	env.Go("files.changes", f.watchStore)
+	env.Go("files.seeding", f.seeding)
 	return nil
 }
 

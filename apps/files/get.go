@@ -2,30 +2,30 @@ package files
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
+	"strings"
 	"time"
-
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
 	"kith/app"
-	"kith/blob/seal"
 	"kith/internal/human"
 	"kith/internal/plain"
-	"kith/network"
 	"kith/transfer"
 )
 
 func getOp(run func(context.Context, GetIn) iter.Seq2[GetOut, error]) app.Op {
 	o := app.NewStreamOp("get", "fetch what a link names", run)
-	o.Long = "It goes on where it was when it is run again. It ends well only when all bytes are on disk and verified.\n" +
+	o.Long = "It takes Kith's links; magnet links, infohashes and .torrent files of BitTorrent, here or on the web; CIDs, ipfs:// and ipns:// addresses, /ipfs/… paths and addresses\n" +
+		"of gateways; and https:// addresses of a file. Whoever has it is asked at the same time, in all networks that the link names it in: those see the\n" +
+		"address of this computer, and that it fetches this. What comes from BitTorrent and IPFS is checked with their digests; what an https:// address alone names, with\n" +
+		"nothing but TLS.\n" +
+		"It goes on where it was when it is run again. It ends well only when all bytes are on disk and verified.\n" +
 		"While nobody who has it can be reached it keeps looking; --timeout makes it give up (exit status 124)."
-	o.Example = "  kith get 'magnet:?xt=urn:blake3:…' -o ~/Downloads\n  kith get 'kith:AQE…' --timeout 90s"
+	o.Example = "  kith get 'magnet:?xt=urn:btih:…' -o ~/Downloads --select '*.mkv' --sequential\n  kith get 'kith:AQE…' --timeout 90s\n" +
+		"  kith get debian.iso.torrent --list\n  kith get ipfs://bafy…/photos"
 	return o
 }
 
@@ -34,6 +34,10 @@ func (f *Files) get(ctx context.Context, in GetIn) iter.Seq2[GetOut, error] {
 		patience, err := timeout(in.Timeout)
 		if err != nil {
 			yield(GetOut{}, err)
+			return
+		}
+		if in.List {
+			f.list(ctx, in, patience, yield)
 			return
 		}
 		it, ours, err := f.want(ctx, in)
@@ -59,230 +63,6 @@ func timeout(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("files: get: timeout %.20q: want a duration such as 90s or 5m: %w", s, kith.Invalid)
 	}
 	return d, nil
-}
-
-// want makes sure that what the link names is here or being fetched. ours says that this call has begun (or gone on with) it.
-func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err error) {
-	l, err := kith.ParseLink(in.Link)
-	if err != nil {
-		return item{}, false, err
-	}
-	if l.Ref.IsZero() {
-		return item{}, false, kith.Hint(fmt.Errorf("files: get: only other networks know what that names, and this node is in none of them: %w", kith.Unavailable), "ask for a link that kith share printed")
-	}
-	if l.Network != "" && l.Network != f.env.Host.Name() { // a short link does not say
-		return item{}, false, kith.Hint(fmt.Errorf("files: get: the link is of network %q, this node is on %q: %w", networkName(l.Network), f.env.Host.Name(), kith.Invalid),
-			"start a node on it: kith up --network %s --dir DIR", networkName(l.Network))
-	}
-	sources, err := peer.AddrInfosFromP2pAddrs(l.Peers...)
-	if err != nil {
-		return item{}, false, fmt.Errorf("files: get: %w: %w", err, kith.Invalid)
-	}
-	it, ok := f.byRef(l.Ref)
-	if ok {
-		if ok, err = f.stays(ctx, it, in); err != nil {
-			return item{}, false, err
-		}
-	}
-	if ok {
-		if l.Key != nil && it.Key == nil {
-			it.Key = l.Key
-		}
-		switch {
-		case it.State == stateReady || it.State == stateDone:
-			err := f.env.Blobs.Look(ctx, it.Ref, it.Path)
-			if kith.KindOf(err) != kith.Gone {
-				it.dl = nil
-				return it, false, err
-			} // it was moved, changed or deleted: what is missing is fetched again
-			if in.Output != "" {
-				if it.Path, err = f.destination(in.Output); err != nil {
-					return item{}, false, err
-				}
-			}
-		case it.dl != nil && it.State != statePaused && it.State != stateFailed:
-			for _, s := range sources {
-				it.dl.Add(s)
-			}
-			return it, false, nil
-		}
-		it, err = f.begin(it, sources, in.Sequential)
-		return it, true, err
-	}
-	it = item{Ref: l.Ref, Kind: kindDownload, Name: l.Name, Size: l.Size, For: forLink, Key: l.Key, Link: in.Link, State: stateFinding, Added: time.Now()}
-	if it.Path, err = f.destination(in.Output); err != nil {
-		return item{}, false, err
-	}
-	if err := f.save(ctx, it); err != nil {
-		return item{}, false, err
-	}
-	it, err = f.begin(it, sources, in.Sequential)
-	return it, true, err
-}
-
-// stays reports whether an item that is wanted at another place stays where it is, for a copy to be made of it. What had not begun to come
-// is forgotten, to begin there.
-func (f *Files) stays(ctx context.Context, it item, in GetIn) (bool, error) {
-	if in.Output == "" || it.State == stateReady || it.State == stateDone || it.State == stateGone {
-		return true, nil
-	}
-	to, err := f.destination(in.Output)
-	if err != nil {
-		return false, err
-	}
-	now := f.got(it)
-	_, begun := f.env.Blobs.State(ctx, it.Ref)
-	switch {
-	case sameplace(now.Path, to):
-		return true, nil
-	case kith.KindOf(begun) == kith.NotFound && (it.State == statePaused || it.State == stateFailed):
-		if it.dl != nil {
-			it.dl.Cancel()
-		}
-		return false, f.forget(ctx, it.Ref)
-	case in.Detach:
-		return false, kith.Hint(fmt.Errorf("files: get: it was begun at %s: %w", plain.Text(now.Path), kith.Exists),
-			"go on there with: kith resume %s", it.Ref)
-	}
-	return true, nil
-}
-
-// sameplace reports whether a destination, as destination returns it, is path.
-func sameplace(path, to string) bool {
-	return path == to || filepath.Clean(to) == path || filepath.Dir(path)+string(filepath.Separator) == to
-}
-
-func networkName(n string) string {
-	if n == "" {
-		return network.DefaultName
-	}
-	return n
-}
-
-// destination returns where a download shall go: a folder with a slash at its end, in which it gets its own name, or a full path.
-func (f *Files) destination(output string) (string, error) {
-	if output == "" {
-		if err := os.MkdirAll(f.env.Files, 0o755); err != nil {
-			return "", fmt.Errorf("files: get: %w", err)
-		}
-		return f.env.Files + string(filepath.Separator), nil
-	}
-	if !filepath.IsAbs(output) {
-		return "", fmt.Errorf("files: get: output %q is not an absolute path: %w", output, kith.Invalid)
-	}
-	if st, err := os.Stat(output); err == nil && st.IsDir() {
-		return filepath.Clean(output) + string(filepath.Separator), nil
-	}
-	if st, err := os.Stat(filepath.Dir(output)); err != nil || !st.IsDir() {
-		return "", kith.Hint(fmt.Errorf("files: get: there is no folder %s: %w", filepath.Dir(output), kith.NotFound), "make it first: mkdir -p '%s'", filepath.Dir(output))
-	}
-	return output, nil
-}
-
-// begin starts a download, or goes on with it, and sees it through in the background.
-func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, error) {
-	job := transfer.Job{Root: it.Ref, Size: -1, Name: it.Name, Peers: sources, Sequential: sequential}
-	if it.Ref.Codec == kith.Raw && it.Key == nil {
-		job.Size = it.Size
-	}
-	if it.Key != nil {
-		key := seal.Key(it.Key)
-		job.Key = &key
-	}
-	if len(sources) == 0 && it.Link != "" {
-		if l, err := kith.ParseLink(it.Link); err == nil {
-			job.Peers, _ = peer.AddrInfosFromP2pAddrs(l.Peers...)
-		}
-	}
-	if dir, name := filepath.Split(it.Path); name == "" {
-		job.Dir = filepath.Clean(dir)
-	} else {
-		job.Path = it.Path
-	}
-	dl, err := f.env.Moves.Start(job)
-	if err != nil {
-		return it, err
-	}
-	dl.Resume()
-	it.dl, it.State, it.Reason = dl, stateFetching, ""
-	if err := f.save(context.Background(), it); err != nil {
-		return it, err
-	}
-	f.env.Go("files.see "+it.Ref.Short(), func(ctx context.Context) error { return f.see(ctx, it.Ref, dl) })
-	return it, nil
-}
-
-// see follows a download in the background, and writes down how it ends.
-func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) error {
-	announced, narrowed := false, false
-	for {
-		changed, s := dl.Changed(), dl.Status()
-		f.bell.Ring()
-		it, ok := f.byRef(ref)
-		if !ok || it.dl != dl { // it was removed, or begun anew elsewhere
-			return nil
-		}
-		if it.Name != s.Name && s.Name != "" || it.Size < 0 && s.Size >= 0 { // the link did not say
-			it.Name, it.Size, it.Files = s.Name, s.Size, s.Files
-			if err := f.save(ctx, it); err != nil {
-				f.env.Log.Warn("item not saved", "ref", ref, "err", err) // it is once more in the end
-				f.know(it)
-			}
-		}
-		if narrow := dl.Narrow(); narrow && it.For == forLink || narrowed && !narrow {
-			narrowed, it.For = narrow, forLink
-			if narrow {
-				it.For = forContacts
-			}
-			if err := f.save(ctx, it); err != nil {
-				return err
-			}
-		}
-		if !announced && s.Done > 0 {
-			announced = true
-			f.announce(ctx, it) // what is here already is served on
-		}
-		switch s.State {
-		case transfer.Done:
-			if err := f.finished(ctx, ref, s); err != nil {
-				f.settle(ctx, ref, stateFailed, err.Error())
-				return err
-			}
-			return nil
-		case transfer.Failed:
-			if !errors.Is(s.Err, transfer.ErrCanceled) { // who cancels it says what becomes of the item
-				f.settle(ctx, ref, stateFailed, s.Reason)
-			}
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		}
-	}
-}
-
-func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) error {
-	it, ok := f.byRef(ref)
-	if !ok {
-		return nil
-	}
-	it.Name, it.Path, it.Size, it.Files, it.State, it.Reason = s.Name, s.Path, s.Size, s.Files, stateDone, ""
-	it.Sources = s.From
-	if err := f.env.Blobs.Pin(ctx, ref); err != nil {
-		return err
-	}
-	if err := f.save(ctx, it); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	if live := f.items[ref]; live != nil {
-		live.dl = nil
-	}
-	f.mu.Unlock()
-	f.bell.Ring()
-	return nil
 }
 
 // follow tells a caller how a download goes until it ends, the caller goes away, or their patience does. A download that this call began
@@ -422,7 +202,7 @@ func (f *Files) deliver(ctx context.Context, it item, output string) (GetOut, er
 
 // got returns how an item's download stands.
 func (f *Files) got(it item) GetOut {
-	out := GetOut{Ref: it.Ref, Name: it.Name, Path: it.Path, Size: it.Size, Sources: it.Sources, State: it.State, Reason: it.Reason, ETA: -1, Link: it.Link}
+	out := GetOut{Ref: it.Ref, Name: it.Name, Path: it.Path, Size: it.Size, Sources: it.Sources, State: it.State, Reason: it.Reason, ETA: -1, Link: it.Link, Part: it.Part}
 	if it.State == stateReady {
 		out.State = stateDone
 	}
@@ -435,6 +215,10 @@ func (f *Files) got(it item) GetOut {
 	}
 	s := it.dl.Status()
 	out.Done, out.Rate, out.ETA, out.Sources = s.Done, s.Rate, s.ETA, active(s.Sources)
+	for _, n := range s.Networks {
+		out.Networks = append(out.Networks, ItemNetwork{Network: n.Network, State: string(n.State), Said: n.Why, Peers: n.Peers, Have: n.Have, Bytes: n.Bytes, Rate: n.Rate, UpRate: n.Up, Verified: n.Verified})
+		out.Sources += n.Peers
+	}
 	if it.State != statePaused && it.State != stateFailed {
 		out.State, out.Reason = string(s.State), s.Reason
 	}
@@ -474,6 +258,9 @@ func active(sources []transfer.Source) (n int) {
 // Progress implements app.Progresser.
 func (o GetOut) Progress() app.Progress {
 	note := human.Count(o.Sources, "source")
+	if from := o.from(); from != "" {
+		note = from
+	}
 	switch {
 	case o.Reason != "":
 		note = plain.Text(o.Reason)
@@ -486,8 +273,27 @@ func (o GetOut) Progress() app.Progress {
 	return app.Progress{Label: title(o), Done: o.Done, Total: max(o.Size, 0), Note: note}
 }
 
+// from says where bytes come from in other networks, as in "kith 1, bittorrent 5, ipfs 2".
+func (o GetOut) from() string {
+	var parts []string
+	others := 0
+	for _, n := range o.Networks {
+		others += n.Peers
+		if n.Peers > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", n.Network, n.Peers))
+		}
+	}
+	if native := o.Sources - others; native > 0 && others > 0 {
+		parts = append([]string{fmt.Sprintf("kith %d", native)}, parts...)
+	}
+	return strings.Join(parts, ", ")
+}
+
 // WriteText implements app.Texter.
-func (o GetOut) WriteText(w io.Writer, _ int) error {
+func (o GetOut) WriteText(w io.Writer, width int) error {
+	if o.Listed != nil {
+		return o.writeList(w)
+	}
 	if o.State != stateDone {
 		text := "%s: " + o.State + "; see how it goes with: kith ls\n"
 		switch o.State {
@@ -506,8 +312,31 @@ func (o GetOut) WriteText(w io.Writer, _ int) error {
 	if o.CopyOf != "" {
 		from += "; a copy of " + plain.Text(o.CopyOf) // what was verified
 	} else {
-		from += ", verified"
+		from += ", " + o.verified()
 	}
 	_, err := fmt.Fprintf(w, "%s  (%s%s)\n", plain.Text(o.Path), human.Bytes(o.Size), from)
 	return err
+}
+
+// verified says in words by what it was verified: BLAKE3 always, which means little where only an https:// address named it.
+func (o GetOut) verified() string {
+	var by []string
+	for _, n := range o.Networks {
+		switch {
+		case n.Network == netWeb && len(o.Networks) == 1 && o.Link != "" && unnamed(o.Link):
+			return "verified by nothing but TLS"
+		case n.Verified && n.Network != netWeb:
+			by = append(by, n.Network)
+		}
+	}
+	if len(by) == 0 {
+		return "verified"
+	}
+	return "verified, by " + strings.Join(by, " and ") + " too"
+}
+
+// unnamed reports whether no digest stands in a link.
+func unnamed(link string) bool {
+	l, err := kith.ParseLink(link)
+	return err == nil && l.Ref.IsZero() && l.Names.V1 == (kith.InfoHash{}) && l.Names.V2 == [32]byte{} && !l.Names.IPFS.Defined() && l.Names.IPNS == ""
 }

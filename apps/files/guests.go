@@ -40,15 +40,12 @@ func guestRmOp(run func(context.Context, GuestRmIn) (Guest, error)) app.Op {
 
 // settings are the section [apps.files] of config.toml.
 type settings struct {
-	At string `toml:"at"` // address of this computer for guest links, unless one is named with them
+	At    string  `toml:"at"`    // address of this computer for guest links, unless one is named with them
+	Ratio float64 `toml:"ratio"` // how much of what came by a torrent is given back, as parts of its size; inf: without an end
 }
 
 // openDesk begins to serve guests, if there are links that live.
-func (f *Files) openDesk() error {
-	var set settings
-	if err := f.env.Config(&set); err != nil {
-		return err
-	}
+func (f *Files) openDesk(set settings) error {
 	if _, err := lan.ParseAt(set.At); err != nil {
 		return fmt.Errorf("files: setting apps.files.at: %w", err)
 	}

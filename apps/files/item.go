@@ -59,40 +59,81 @@ type item struct {
 	Sources int
 	Added   time.Time
 
+	Names    kith.Names // in other networks
+	Networks []string   // that it is published to
+	Seeds    []string   // those of Networks that it is given back to, until the ratio is reached
+	Only     []string   // what of it is wanted; none: all
+	Part     bool       // and no more is here
+	Was      []kith.Ref // Pending refs that stood for it
+
 	dl *transfer.Download // while it is being fetched
 }
+
+// pending reports whether only other networks' names are known of it so far.
+func (it item) pending() bool { return it.Ref.Codec == kith.Pending }
 
 // manifest reports whether the item's root is a manifest: a folder's, or a private share's, whose Ref does not say so.
 func (it item) manifest() bool { return it.Ref.Codec == kith.Manifest || it.Key != nil }
 
 // load reads all items.
 func (f *Files) load(ctx context.Context) error {
-	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added FROM items`)
+	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was FROM items`)
 	if err != nil {
 		return fmt.Errorf("files: load: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var it item
-		var ref string
+		var ref, names, networks, seeds, only, was string
 		var added int64
-		if err := rows.Scan(&ref, &it.Kind, &it.Name, &it.Path, &it.Size, &it.Files, &it.For, &it.Key, &it.Link, &it.State, &it.Reason, &it.Up, &it.Sources, &added); err != nil {
+		if err := rows.Scan(&ref, &it.Kind, &it.Name, &it.Path, &it.Size, &it.Files, &it.For, &it.Key, &it.Link, &it.State, &it.Reason, &it.Up, &it.Sources, &added,
+			&names, &networks, &seeds, &only, &it.Part, &was); err != nil {
 			return fmt.Errorf("files: load: %w", err)
 		}
 		if it.Ref, err = kith.ParseRef(ref); err != nil {
 			return fmt.Errorf("files: load: %w", err)
 		}
-		it.Added = time.Unix(added, 0)
-		f.items[it.Ref] = &it
+		if names != "" {
+			l, err := kith.ParseLink(names)
+			if err != nil {
+				return fmt.Errorf("files: load: %w", err)
+			}
+			it.Names = l.Names
+		}
+		it.Added, it.Networks, it.Seeds, it.Only = time.Unix(added, 0), strings.Fields(networks), strings.Fields(seeds), lines(only)
+		for _, text := range strings.Fields(was) {
+			old, err := kith.ParseRef(text)
+			if err != nil {
+				return fmt.Errorf("files: load: %w", err)
+			}
+			it.Was = append(it.Was, old)
+		}
+		f.know(it)
 	}
 	return rows.Err()
 }
 
+// lines returns the lines of a text; none of "".
+func lines(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
+}
+
 // save writes an item's row and makes it known.
 func (f *Files) save(ctx context.Context, it item) error {
+	names, was := "", make([]string, len(it.Was))
+	if !it.Names.None() {
+		names = kith.Link{Size: -1, Names: it.Names}.String()
+	}
+	for i, ref := range it.Was {
+		was[i] = ref.String()
+	}
 	_, err := f.db.ExecContext(ctx, `INSERT OR REPLACE INTO items
-		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-		it.Ref.String(), it.Kind, it.Name, it.Path, it.Size, it.Files, it.For, it.Key, it.Link, it.State, it.Reason, it.Up, it.Sources, it.Added.Unix())
+		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		it.Ref.String(), it.Kind, it.Name, it.Path, it.Size, it.Files, it.For, it.Key, it.Link, it.State, it.Reason, it.Up, it.Sources, it.Added.Unix(),
+		names, strings.Join(it.Networks, " "), strings.Join(it.Seeds, " "), strings.Join(it.Only, "\n"), it.Part, strings.Join(was, " "))
 	if err != nil {
 		return fmt.Errorf("files: save %s: %w", plain.Text(it.Name), room.Explain(err))
 	}
@@ -107,6 +148,9 @@ func (f *Files) know(it item) {
 		it.dl = old.dl
 	}
 	f.items[it.Ref] = &it
+	for _, was := range it.Was {
+		f.was[was] = it.Ref
+	}
 	f.mu.Unlock()
 	f.bell.Ring()
 }
@@ -130,16 +174,24 @@ func (f *Files) forget(ctx context.Context, ref kith.Ref) error {
 		return fmt.Errorf("files: forget: %w", room.Explain(err))
 	}
 	f.mu.Lock()
+	if it := f.items[ref]; it != nil {
+		for _, was := range it.Was {
+			delete(f.was, was)
+		}
+	}
 	delete(f.items, ref)
 	f.mu.Unlock()
 	f.bell.Ring()
 	return nil
 }
 
-// byRef returns a copy of an item.
+// byRef returns a copy of an item; a Pending ref that it had finds it still.
 func (f *Files) byRef(ref kith.Ref) (item, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if now, ok := f.was[ref]; ok {
+		ref = now
+	}
 	it, ok := f.items[ref]
 	if !ok {
 		return item{}, false
@@ -170,7 +222,12 @@ func (f *Files) find(text string) (item, error) {
 		return item{}, fmt.Errorf("files: no item named: %w", kith.Invalid)
 	}
 	if l, err := kith.ParseLink(text); err == nil {
-		if it, ok := f.byRef(l.Ref); ok {
+		if it, ok := f.named(l); ok {
+			return it, nil
+		}
+	}
+	if ref, err := kith.ParseRef(text); err == nil {
+		if it, ok := f.byRef(ref); ok {
 			return it, nil
 		}
 	}
@@ -197,6 +254,9 @@ func (f *Files) find(text string) (item, error) {
 
 // rendezvous returns the overlay keys under which an item is announced.
 func rendezvous(it item) []cid.Cid {
+	if it.pending() { // no peer of Kith's can ask for it
+		return nil
+	}
 	keys := []cid.Cid{transfer.Rendezvous(it.Ref)}
 	if it.For == forPublic {
 		keys = append(keys, it.Ref.CID())
@@ -212,7 +272,12 @@ func (f *Files) addrs() []multiaddr.Multiaddr { return f.env.Host.Told() }
 
 // linkTo is link with the node's addresses, for who needs many links at once.
 func (f *Files) linkTo(it item, addrs []multiaddr.Multiaddr) kith.Link {
-	l := kith.Link{Ref: it.Ref, Size: -1, Peers: addrs, Key: it.Key, Network: f.network()}
+	l := kith.Link{Ref: it.Ref, Size: -1, Peers: addrs, Key: it.Key, Network: f.network(), Names: it.Names}
+	if it.pending() {
+		l.Ref, l.Peers, l.Network = kith.Ref{}, nil, ""
+	} else if strings.Contains(l.Source, "?") { // what stands behind the ? often says who may fetch it
+		l.Source = ""
+	}
 	if it.Key == nil { // the link's open part says nothing of a private share
 		l.Name, l.Size = it.Name, it.Size
 	}

@@ -19,7 +19,7 @@ func (f *Files) Lend(ctx context.Context, path string, key [32]byte, tell func(d
 		}
 	}
 	in := ShareIn{Paths: []string{path}, For: forContacts, Private: true}
-	if err := checkShare(in); err != nil {
+	if _, _, err := f.checkShare(in); err != nil {
 		return ref, "", 0, 0, err
 	}
 	sealed := seal.Key(key)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 	"reflect"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -109,6 +111,15 @@ func (f *Files) view(it item, ups map[kith.Ref]transfer.Upload, addrs []multiadd
 	if it.State == stateReady || it.State == stateGone {
 		v.State, v.Done, v.ETA = it.State, it.Size, 0
 	}
+	v.Only, v.Part, v.Networks = it.Only, it.Part, f.networksOf(it, got.Networks)
+	for _, n := range v.Networks {
+		v.Up += n.Up
+		v.UpRate += n.UpRate
+	}
+	if it.pending() {
+		v.Folder = it.Files > 1 || it.dl != nil && it.dl.Status().Folder
+		v.Short = v.Link
+	}
 	if v.Name == "" {
 		v.Name = it.Ref.Short()
 	}
@@ -122,6 +133,7 @@ func (f *Files) view(it item, ups map[kith.Ref]transfer.Upload, addrs []multiadd
 const (
 	maxStretches = 512
 	maxTree      = 2000
+	maxOthers    = 200 // peers of one other network
 )
 
 func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
@@ -131,7 +143,7 @@ func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
 	}
 	out := ShowOut{Item: f.view(it, f.env.Moves.Uploads(), f.addrs()), From: []Source{}}
 	out.Command = "kith get '" + out.Short + "'"
-	if out.QR, err = qr.SVG(out.Short); err != nil {
+	if out.QR, err = qr.SVG(out.Short); err != nil && !it.pending() { // a magnet of many trackers has no room in one
 		return ShowOut{}, fmt.Errorf("files: show: %w", err)
 	}
 	have := []byte{255}
@@ -144,23 +156,66 @@ func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
 		}
 	}
 	out.Pieces = base64.StdEncoding.EncodeToString(have)
-	if it.manifest() {
+	for _, n := range out.Networks {
+		out.From = append(out.From, f.others(it, n, out.From)...)
+	}
+	if it.manifest() || it.pending() {
 		f.tree(ctx, it, &out)
 	}
 	return out, nil
 }
 
-// tree adds the files of a folder, as far as its manifest is here.
-func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
-	m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
-	if err != nil {
-		return // not here yet
+// others returns the peers of another network that an item comes from or goes to, but for those that are listed.
+func (f *Files) others(it item, n ItemNetwork, listed []Source) (list []Source) {
+	b := f.bridge(n.Network)
+	if b == nil || slices.ContainsFunc(listed, func(s Source) bool { return s.Network == n.Network }) {
+		return nil
 	}
+	st, err := b.Status(it.Ref)
+	if err != nil {
+		return nil
+	}
+	for _, p := range st.Peers {
+		if len(list) == maxOthers {
+			break
+		}
+		state := transfer.Idle
+		if p.Down > 0 || p.Up > 0 {
+			state = transfer.Active
+		}
+		list = append(list, Source{Peer: p.Name, Network: n.Network, State: string(state), Have: p.Have, Bytes: p.Bytes, Rate: p.Down, UpRate: p.Up, Via: p.Via})
+	}
+	return list
+}
+
+// networksOf returns how an item stands in other networks, as its download says it and as the bridges do.
+func (f *Files) networksOf(it item, came []ItemNetwork) []ItemNetwork {
+	by := map[string]ItemNetwork{}
+	for _, n := range came {
+		by[n.Network] = n
+	}
+	return f.inNetworks(it, by)
+}
+
+// tree adds the files of a folder, as far as it is known what they are.
+func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
 	done := map[int]int64{}
 	if it.dl != nil {
 		for _, file := range it.dl.Files(maxTree) {
-			done[file.Index] = file.Done
+			if done[file.Index] = file.Done; it.pending() {
+				out.Tree = append(out.Tree, TreeEntry{Index: file.Index, Path: file.Path, Size: file.Size, Done: file.Done, Media: media.Type(file.Path), Wanted: chosen(it.Only, file.Path)})
+			}
 		}
+	}
+	if it.pending() {
+		if out.More = max(0, out.Files-len(out.Tree)); len(out.Tree) < maxTree {
+			out.More = 0
+		}
+		return
+	}
+	m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
+	if err != nil {
+		return // not here yet
 	}
 	for i, e := range m.Entries {
 		if !e.File() {
@@ -170,8 +225,8 @@ func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
 			out.More++
 			continue
 		}
-		t := TreeEntry{Index: i, Path: e.Path, Size: e.Size, Media: media.Type(e.Path)}
-		if out.State == stateDone || out.State == stateReady {
+		t := TreeEntry{Index: i, Path: e.Path, Size: e.Size, Media: media.Type(e.Path), Wanted: chosen(it.Only, e.Path)}
+		if out.State == stateReady || out.State == stateDone && (t.Wanted || !it.Part) {
 			t.Done = e.Size
 		} else {
 			t.Done = done[i]
@@ -189,7 +244,12 @@ func sealKey(it item) *seal.Key {
 }
 
 func (f *Files) source(s transfer.Source) Source {
-	v := Source{Peer: s.Peer.String(), Name: f.env.People.Name(s.Peer), State: string(s.State), Why: s.Why, Have: s.Have, Bytes: s.Bytes, Rate: s.Rate, Via: s.Via}
+	v := Source{Peer: s.Peer.String(), State: string(s.State), Why: s.Why, Have: s.Have, Bytes: s.Bytes, Rate: s.Rate, Via: s.Via, Network: s.Network}
+	if s.Network != "" {
+		v.Peer = s.Name
+		return v
+	}
+	v.Name = f.env.People.Name(s.Peer)
 	if p, ok := f.env.Host.Peer(s.Peer); ok && v.Why == "" {
 		v.Why = p.Why
 	}
@@ -234,12 +294,50 @@ func (o LsOut) Suggest() []string {
 	return all
 }
 
-// who says who may fetch an item, and whether the key is needed too.
+// who says who may fetch an item, whether the key is needed too, and in which other networks it is served.
 func who(it Item) string {
+	text := it.For
 	if it.Private {
-		return it.For + ", encrypted"
+		text += ", encrypted"
 	}
-	return it.For
+	for _, n := range it.Networks {
+		if n.Served {
+			text += ", " + n.Network
+		}
+	}
+	return text
+}
+
+// words says how an item stands in another network.
+func (n ItemNetwork) words() string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	switch {
+	case n.Served && n.Until > 0:
+		add("served until %.1f times its size was sent", n.Until)
+	case n.Served:
+		add("served")
+	case n.State != "":
+		add("%s", n.State)
+	default:
+		add("known there, not served")
+	}
+	if n.Peers > 0 {
+		add("%s", human.Count(n.Peers, "peer"))
+	}
+	if n.Bytes > 0 {
+		add("%s came at %s", human.Bytes(n.Bytes), human.Rate(n.Rate))
+	}
+	if n.Up > 0 {
+		add("%s sent at %s, ratio %.2f", human.Bytes(n.Up), human.Rate(n.UpRate), n.Ratio)
+	}
+	if n.Verified {
+		add("verified")
+	}
+	if n.Said != "" {
+		add("%s", plain.Text(n.Said))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func size(n int64) string {
@@ -285,6 +383,15 @@ func (o ShowOut) WriteText(w io.Writer, width int) error {
 	fmt.Fprintf(tw, "path\t%s\n", plain.Text(o.Path))
 	fmt.Fprintf(tw, "ref\t%s\n", o.Ref)
 	fmt.Fprintf(tw, "sent\t%s\n", human.Bytes(o.Up))
+	if len(o.Only) > 0 {
+		fmt.Fprintf(tw, "only\t%s\n", plain.Text(strings.Join(o.Only, ", ")))
+	}
+	for _, n := range o.Networks {
+		fmt.Fprintf(tw, "%s\t%s\n", n.Network, n.words())
+		for _, name := range n.Names {
+			fmt.Fprintf(tw, "\t%s\n", plain.Text(name))
+		}
+	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
@@ -293,7 +400,7 @@ func (o ShowOut) WriteText(w io.Writer, width int) error {
 		fmt.Fprintln(w, "\nsources")
 		tw = tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 		for _, s := range o.From {
-			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%.0f%%\t%s\n", s.Peer, s.State, human.Bytes(s.Bytes), human.Rate(s.Rate), 100*s.Have, plain.Text(s.Why))
+			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%.0f%%\t%s\n", plain.Text(s.Peer), s.State, human.Bytes(s.Bytes), human.Rate(s.Rate), 100*s.Have, plain.Text(strings.TrimSpace(s.Network+" "+s.Why)))
 		}
 		if err := tw.Flush(); err != nil {
 			return err

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"kith"
@@ -34,7 +36,7 @@ func resumeOp(run func(context.Context, RefIn) (GetOut, error)) app.Op {
 func limitOp(run func(context.Context, LimitIn) (LimitOut, error)) app.Op {
 	o := app.NewOp("limit", "set how fast the node may send and receive", run)
 	o.Long = "Without flags it shows the limits. They hold until the node stops; config.toml has those it starts with."
-	o.Example = "  kith limit --up 500K --down 2M\n  kith limit --up 0"
+	o.Example = "  kith limit --up 500K --down 2M\n  kith limit --up 0\n  kith limit --ratio 1.0"
 	return o
 }
 
@@ -64,8 +66,15 @@ func (f *Files) rm(ctx context.Context, in RmIn) (RmOut, error) {
 	if it.dl != nil {
 		it.dl.Cancel()
 	}
-	if err := f.env.Routes.Withdraw(ctx, rendezvous(it)...); err != nil {
-		return RmOut{}, fmt.Errorf("files: rm: %w", err)
+	if keys := rendezvous(it); len(keys) > 0 {
+		if err := f.env.Routes.Withdraw(ctx, keys...); err != nil {
+			return RmOut{}, fmt.Errorf("files: rm: %w", err)
+		}
+	}
+	for _, b := range f.env.Bridges {
+		if err := b.Withdraw(ctx, it.Ref); err != nil {
+			return RmOut{}, fmt.Errorf("files: rm: withdraw from %s: %w", b.Name(), err)
+		}
 	}
 	deleted, err := f.env.Blobs.Delete(ctx, it.Ref, in.Delete)
 	if err != nil && kith.KindOf(err) != kith.NotFound {
@@ -226,13 +235,29 @@ func (f *Files) limit(ctx context.Context, in LimitIn) (LimitOut, error) {
 		}
 		*v.to = n
 	}
+	if in.Ratio != "" {
+		r, err := strconv.ParseFloat(in.Ratio, 64)
+		if in.Ratio == "none" {
+			r, err = math.Inf(1), nil
+		}
+		if err != nil || !(r >= 0) {
+			return LimitOut{}, kith.Hint(fmt.Errorf("files: limit: ratio %.20q: %w", in.Ratio, kith.Invalid), "want a number such as 2.0, or none")
+		}
+		f.mu.Lock()
+		f.ratio = r
+		f.mu.Unlock()
+	}
 	f.env.Moves.SetLimits(up, down)
 	return f.limits(ctx, None{})
 }
 
 func (f *Files) limits(context.Context, None) (LimitOut, error) {
 	up, down := f.env.Moves.Limits()
-	return LimitOut{Up: up, Down: down}, nil
+	out := LimitOut{Up: up, Down: down, Ratio: f.ratioNow()}
+	if math.IsInf(out.Ratio, 1) { // which JSON has not
+		out.Ratio = -1
+	}
+	return out, nil
 }
 
 // WriteText implements app.Texter.
@@ -243,6 +268,13 @@ func (o LimitOut) WriteText(w io.Writer, _ int) error {
 		}
 		return human.Rate(float64(n))
 	}
-	_, err := fmt.Fprintf(w, "up    %s\ndown  %s\n", say(o.Up), say(o.Down))
+	back := fmt.Sprintf("until %.1f times its size was sent", o.Ratio)
+	switch o.Ratio {
+	case 0:
+		back = "not at all"
+	case -1:
+		back = "without an end"
+	}
+	_, err := fmt.Fprintf(w, "up     %s\ndown   %s\nratio  what came by a torrent is given back %s\n", say(o.Up), say(o.Down), back)
 	return err
 }

@@ -48,7 +48,14 @@ func (f *Files) content(ctx context.Context, it item, index int) (name string, s
 	complete := it.State == stateReady || it.State == stateDone
 	at := it.Path
 	name, size = it.Name, it.Size
-	if it.manifest() {
+	if it.pending() {
+		if it.dl != nil {
+			name, err = fileOf(it, index)
+		}
+		if err != nil {
+			return "", 0, nil, err
+		}
+	} else if it.manifest() {
 		m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
 		if err != nil {
 			return "", 0, nil, err
@@ -79,6 +86,20 @@ func (f *Files) content(ctx context.Context, it item, index int) (name string, s
 		r, _, err := it.dl.Reader(ctx, index)
 		return r, err
 	}, nil
+}
+
+// fileOf returns the name of a file of what only other networks know so far.
+func fileOf(it item, index int) (string, error) {
+	list := it.dl.Files(index + 1)
+	for _, file := range list {
+		if file.Index == index {
+			return path.Base(file.Path), nil
+		}
+	}
+	if len(list) == 0 && index == 0 {
+		return it.Name, nil
+	}
+	return "", fmt.Errorf("files: view %s: no file of number %d: %w", it.Ref.Short(), index, kith.NotFound)
 }
 
 // WriteText implements app.Texter.

@@ -22,9 +22,13 @@ func shareOp(run func(context.Context, ShareIn) iter.Seq2[ShareOut, error]) app.
 	o := app.NewStreamOp("share", "share files and folders where they are", run)
 	o.Long = "Nothing is copied. Who has the link can fetch it as long as this node, or anybody who has fetched it, is up.\n" +
 		"With --private it is encrypted before anybody sees it; the key is in the link, behind the #.\n" +
+		"With --networks it is served to public networks of other programs too, and the link is a magnet that these open. Public means: crawlers collect\n" +
+		"infohashes and CIDs, and the names of files with them; who looks sees the address of this computer, and that it has this; and nobody can take back what others\n" +
+		"have fetched. With --for public that goes for the files themselves. With --for link what is served is encrypted, as with --private, under names that say nothing.\n" +
 		"With --guest nobody on the network of peers hears of it: it gets a web link that any browser in the same local network opens, until it ends\n" +
 		"(kith guest). That is not encrypted: who is in that network can read along. --downloads counts devices, each of which may fetch it again."
-	o.Example = "  kith share ~/films/festival.mkv ~/photos\n  kith share --private ~/letters\n  kith share --guest festival.mkv --lasts 2h --downloads 3"
+	o.Example = "  kith share ~/films/festival.mkv ~/photos\n  kith share --private ~/letters\n" +
+		"  kith share film.mkv --for public --networks bittorrent,ipfs --torrent film.torrent\n  kith share --guest festival.mkv --lasts 2h --downloads 3"
 	return o
 }
 
@@ -33,7 +37,8 @@ const progressEvery = 200 * time.Millisecond
 
 func (f *Files) share(ctx context.Context, in ShareIn) iter.Seq2[ShareOut, error] {
 	return func(yield func(ShareOut, error) bool) {
-		if err := checkShare(in); err != nil {
+		in, note, err := f.checkShare(in)
+		if err != nil {
 			yield(ShareOut{}, err)
 			return
 		}
@@ -51,6 +56,7 @@ func (f *Files) share(ctx context.Context, in ShareIn) iter.Seq2[ShareOut, error
 				yield(out, err)
 				return
 			}
+			done.Note = note
 			out.Done += done.Size
 			out.Total += done.Size
 			out.Shared = append(out.Shared, done)
@@ -59,27 +65,52 @@ func (f *Files) share(ctx context.Context, in ShareIn) iter.Seq2[ShareOut, error
 	}
 }
 
-func checkShare(in ShareIn) error {
+// checkShare returns what is asked for with all that follows from it, and what of that a person should be told.
+func (f *Files) checkShare(in ShareIn) (ShareIn, string, error) {
 	if len(in.Paths) == 0 {
-		return kith.Hint(fmt.Errorf("files: share: no path: %w", kith.Invalid), "name a file or a folder: kith share PATH")
+		return in, "", kith.Hint(fmt.Errorf("files: share: no path: %w", kith.Invalid), "name a file or a folder: kith share PATH")
 	}
 	for _, p := range in.Paths {
 		if !filepath.IsAbs(p) {
-			return fmt.Errorf("files: share %q: the path is not absolute: %w", p, kith.Invalid)
+			return in, "", fmt.Errorf("files: share %q: the path is not absolute: %w", p, kith.Invalid)
 		}
 	}
+	networks, err := f.networks(in.Networks, in.Torrent)
+	if err != nil {
+		return in, "", err
+	}
+	in.Networks = networks
 	switch {
-	case in.Guest && (in.Private || in.For != "" && in.For != forLink):
-		return kith.Hint(fmt.Errorf("files: share: a guest link is for a browser in this network, neither encrypted nor for contacts: %w", kith.Invalid),
-			"leave out --for and --private, or --guest")
+	case in.Guest && (in.Private || in.For != "" && in.For != forLink || len(in.Networks) > 0):
+		return in, "", kith.Hint(fmt.Errorf("files: share: a guest link is for a browser in this network, neither encrypted nor for contacts nor for other networks: %w", kith.Invalid),
+			"leave out --for, --private and --networks, or --guest")
 	case !in.Guest && (in.Lasts != "" || in.Downloads != 0 || in.At != ""):
-		return kith.Hint(fmt.Errorf("files: share: lasts, downloads and at are of guest links: %w", kith.Invalid), "add --guest")
+		return in, "", kith.Hint(fmt.Errorf("files: share: lasts, downloads and at are of guest links: %w", kith.Invalid), "add --guest")
+	case in.Torrent != "" && len(in.Paths) > 1:
+		return in, "", kith.Hint(fmt.Errorf("files: share: one .torrent file is of one file or folder: %w", kith.Invalid), "share them one after the other, or the folder that they are in")
 	}
 	switch in.For {
-	case "", forLink, forContacts, forPublic:
-		return nil
+	case "", forLink:
+		if len(in.Networks) > 0 && !in.Private {
+			in.Private = true
+			return in, fmt.Sprintf("It is encrypted, since it is for whoever has the link, and %s public: what is served there are ciphertexts under names that say nothing. "+
+				"To serve it openly, share it with --for public.", are(in.Networks)), nil
+		}
+	case forContacts:
+		if len(in.Networks) > 0 {
+			return in, "", publicOnly(in.Networks)
+		}
+	case forPublic:
+	default:
+		return in, "", fmt.Errorf("files: share: for %q: want link, contacts or public: %w", in.For, kith.Invalid)
 	}
-	return fmt.Errorf("files: share: for %q: want link, contacts or public: %w", in.For, kith.Invalid)
+	return in, "", nil
+}
+
+// publicOnly says why what is for contacts goes to no public network.
+func publicOnly(networks []string) error {
+	return kith.Hint(fmt.Errorf("files: it is for your contacts alone, and %s public: whoever learns its name there can fetch it: %w", are(networks), kith.Denied),
+		"--for link shares it encrypted with whoever has the link, --for public with anybody")
 }
 
 var errStopped = errors.New("the caller went away")
@@ -97,6 +128,12 @@ func newKey(in ShareIn) *seal.Key {
 func (f *Files) shareOne(ctx context.Context, path string, in ShareIn, key *seal.Key, tell func(ShareOut) bool) (Shared, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var taps []func(int, int64) blob.Tap
+	for _, n := range in.Networks {
+		if b := f.bridge(n); b != nil {
+			taps = append(taps, b.Taps)
+		}
+	}
 	progress := make(chan ShareOut, 1)
 	type result struct {
 		tree blob.Tree
@@ -105,7 +142,7 @@ func (f *Files) shareOne(ctx context.Context, path string, in ShareIn, key *seal
 	finished := make(chan result, 1)
 	go func() {
 		var last time.Time
-		tree, err := f.env.Blobs.Import(ctx, path, blob.ImportOptions{Key: key, Progress: func(file string, done, total int64) {
+		tree, err := f.env.Blobs.Import(ctx, path, blob.ImportOptions{Key: key, Taps: taps, Progress: func(file string, done, total int64) {
 			if now := time.Now(); now.Sub(last) >= progressEvery {
 				last = now
 				select {
@@ -141,7 +178,10 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 		it.Key = key[:]
 	}
 	if old, ok := f.byRef(it.Ref); ok { // shared before, or fetched: the new wish holds, what was counted stays
-		it.Kind, it.Up, it.Added, it.Sources = old.Kind, old.Up, old.Added, old.Sources
+		it.Kind, it.Up, it.Added, it.Sources, it.Names, it.Networks, it.Was = old.Kind, old.Up, old.Added, old.Sources, old.Names, old.Networks, old.Was
+		if it.For == forContacts && len(old.Networks) > 0 {
+			return Shared{}, publicOnly(old.Networks)
+		}
 		if old.Kind == kindDownload {
 			it.State, it.Path = old.State, old.Path
 		}
@@ -158,12 +198,28 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 		return Shared{}, err
 	}
 	f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
-	l := f.link(it)
-	out := Shared{Link: l.String(), Short: l.Short(), Ref: it.Ref, Name: it.Name, Size: it.Size, Files: it.Files, Path: it.Path, For: it.For, Private: it.Key != nil, Skipped: tree.Skipped}
+	it, err := f.publishTo(ctx, it, in.Networks)
+	if err != nil {
+		return Shared{}, err
+	}
+	if in.Torrent != "" {
+		if err := f.writeTorrent(ctx, it, in.Torrent); err != nil {
+			return Shared{}, err
+		}
+	}
+	out := f.published(it)
+	out.Skipped, out.Torrent = tree.Skipped, in.Torrent
 	for _, s := range tree.SkipNotes {
 		out.LeftOut = append(out.LeftOut, LeftOut{s.Path, s.Why})
 	}
 	return out, nil
+}
+
+// published returns how an item is handed on.
+func (f *Files) published(it item) Shared {
+	l := f.link(it)
+	return Shared{Link: l.String(), Short: l.Short(), Ref: it.Ref, Name: it.Name, Size: it.Size, Files: it.Files, Path: it.Path, For: it.For, Private: it.Key != nil,
+		Networks: it.Networks, IPFS: ipfsURL(it)}
 }
 
 // Progress implements app.Progresser.
@@ -197,28 +253,44 @@ func (o ShareOut) WriteText(w io.Writer, width int) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		what := human.Bytes(s.Size)
-		if s.Files != 1 {
-			what += fmt.Sprintf(" in %d files", s.Files)
-		}
-		if s.Private {
-			what += ", encrypted"
-		}
-		fmt.Fprintf(w, "%s  (%s; for %s)\n\n", plain.Text(s.Name), what, audience(s.For))
-		for _, l := range s.LeftOut {
-			fmt.Fprintf(w, "left out: %s: %s\n", plain.Text(l.Path), plain.Text(l.Why))
-		}
-		if more := s.Skipped - len(s.LeftOut); more > 0 {
-			fmt.Fprintf(w, "left out: %d more\n", more)
-		}
-		fmt.Fprintf(w, "%s\n\nfetch it elsewhere with:\n  kith get '%s'\n", s.Link, s.Short)
-		if width > 0 {
-			if code, err := qr.Text(s.Short, width); err == nil {
-				fmt.Fprintf(w, "\n%s", code)
-			}
+		if err := s.WriteText(w, width); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// WriteText implements app.Texter.
+func (s Shared) WriteText(w io.Writer, width int) error {
+	what := human.Bytes(s.Size)
+	if s.Files != 1 {
+		what += fmt.Sprintf(" in %d files", s.Files)
+	}
+	if s.Private {
+		what += ", encrypted"
+	}
+	fmt.Fprintf(w, "%s  (%s; for %s)\n\n", plain.Text(s.Name), what, audience(s.For))
+	for _, l := range s.LeftOut {
+		fmt.Fprintf(w, "left out: %s: %s\n", plain.Text(l.Path), plain.Text(l.Why))
+	}
+	if more := s.Skipped - len(s.LeftOut); more > 0 {
+		fmt.Fprintf(w, "left out: %d more\n", more)
+	}
+	if s.Note != "" {
+		fmt.Fprintf(w, "%s\n\n", s.Note)
+	}
+	fmt.Fprintf(w, "%s\n", s.Link)
+	if s.IPFS != "" {
+		fmt.Fprintf(w, "\n%s\n", s.IPFS)
+	}
+	if s.Torrent != "" {
+		fmt.Fprintf(w, "\nwritten: %s\n", plain.Text(s.Torrent))
+	}
+	_, err := fmt.Fprintf(w, "\nfetch it elsewhere with:\n  kith get '%s'\n", s.Short)
+	if code, bad := qr.Text(s.Short, width); width > 0 && bad == nil {
+		_, err = fmt.Fprintf(w, "\n%s", code)
+	}
+	return err
 }
 
 // audience says in words who may fetch.

@@ -14,6 +14,9 @@ type ShareIn struct {
 	For     string   `json:"for,omitempty" enum:"link,contacts,public" default:"link" doc:"who may fetch it"`
 	Private bool     `json:"private,omitempty" doc:"encrypt it; the key is in the link, behind the #"`
 
+	Networks []string `json:"networks,omitempty" doc:"public networks of other programs that it is served to as well, such as bittorrent,ipfs"`
+	Torrent  string   `json:"torrent,omitempty" path:"true" doc:"also write a .torrent file here, for programs of BitTorrent; it is served to that network"`
+
 	Guest     bool   `json:"guest,omitempty" doc:"instead, a web link that ends, for who is in this local network and has only a browser"`
 	Lasts     string `json:"lasts,omitempty" doc:"with guest: how long the link works, such as 30m or 2d, at most 7d (default 1h)"`
 	Downloads int    `json:"downloads,omitempty" doc:"with guest: how many devices may fetch it (default: any number)"`
@@ -32,6 +35,11 @@ type Shared struct {
 	For   string   `json:"for" enum:"link,contacts,public"`
 
 	Private bool `json:"private,omitempty"`
+
+	Networks []string `json:"networks,omitempty" doc:"public networks of other programs that it is served to"`
+	IPFS     string   `json:"ipfs,omitempty" doc:"address for programs of IPFS"`
+	Torrent  string   `json:"torrent,omitempty" doc:"the .torrent file that was written"`
+	Note     string   `json:"note,omitempty" doc:"what was done beyond what was asked for, and why"`
 
 	Skipped int       `json:"skipped,omitempty" doc:"things in the folder that were left out"`
 	LeftOut []LeftOut `json:"left_out,omitempty" doc:"the first hundred of them, and why"`
@@ -89,11 +97,13 @@ type GuestRmIn struct {
 
 // GetIn asks for what a link names.
 type GetIn struct {
-	Link       string `json:"link" arg:"0" doc:"magnet link, kith: link or CID"`
-	Output     string `json:"output,omitempty" short:"o" path:"true" doc:"folder to put it in, or the name it shall have; default: the node's files folder"`
-	Timeout    string `json:"timeout,omitempty" doc:"give up after this long without a byte, such as 90s (default: never)"`
-	Sequential bool   `json:"sequential,omitempty" doc:"from the beginning to the end, for watching"`
-	Detach     bool   `json:"detach,omitempty" short:"d" doc:"do not wait: it goes on in the node"`
+	Link       string   `json:"link" arg:"0" path:"maybe" doc:"magnet or kith: link, .torrent file, infohash, CID, ipfs:// or https:// address"`
+	Output     string   `json:"output,omitempty" short:"o" path:"true" doc:"folder to put it in, or the name it shall have; default: the node's files folder"`
+	Timeout    string   `json:"timeout,omitempty" doc:"give up after this long without a byte, such as 90s (default: never)"`
+	Select     []string `json:"select,omitempty" doc:"of a folder, fetch only this file, this folder, or what matches, as in *.mkv or */s01/*; may be repeated"`
+	List       bool     `json:"list,omitempty" doc:"fetch nothing: say what files there are"`
+	Sequential bool     `json:"sequential,omitempty" doc:"from the beginning to the end, for watching"`
+	Detach     bool     `json:"detach,omitempty" short:"d" doc:"do not wait: it goes on in the node"`
 }
 
 // GetOut tells how far a download is; in the end Path, Size and Sources are the result.
@@ -111,6 +121,11 @@ type GetOut struct {
 	ETA    float64  `json:"eta" doc:"seconds left; -1 if not known"`
 	Link   string   `json:"link,omitempty"`
 	CopyOf string   `json:"copy_of,omitempty" doc:"where it was begun, or fetched, before another output was asked for; path is or will be a copy of that"`
+
+	Networks []ItemNetwork `json:"networks,omitempty" doc:"how it stands in other networks"`
+	Part     bool          `json:"part,omitempty" doc:"only what was selected is here"`
+	Listed   []TreeEntry   `json:"listed,omitempty" doc:"with list: its files, at most 2,000"`
+	More     int           `json:"more,omitempty" doc:"files left out of listed"`
 }
 
 // Item is something shared or fetched.
@@ -136,6 +151,28 @@ type Item struct {
 	Sources int       `json:"sources" doc:"peers that bytes are asked of now"`
 	Added   time.Time `json:"added"`
 	Media   string    `json:"media,omitempty" doc:"MIME type of a single file"`
+
+	Networks []ItemNetwork `json:"networks,omitempty" doc:"other networks that it is served to, or comes from, or is known in"`
+	Only     []string      `json:"only,omitempty" doc:"what of it is wanted: paths and patterns"`
+	Part     bool          `json:"part,omitempty" doc:"only that is here"`
+}
+
+// ItemNetwork is how an item stands in another network.
+type ItemNetwork struct {
+	Network  string   `json:"network" doc:"bittorrent, ipfs, web"`
+	Names    []string `json:"names,omitempty" doc:"what it is called there: infohashes, an ipfs:// address, a URL"`
+	Served   bool     `json:"served,omitempty" doc:"it is served to that network"`
+	Until    float64  `json:"until,omitempty" doc:"ratio at which that ends; 0: it does not end by itself"`
+	State    string   `json:"state,omitempty" enum:",connecting,active,idle,slow,dropped,cut off" doc:"while it comes from there"`
+	Said     string   `json:"said,omitempty" doc:"what a person should know"`
+	Peers    int      `json:"peers" doc:"whom it is talking to"`
+	Have     float64  `json:"have,omitempty" doc:"part of the content that is to be had there, as far as known"`
+	Bytes    int64    `json:"bytes,omitempty" doc:"bytes that came from there"`
+	Rate     float64  `json:"rate,omitempty" doc:"bytes a second coming in"`
+	Up       int64    `json:"up,omitempty" doc:"bytes sent there"`
+	UpRate   float64  `json:"up_rate,omitempty" doc:"bytes a second going out"`
+	Ratio    float64  `json:"ratio,omitempty" doc:"bytes sent there, as parts of its size"`
+	Verified bool     `json:"verified,omitempty" doc:"the whole was compared with all digests by which that network names it"`
 }
 
 // RefIn names an item by its ref, or by a part of its ref or name that only it has.
@@ -155,16 +192,18 @@ type ShowOut struct {
 	Command string      `json:"command" doc:"a command that fetches it, quoted for a shell"`
 }
 
-// Source is a peer that an item comes from.
+// Source is a peer that an item comes from, or that it goes to in another network.
 type Source struct {
-	Peer  string  `json:"peer"`
-	Name  string  `json:"name,omitempty"`
-	State string  `json:"state" enum:"connecting,active,idle,slow,dropped,cut off" doc:"cut off: it sent bytes that are not what their name says"`
-	Why   string  `json:"why,omitempty"`
-	Have  float64 `json:"have" doc:"part of the content that it has, 0 to 1"`
-	Bytes int64   `json:"bytes" doc:"verified bytes that came from it"`
-	Rate  float64 `json:"rate"`
-	Via   string  `json:"via,omitempty" doc:"transport"`
+	Peer    string  `json:"peer"`
+	Network string  `json:"network,omitempty" doc:"other network that it is in"`
+	Name    string  `json:"name,omitempty" doc:"what its owner is called; in another network its program, if it says so"`
+	State   string  `json:"state" enum:"connecting,active,idle,slow,dropped,cut off" doc:"cut off: it sent bytes that are not what their name says"`
+	Why     string  `json:"why,omitempty"`
+	Have    float64 `json:"have" doc:"part of the content that it has, 0 to 1"`
+	Bytes   int64   `json:"bytes" doc:"verified bytes that came from it"`
+	Rate    float64 `json:"rate"`
+	UpRate  float64 `json:"up_rate,omitempty" doc:"bytes a second that it is sent, where that is known"`
+	Via     string  `json:"via,omitempty" doc:"transport"`
 }
 
 // TreeEntry is a file of a folder.
@@ -174,6 +213,8 @@ type TreeEntry struct {
 	Size  int64  `json:"size"`
 	Done  int64  `json:"done"`
 	Media string `json:"media,omitempty"`
+
+	Wanted bool `json:"wanted" doc:"it is, or was, asked for"`
 }
 
 // RmIn removes an item from the list.
@@ -240,12 +281,39 @@ type BrowseEntry struct {
 
 // LimitIn sets or shows how fast the node may send and receive.
 type LimitIn struct {
-	Up   string `json:"up,omitempty" doc:"upload limit a second, such as 500K or 2MiB; 0 for none"`
-	Down string `json:"down,omitempty" doc:"download limit a second"`
+	Up    string `json:"up,omitempty" doc:"upload limit a second, such as 500K or 2MiB; 0 for none"`
+	Down  string `json:"down,omitempty" doc:"download limit a second"`
+	Ratio string `json:"ratio,omitempty" doc:"what came by a torrent is given back until so many times its size was sent, such as 2.0; 0: not at all; none: without an end"`
 }
 
 // LimitOut is what holds now, in bytes a second; 0 is no limit.
 type LimitOut struct {
-	Up   int64 `json:"up"`
-	Down int64 `json:"down"`
+	Up    int64   `json:"up"`
+	Down  int64   `json:"down"`
+	Ratio float64 `json:"ratio" doc:"how much of what came by a torrent is given back, as parts of its size; -1: without an end"`
+}
+
+// PublishIn asks for an item to be served to public networks.
+type PublishIn struct {
+	Ref      string   `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
+	Networks []string `json:"networks" doc:"public networks of other programs, such as bittorrent,ipfs"`
+	For      string   `json:"for,omitempty" enum:"public" doc:"say that anybody may have what was for whoever has the link"`
+	Torrent  string   `json:"torrent,omitempty" path:"true" doc:"also write a .torrent file here"`
+}
+
+// UnpublishIn asks for an item not to be served to public networks any more.
+type UnpublishIn struct {
+	Ref      string   `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
+	Networks []string `json:"networks,omitempty" doc:"from which of them; default: all"`
+}
+
+// NetworksOut lists the public networks that this node can share with and fetch from.
+type NetworksOut struct {
+	Networks []string `json:"networks" doc:"that can be shared with"`
+}
+
+// SelectIn says what of a folder is wanted.
+type SelectIn struct {
+	Ref  string   `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
+	Only []string `json:"only,omitempty" arg:"1" doc:"files, folders and patterns; none: all of it"`
 }

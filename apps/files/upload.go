@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"net/http"
 	"os"
 	"path"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"kith"
+	"kith/blob/folder"
+	"kith/bridge"
 	"kith/internal/room"
 )
 
@@ -30,8 +33,10 @@ const (
 // uploads serves what browsers send, since they give no paths:
 //
 //	PUT  upload?batch=ID&path=REL                    one file of a batch, in the body
-//	POST upload/done?batch=ID&for=link&private=true  shares the batch; answers a Shared
+//	POST upload/done?batch=ID&for=link&private=true&network=ipfs  shares the batch; answers a Shared
 //	POST upload/drop?batch=ID                        throws the batch away
+//	POST torrent                                     reads a .torrent file, in the body; answers its link
+//	GET  torrent/REF                                 the .torrent file of an item
 //
 // Files of a batch gather in a folder of their own below Files, and get their place when it is done.
 func (f *Files) uploads() http.Handler {
@@ -50,6 +55,8 @@ func (f *Files) uploads() http.Handler {
 	mux.HandleFunc("PUT /upload", answer(f.uploadFile))
 	mux.HandleFunc("POST /upload/done", answer(f.uploadDone))
 	mux.HandleFunc("POST /upload/drop", answer(f.uploadDrop))
+	mux.HandleFunc("POST /torrent", answer(f.torrent))
+	mux.HandleFunc("GET /torrent/{ref}", f.written)
 	return mux
 }
 
@@ -134,8 +141,8 @@ func (f *Files) uploadDone(r *http.Request) (any, error) {
 		return nil, err
 	}
 	q := r.URL.Query()
-	in := ShareIn{For: q.Get("for"), Private: q.Get("private") == "true", Paths: []string{dir}}
-	if err := checkShare(in); err != nil {
+	in, note, err := f.checkShare(ShareIn{For: q.Get("for"), Private: q.Get("private") == "true", Networks: q["network"], Paths: []string{dir}})
+	if err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(dir)
@@ -157,7 +164,47 @@ func (f *Files) uploadDone(r *http.Request) (any, error) {
 		return nil, diskError("upload", err)
 	}
 	os.Remove(dir) // empty, or already renamed
-	return f.shareOne(r.Context(), to, in, newKey(in), func(ShareOut) bool { return r.Context().Err() == nil })
+	done, err := f.shareOne(r.Context(), to, in, newKey(in), func(ShareOut) bool { return r.Context().Err() == nil })
+	done.Note = note
+	return done, err
+}
+
+// torrent answers the link that a .torrent file is.
+func (f *Files) torrent(r *http.Request) (any, error) {
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxTorrent+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("files: upload: %w: %w", err, kith.Unavailable)
+	case len(data) > maxTorrent:
+		return nil, fmt.Errorf("files: upload: a .torrent file of more than %d bytes: %w", maxTorrent, kith.TooLarge)
+	}
+	l, err := f.addTorrent(r.Context(), data)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"link": l.String()}, nil
+}
+
+// written serves the .torrent file of an item that is served to BitTorrent, or came from there.
+func (f *Files) written(w http.ResponseWriter, r *http.Request) {
+	it, err := f.find(r.PathValue("ref"))
+	if err != nil {
+		problem(w, err)
+		return
+	}
+	b, ok := f.bridge(netTorrent).(bridge.Torrents)
+	if !ok {
+		problem(w, fmt.Errorf("files: this node has no BitTorrent: %w", kith.NotFound))
+		return
+	}
+	data, err := b.Torrent(r.Context(), it.Ref)
+	if err != nil {
+		problem(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-bittorrent")
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": folder.CleanName(it.Name) + ".torrent"}))
+	w.Write(data)
 }
 
 func (f *Files) uploadDrop(r *http.Request) (any, error) {

@@ -1,0 +1,444 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"kith"
+	"kith/app"
+	"kith/blob/folder"
+	"kith/bridge"
+	"kith/internal/atomicfile"
+	"kith/internal/plain"
+	"kith/internal/room"
+)
+
+// Names of networks that are treated on their own, as their bridges call themselves.
+const (
+	netTorrent = "bittorrent"
+	netIPFS    = "ipfs"
+	netWeb     = "web" // nothing is published there
+)
+
+// defaultRatio is how much of what came by a torrent is given back, as parts of its size, unless somebody says otherwise.
+const defaultRatio = 2.0
+
+func publishOp(run func(context.Context, PublishIn) (Shared, error)) app.Op {
+	o := app.NewOp("publish", "serve an item to public networks of other programs", run)
+	o.Long = "Programs of these networks fetch it from here then; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks\n" +
+		"sees the address of this computer, and that it has this; and nobody can take back what others have fetched. What is for your contacts is not published.\n" +
+		"What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio); published, it is served without an end."
+	o.Example = "  kith publish festival.mkv --networks bittorrent,ipfs --for public\n  kith publish festival.mkv --networks bittorrent --torrent festival.torrent"
+	return o
+}
+
+func unpublishOp(run func(context.Context, UnpublishIn) (Shared, error)) app.Op {
+	o := app.NewOp("unpublish", "serve an item to public networks no more", run)
+	o.Long = "Peers of Kith fetch it as before. What others have fetched they keep, and serve on if they like."
+	o.Example = "  kith unpublish festival.mkv\n  kith unpublish festival.mkv --networks ipfs"
+	return o
+}
+
+func networksOp(run func(context.Context, None) (NetworksOut, error)) app.Op {
+	o := app.NewOp("networks", "list the public networks that this node can share with", run)
+	o.Query, o.Hidden = true, true
+	return o
+}
+
+func (f *Files) listNetworks(context.Context, None) (NetworksOut, error) {
+	return NetworksOut{f.publishable()}, nil
+}
+
+// publishable returns the names of the networks that can be shared with.
+func (f *Files) publishable() []string {
+	names := []string{}
+	for _, b := range f.env.Bridges {
+		if b.Name() != netWeb {
+			names = append(names, b.Name())
+		}
+	}
+	return names
+}
+
+// bridge returns the bridge to a network, or nil.
+func (f *Files) bridge(name string) bridge.Bridge {
+	for _, b := range f.env.Bridges {
+		if b.Name() == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// networks returns the networks that are asked for, each once; BitTorrent is among them if a .torrent file is.
+func (f *Files) networks(asked []string, torrent string) (list []string, err error) {
+	for _, text := range asked {
+		for name := range strings.SplitSeq(text, ",") {
+			name = strings.ToLower(strings.TrimSpace(name))
+			if have := f.publishable(); !slices.Contains(have, name) {
+				err := fmt.Errorf("files: there is no network %.40q to publish to: %w", name, kith.Invalid)
+				if len(have) > 0 {
+					err = kith.Hint(err, "want %s", strings.Join(have, ","))
+				}
+				return nil, err
+			}
+			if !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+	}
+	if torrent != "" {
+		if _, ok := f.bridge(netTorrent).(bridge.Torrents); !ok {
+			return nil, fmt.Errorf("files: this node writes no .torrent files, having no BitTorrent: %w", kith.Invalid)
+		}
+		if !slices.Contains(list, netTorrent) {
+			list = append(list, netTorrent)
+		}
+	}
+	return list, nil
+}
+
+// are says of networks what they are, as in "bittorrent and ipfs are".
+func are(networks []string) string {
+	if len(networks) == 1 {
+		return networks[0] + " is"
+	}
+	return strings.Join(networks[:len(networks)-1], ", ") + " and " + networks[len(networks)-1] + " are"
+}
+
+func (f *Files) publish(ctx context.Context, in PublishIn) (Shared, error) {
+	it, err := f.find(in.Ref)
+	if err != nil {
+		return Shared{}, err
+	}
+	networks, err := f.networks(in.Networks, in.Torrent)
+	switch name := plain.Text(it.Name); {
+	case err != nil:
+		return Shared{}, err
+	case len(networks) == 0:
+		return Shared{}, kith.Hint(fmt.Errorf("files: publish %s: no network named: %w", name, kith.Invalid), "--networks %s", strings.Join(f.publishable(), ","))
+	case it.State != stateReady && it.State != stateDone || it.pending() || it.Part:
+		return Shared{}, fmt.Errorf("files: publish %s: not all of it is here: %w", name, kith.Unavailable)
+	case it.For == forContacts:
+		return Shared{}, publicOnly(networks)
+	case it.For == forLink && it.Key == nil && in.For != forPublic && it.Names.None():
+		return Shared{}, kith.Hint(fmt.Errorf("files: publish %s: it is for whoever has the link, and %s public: %w", name, are(networks), kith.Denied),
+			"--for public says that anybody may have it; kith share --private --networks %s '%s' shares it encrypted", strings.Join(networks, ","), it.Path)
+	}
+	if in.For == forPublic && it.For != forPublic {
+		it.For = forPublic
+		if err := f.save(ctx, it); err != nil {
+			return Shared{}, err
+		}
+		f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
+	}
+	it.Seeds = slices.DeleteFunc(it.Seeds, func(n string) bool { return slices.Contains(networks, n) })
+	if it, err = f.publishTo(ctx, it, networks); err != nil {
+		return Shared{}, err
+	}
+	if in.Torrent != "" {
+		if err := f.writeTorrent(ctx, it, in.Torrent); err != nil {
+			return Shared{}, err
+		}
+	}
+	out := f.published(it)
+	out.Torrent = in.Torrent
+	return out, nil
+}
+
+// publishTo serves an item to networks, each of which is written down when it has taken it.
+func (f *Files) publishTo(ctx context.Context, it item, networks []string) (item, error) {
+	if len(networks) == 0 {
+		return it, nil
+	}
+	s, err := f.asShare(ctx, it)
+	if err != nil {
+		return it, err
+	}
+	for _, name := range networks {
+		b := f.bridge(name)
+		if b == nil {
+			continue
+		}
+		s.Names = it.Names
+		names, err := b.Publish(ctx, s)
+		if err != nil {
+			return it, fmt.Errorf("files: publish %s to %s: %w", plain.Text(it.Name), name, err)
+		}
+		if now, ok := f.byRef(it.Ref); ok {
+			it.dl, it.State, it.Reason = now.dl, now.State, now.Reason
+		}
+		it.Names = joined(it.Names, names)
+		if !slices.Contains(it.Networks, name) {
+			it.Networks = append(slices.Clone(it.Networks), name)
+		}
+		if err := f.save(ctx, it); err != nil {
+			return it, err
+		}
+	}
+	return it, nil
+}
+
+// joined returns names with what new says of them.
+func joined(names, new kith.Names) kith.Names {
+	if new.V1 != (kith.InfoHash{}) {
+		names.V1 = new.V1
+	}
+	if new.V2 != [32]byte{} {
+		names.V2 = new.V2
+	}
+	if new.IPFS.Defined() || new.IPNS != "" {
+		names.IPFS, names.IPNS, names.Path = new.IPFS, new.IPNS, new.Path
+	}
+	if new.Source != "" {
+		names.Source = new.Source
+	}
+	for _, l := range []struct{ to, from *[]string }{{&names.Trackers, &new.Trackers}, {&names.WebSeeds, &new.WebSeeds}} {
+		*l.to = slices.Clone(*l.to)
+		for _, v := range *l.from {
+			if !slices.Contains(*l.to, v) {
+				*l.to = append(*l.to, v)
+			}
+		}
+	}
+	return names
+}
+
+// without returns names without those that one network uses.
+func without(names kith.Names, network string) kith.Names {
+	switch network {
+	case netTorrent:
+		return kith.Names{IPFS: names.IPFS, IPNS: names.IPNS, Path: names.Path}
+	case netIPFS:
+		names.IPFS, names.IPNS, names.Path = kith.Names{}.IPFS, "", ""
+	}
+	return names
+}
+
+// asShare returns an item as a bridge serves it: of a private share, the ciphertexts under names that say nothing.
+func (f *Files) asShare(ctx context.Context, it item) (bridge.Share, error) {
+	s := bridge.Share{Root: it.Ref, Name: it.Name, Folder: it.manifest()}
+	if !it.manifest() {
+		s.Files = []bridge.File{{Path: it.Name, Size: it.Size, Ref: it.Ref, Mode: 0o644}}
+		return s, nil
+	}
+	m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
+	if err != nil {
+		return s, err
+	}
+	if it.Key == nil {
+		for _, e := range m.Entries {
+			if e.File() || e.Link != "" {
+				s.Files = append(s.Files, bridge.File{Path: e.Path, Size: e.Size, Ref: e.Ref, Mode: e.Mode.Perm(), Link: e.Link})
+			}
+		}
+		return s, nil
+	}
+	s.Name = it.Ref.Short()
+	root, err := f.env.Blobs.Blob(ctx, it.Ref)
+	if err != nil {
+		return s, err
+	}
+	s.Files = []bridge.File{{Path: folder.SealedName(-1), Size: root.Size(), Ref: it.Ref, Mode: 0o644}}
+	if err := root.Close(); err != nil {
+		return s, err
+	}
+	for i, e := range m.Entries {
+		if e.File() {
+			s.Files = append(s.Files, bridge.File{Path: folder.SealedName(i), Size: m.BlobSize(i), Ref: e.Ref, Mode: 0o644})
+		}
+	}
+	return s, nil
+}
+
+func (f *Files) unpublish(ctx context.Context, in UnpublishIn) (Shared, error) {
+	it, err := f.find(in.Ref)
+	if err != nil {
+		return Shared{}, err
+	}
+	networks, err := f.networks(in.Networks, "")
+	if err != nil {
+		return Shared{}, err
+	}
+	if len(networks) == 0 {
+		networks = it.Networks
+	}
+	if it, err = f.withdraw(ctx, it, networks, ""); err != nil {
+		return Shared{}, err
+	}
+	return f.published(it), nil
+}
+
+// withdraw ends publishTo, and says why.
+func (f *Files) withdraw(ctx context.Context, it item, networks []string, why string) (item, error) {
+	for _, name := range slices.Clone(networks) {
+		if b := f.bridge(name); b != nil {
+			if err := b.Withdraw(ctx, it.Ref); err != nil {
+				return it, fmt.Errorf("files: unpublish %s from %s: %w", plain.Text(it.Name), name, err)
+			}
+		}
+		if now, ok := f.byRef(it.Ref); ok {
+			it = now
+		}
+		not := func(n string) bool { return n == name }
+		it.Networks, it.Seeds = slices.DeleteFunc(slices.Clone(it.Networks), not), slices.DeleteFunc(slices.Clone(it.Seeds), not)
+		if it.Kind == kindShare { // a download stays known by what it was fetched by
+			it.Names = without(it.Names, name)
+		}
+		if why != "" && it.State == stateDone {
+			it.Reason = why
+		}
+		if err := f.save(ctx, it); err != nil {
+			return it, err
+		}
+	}
+	return it, nil
+}
+
+// writeTorrent writes the .torrent file of what is published.
+func (f *Files) writeTorrent(ctx context.Context, it item, to string) error {
+	b, ok := f.bridge(netTorrent).(bridge.Torrents)
+	if !ok {
+		return fmt.Errorf("files: write %s: this node has no BitTorrent: %w", to, kith.Invalid)
+	}
+	data, err := b.Torrent(ctx, it.Ref)
+	if err != nil {
+		return err
+	}
+	if st, err := os.Stat(to); err == nil && st.IsDir() {
+		to = filepath.Join(to, folder.CleanName(it.Name)+".torrent")
+	}
+	if err := atomicfile.Write(to, data, 0o644); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return kith.Hint(fmt.Errorf("files: there is no folder %s: %w", filepath.Dir(to), kith.NotFound), "make it first: mkdir -p '%s'", filepath.Dir(to))
+		}
+		return fmt.Errorf("files: write %s: %w", to, room.Explain(err))
+	}
+	return nil
+}
+
+// When it is looked whether what came by a torrent was given back.
+const seedEvery = 15 * time.Second
+
+// seeding ends the giving back of what has reached the ratio.
+func (f *Files) seeding(ctx context.Context) error {
+	for sleep(ctx, nil, seedEvery) {
+		for _, it := range f.all() {
+			if err := f.gaveBack(ctx, it); err != nil && ctx.Err() == nil {
+				f.env.Log.Warn("not withdrawn", "ref", it.Ref, "err", err)
+			}
+		}
+	}
+	return nil
+}
+
+// gaveBack withdraws an item from the networks that it was given back to for long enough.
+func (f *Files) gaveBack(ctx context.Context, it item) error {
+	limit := f.ratioNow()
+	for _, name := range it.Seeds {
+		b := f.bridge(name)
+		if b == nil {
+			continue
+		}
+		if st, err := b.Status(it.Ref); err == nil && ratio(st.Up, it.Size) >= limit {
+			if _, err := f.withdraw(ctx, it, []string{name}, fmt.Sprintf("given back to %s: %.1f times its size was sent there", name, ratio(st.Up, it.Size))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *Files) ratioNow() float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ratio
+}
+
+// ratio returns up as parts of size.
+func ratio(up, size int64) float64 {
+	if size <= 0 {
+		return 0
+	}
+	return float64(up) / float64(size)
+}
+
+// giveBack begins to serve what came by a torrent under the same torrent, until the ratio is reached.
+func (f *Files) giveBack(it item) {
+	none := it.Names.V1 == (kith.InfoHash{}) && it.Names.V2 == [32]byte{}
+	if none || it.Part || f.ratioNow() == 0 || f.bridge(netTorrent) == nil || slices.Contains(it.Networks, netTorrent) {
+		return
+	}
+	f.env.Go("files.giveback "+it.Ref.Short(), func(ctx context.Context) error {
+		it.Seeds = append(slices.Clone(it.Seeds), netTorrent)
+		_, err := f.publishTo(ctx, it, []string{netTorrent})
+		return err
+	})
+}
+
+// inNetworks returns how an item stands in other networks; came is how its download does.
+func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
+	var list []ItemNetwork
+	for _, b := range f.env.Bridges {
+		n, ok := came[b.Name()]
+		n.Network, n.Names, n.Served = b.Name(), namesIn(it.Names, b.Name()), slices.Contains(it.Networks, b.Name())
+		if !ok && !n.Served && n.Names == nil {
+			continue
+		}
+		if slices.Contains(it.Seeds, b.Name()) {
+			if n.Until = f.ratioNow(); math.IsInf(n.Until, 1) {
+				n.Until = 0
+			}
+		}
+		if n.Served || ok {
+			if st, err := b.Status(it.Ref); err == nil {
+				n.Up, n.UpRate, n.Ratio = st.Up, st.UpRate, ratio(st.Up, it.Size)
+				if n.Said == "" {
+					n.Said = st.Said
+				}
+				if !ok {
+					n.Peers, n.Bytes, n.Rate = len(st.Peers), st.Down, st.DownRate
+				}
+			}
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
+// namesIn returns what content is called in one network, as its programs take it.
+func namesIn(n kith.Names, network string) (list []string) {
+	switch network {
+	case netTorrent:
+		if n.V1 != (kith.InfoHash{}) {
+			list = append(list, n.V1.String())
+		}
+		if n.V2 != [32]byte{} {
+			list = append(list, fmt.Sprintf("%x", n.V2))
+		}
+	case netIPFS:
+		if u := n.IPFSURL(); u != "" {
+			list = append(list, u)
+		}
+	case netWeb:
+		if n.Source != "" && !strings.HasSuffix(strings.ToLower(n.Source), ".torrent") {
+			list = append(list, n.Source)
+		}
+	}
+	return list
+}
+
+// ipfsURL returns the address of an item for programs of IPFS, if it is served there.
+func ipfsURL(it item) string {
+	if !slices.Contains(it.Networks, netIPFS) {
+		return ""
+	}
+	return it.Names.IPFSURL()
+}
