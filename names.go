@@ -179,17 +179,20 @@ func (l *Link) setHash(s string) bool {
 		}
 		b, err = hex.DecodeString(s[len(multihashSHA256):])
 	case 32:
-		b, err = base32.StdEncoding.DecodeString(strings.ToUpper(s))
+		b, err = base32.StdEncoding.DecodeString(strings.ToUpper(s)) // skips line breaks, and takes padding
 	default:
 		return false
 	}
 	if err != nil || strings.Trim(string(b), "\x00") == "" {
 		return false
 	}
-	if len(b) == len(l.V1) {
+	switch len(b) {
+	case len(l.V1):
 		l.V1 = InfoHash(b)
-	} else {
+	case len(l.V2):
 		l.V2 = [32]byte(b)
+	default:
+		return false
 	}
 	return true
 }
