@@ -22,7 +22,7 @@ import (
 )
 
 // maxTorrent bounds a .torrent file, in bytes: that of a hundred thousand files has ten million.
-const maxTorrent = 32 << 20
+const maxTorrent = 64 << 20
 
 // resolveTime is how long a name that is looked up is waited for before the download begins without.
 const resolveTime = 20 * time.Second

@@ -15,6 +15,7 @@ import (
 
 	"kith"
 	"kith/transfer"
+	"kith/transfer/engine"
 )
 
 // How a file is asked for.
@@ -45,7 +46,7 @@ type server struct {
 	via    string
 	fails  int // in a row
 	broken error
-	rate   meter
+	rate   engine.Meter
 	bytes  int64
 }
 
@@ -265,7 +266,7 @@ func (o *origin) came(s *server, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s.bytes += int64(n)
-	s.rate.add(time.Now(), n)
+	s.rate.Add(o.b.now(), int64(n))
 }
 
 // Here implements transfer.Origin: servers are given nothing.
@@ -288,7 +289,7 @@ func (o *origin) Peers(max int) (list []transfer.OriginPeer) {
 	defer o.mu.Unlock()
 	for _, s := range o.servers {
 		if u, err := url.Parse(s.url); err == nil && s.via != "" && s.broken == nil && len(list) < max {
-			list = append(list, transfer.OriginPeer{Name: u.Host, Via: s.via, Have: 1, Down: s.rate.rate(time.Now()), Bytes: s.bytes})
+			list = append(list, transfer.OriginPeer{Name: u.Host, Via: s.via, Have: 1, Down: s.rate.At(o.b.now()), Bytes: s.bytes})
 		}
 	}
 	return list

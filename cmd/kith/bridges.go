@@ -5,11 +5,12 @@ import (
 	"path/filepath"
 
 	"kith/bridge/bittorrent"
+	"kith/bridge/web"
 	"kith/node"
 )
 
 // bridges are the public networks of others that a node speaks to when its user asks for it.
-func bridges() []node.NewBridge { return []node.NewBridge{newBitTorrent} }
+func bridges() []node.NewBridge { return []node.NewBridge{newBitTorrent, newWeb} }
 
 func newBitTorrent(e node.BridgeEnv) (node.Bridge, error) {
 	o := bittorrent.Options{
@@ -25,4 +26,8 @@ func newBitTorrent(e node.BridgeEnv) (node.Bridge, error) {
 	}
 	e.Note(b.Note())
 	return b, nil
+}
+
+func newWeb(e node.BridgeEnv) (node.Bridge, error) {
+	return web.New(web.Options{Dir: filepath.Join(e.Dir, "web"), Log: e.Log, Agent: "kith/" + e.Version})
 }
