@@ -63,7 +63,7 @@ function show(i: Item): ShowOut {
   const out: ShowOut = { ...i, from: i.state === 'fetching' ? sources : [], pieces: Buffer.from(pieces).toString('base64'), rarity: Buffer.from(rarity).toString('base64'), qr: qr(), command: `kith get '${i.link}'` }
   if (i.folder) {
     const names = ['readme.txt', 'August/01 harbour.jpg', 'August/02 the long table.jpg', 'August/film/boats.webm', 'September/rain.jpg', 'September/notes.pdf']
-    out.tree = names.map((path, index) => ({ index, path, size: 1e6 * (index + 1), done: i.done === i.size ? 1e6 * (index + 1) : 1e6 * index * 0.4, media: path.endsWith('jpg') ? 'image/jpeg' : path.endsWith('webm') ? 'video/webm' : path.endsWith('pdf') ? 'application/pdf' : 'text/plain' }))
+    out.tree = names.map((path, index) => ({ index, path, wanted: true, size: 1e6 * (index + 1), done: i.done === i.size ? 1e6 * (index + 1) : 1e6 * index * 0.4, media: path.endsWith('jpg') ? 'image/jpeg' : path.endsWith('webm') ? 'video/webm' : path.endsWith('pdf') ? 'application/pdf' : 'text/plain' }))
   }
   return out
 }
@@ -133,8 +133,8 @@ export function mock(): Plugin {
         return
       }
       case 'files/show': { const i = find(q.get('ref')); return i ? json(show(i)) : problem(404, 'not found', 'nothing here is called that') }
-      case 'files/limits': return json({ up: 0, down: 5 * MB })
-      case 'files/limit': return json({ up: 0, down: 0 })
+      case 'files/limits': return json({ up: 0, down: 5 * MB, ratio: 2 })
+      case 'files/limit': return json({ up: 0, down: 0, ratio: 2 })
       case 'files/rm': { const b = await body(req); items = items.filter((i) => i.ref !== b['ref']); return json({ ref: b['ref'], name: '', deleted: false }) }
       case 'files/pause': case 'files/resume': { const b = await body(req); const i = find(b['ref'] ?? ''); if (i) Object.assign(i, op === 'files/pause' ? { state: 'paused', rate: 0 } : { state: 'fetching', rate: 5 * MB }); return json({}) }
       case 'files/open': return json({ url: '/icon.svg', media: 'image/svg+xml' })
@@ -149,7 +149,7 @@ export function mock(): Plugin {
       }
       case 'files/share': {
         const b = (await body(req)) as { paths?: string[]; for?: 'link'; private?: boolean }
-        const shared: Shared[] = (b.paths ?? []).map((path, n) => { const i = item(20 + items.length + n, path.split('/').pop() ?? path, 90 * MB, { kind: 'share', state: 'ready', path, for: b.for ?? 'link' }); items = [i, ...items]; return { ...i, for: i.for } })
+        const shared: Shared[] = (b.paths ?? []).map((path, n) => { const i = item(20 + items.length + n, path.split('/').pop() ?? path, 90 * MB, { kind: 'share', state: 'ready', path, for: b.for ?? 'link' }); items = [i, ...items]; const { networks, ...rest } = i; return { ...rest, for: i.for, ...(networks ? { networks: networks.map((n) => n.network) } : {}) } })
         const e = events()
         for (let done = 0; done <= 10; done++) { e.send({ file: b.paths?.[0] ?? '', done: done * 9e6, total: 9e7 }); await new Promise((r) => setTimeout(r, 150)) }
         e.send({ done: 9e7, total: 9e7, shared }); return e.end()

@@ -32,7 +32,11 @@ export interface paths {
         put?: never;
         /**
          * fetch what a link names
-         * @description It goes on where it was when it is run again. It ends well only when all bytes are on disk and verified.
+         * @description It takes Kith's links; magnet links, infohashes and .torrent files of BitTorrent, here or on the web; CIDs, ipfs:// and ipns:// addresses, /ipfs/… paths and addresses
+         *     of gateways; and https:// addresses of a file. Whoever has it is asked at the same time, in all networks that the link names it in: those see the
+         *     address of this computer, and that it fetches this. What comes from BitTorrent and IPFS is checked with their digests; what an https:// address alone names, with
+         *     nothing but TLS.
+         *     It goes on where it was when it is run again. It ends well only when all bytes are on disk and verified.
          *     While nobody who has it can be reached it keeps looking; --timeout makes it give up (exit status 124).
          */
         post: operations["files-get"];
@@ -153,6 +157,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/files/networks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the public networks that this node can share with */
+        get: operations["files-networks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/open": {
         parameters: {
             query?: never;
@@ -181,6 +202,28 @@ export interface paths {
         put?: never;
         /** pause a download; what has come stays */
         post: operations["files-pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * serve an item to public networks of other programs
+         * @description Programs of these networks fetch it from here then; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks
+         *     sees the address of this computer, and that it has this; and nobody can take back what others have fetched. What is for your contacts is not published.
+         *     What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio); published, it is served without an end.
+         */
+        post: operations["files-publish"];
         delete?: never;
         options?: never;
         head?: never;
@@ -224,6 +267,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/files/select": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * say which files of a folder are wanted of what is being fetched
+         * @description What has come stays. Without files, all of it is wanted again. Patterns are as those of kith get --select.
+         */
+        post: operations["files-select"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/share": {
         parameters: {
             query?: never;
@@ -237,6 +300,9 @@ export interface paths {
          * share files and folders where they are
          * @description Nothing is copied. Who has the link can fetch it as long as this node, or anybody who has fetched it, is up.
          *     With --private it is encrypted before anybody sees it; the key is in the link, behind the #.
+         *     With --networks it is served to public networks of other programs too, and the link is a magnet that these open. Public means: crawlers collect
+         *     infohashes and CIDs, and the names of files with them; who looks sees the address of this computer, and that it has this; and nobody can take back what others
+         *     have fetched. With --for public that goes for the files themselves. With --for link what is served is encrypted, as with --private, under names that say nothing.
          *     With --guest nobody on the network of peers hears of it: it gets a web link that any browser in the same local network opens, until it ends
          *     (kith guest). That is not encrypted: who is in that network can read along. --downloads counts devices, each of which may fetch it again.
          */
@@ -258,6 +324,26 @@ export interface paths {
         get: operations["files-show"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/unpublish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * serve an item to public networks no more
+         * @description Peers of Kith fetch it as before. What others have fetched they keep, and serve on if they like.
+         */
+        post: operations["files-unpublish"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1389,10 +1475,14 @@ export interface components {
         GetIn: {
             /** @description do not wait: it goes on in the node */
             detach?: boolean;
-            /** @description magnet link, kith: link or CID */
+            /** @description magnet or kith: link, .torrent file, infohash, CID, ipfs:// or https:// address */
             link: string;
+            /** @description fetch nothing: say what files there are */
+            list?: boolean;
             /** @description folder to put it in, or the name it shall have; default: the node's files folder */
             output?: string;
+            /** @description of a folder, fetch only this file, this folder, or what matches, as in *.mkv or *\/s01/*; may be repeated */
+            select?: string[];
             /** @description from the beginning to the end, for watching */
             sequential?: boolean;
             /** @description give up after this long without a byte, such as 90s (default: never) */
@@ -1412,7 +1502,18 @@ export interface components {
              */
             eta: number;
             link?: string;
+            /** @description with list: its files, at most 2,000 */
+            listed?: components["schemas"]["TreeEntry"][];
+            /**
+             * Format: int64
+             * @description files left out of listed
+             */
+            more?: number;
             name: string;
+            /** @description how it stands in other networks */
+            networks?: components["schemas"]["ItemNetwork"][];
+            /** @description only what was selected is here */
+            part?: boolean;
             /** @description where it is, or will be */
             path: string;
             /**
@@ -1618,6 +1719,12 @@ export interface components {
             /** @description MIME type of a single file */
             media?: string;
             name: string;
+            /** @description other networks that it is served to, or comes from, or is known in */
+            networks?: components["schemas"]["ItemNetwork"][];
+            /** @description what of it is wanted: paths and patterns */
+            only?: string[];
+            /** @description only that is here */
+            part?: boolean;
             path?: string;
             private?: boolean;
             /**
@@ -1651,6 +1758,63 @@ export interface components {
              * @description bytes a second going out
              */
             up_rate: number;
+        };
+        ItemNetwork: {
+            /**
+             * Format: int64
+             * @description bytes that came from there
+             */
+            bytes?: number;
+            /**
+             * Format: double
+             * @description part of the content that is to be had there, as far as known
+             */
+            have?: number;
+            /** @description what it is called there: infohashes, an ipfs:// address, a URL */
+            names?: string[];
+            /** @description bittorrent, ipfs, web */
+            network: string;
+            /**
+             * Format: int64
+             * @description whom it is talking to
+             */
+            peers: number;
+            /**
+             * Format: double
+             * @description bytes a second coming in
+             */
+            rate?: number;
+            /**
+             * Format: double
+             * @description bytes sent there, as parts of its size
+             */
+            ratio?: number;
+            /** @description what a person should know */
+            said?: string;
+            /** @description it is served to that network */
+            served?: boolean;
+            /**
+             * @description while it comes from there
+             * @enum {string}
+             */
+            state?: "" | "connecting" | "active" | "idle" | "slow" | "dropped" | "cut off";
+            /**
+             * Format: double
+             * @description ratio at which that ends; 0: it does not end by itself
+             */
+            until?: number;
+            /**
+             * Format: int64
+             * @description bytes sent there
+             */
+            up?: number;
+            /**
+             * Format: double
+             * @description bytes a second going out
+             */
+            up_rate?: number;
+            /** @description the whole was compared with all digests by which that network names it */
+            verified?: boolean;
         };
         JoinIn: {
             /** @description the invite: kith:invite:… */
@@ -1703,12 +1867,19 @@ export interface components {
         LimitIn: {
             /** @description download limit a second */
             down?: string;
+            /** @description what came by a torrent is given back until so many times its size was sent, such as 2.0; 0: not at all; none: without an end */
+            ratio?: string;
             /** @description upload limit a second, such as 500K or 2MiB; 0 for none */
             up?: string;
         };
         LimitOut: {
             /** Format: int64 */
             down: number;
+            /**
+             * Format: double
+             * @description how much of what came by a torrent is given back, as parts of its size; -1: without an end
+             */
+            ratio: number;
             /** Format: int64 */
             up: number;
         };
@@ -1816,6 +1987,10 @@ export interface components {
             qr: string;
             /** @description the node starts again by itself, and is there then */
             restarts?: boolean;
+        };
+        NetworksOut: {
+            /** @description that can be shared with */
+            networks: string[];
         };
         NewNetworkIn: {
             /** @description leave the network that the node is in */
@@ -2075,6 +2250,19 @@ export interface components {
              */
             told?: string;
         };
+        PublishIn: {
+            /**
+             * @description say that anybody may have what was for whoever has the link
+             * @enum {string}
+             */
+            for?: "public";
+            /** @description public networks of other programs, such as bittorrent,ipfs */
+            networks: string[];
+            /** @description CID, link, name, or a part that only one has */
+            ref: string;
+            /** @description also write a .torrent file here */
+            torrent?: string;
+        };
         RefIn: {
             /** @description CID, link, name, or a part that only one has */
             ref: string;
@@ -2214,6 +2402,12 @@ export interface components {
             path?: string;
             ref: string;
         };
+        SelectIn: {
+            /** @description files, folders and patterns; none: all of it */
+            only?: string[];
+            /** @description CID, link, name, or a part that only one has */
+            ref: string;
+        };
         SendIn: {
             /** @description do not wait: it goes on in the node */
             detach?: boolean;
@@ -2254,10 +2448,14 @@ export interface components {
             guest?: boolean;
             /** @description with guest: how long the link works, such as 30m or 2d, at most 7d (default 1h) */
             lasts?: string;
+            /** @description public networks of other programs that it is served to as well, such as bittorrent,ipfs */
+            networks?: string[];
             /** @description files and folders to share */
             paths: string[];
             /** @description encrypt it; the key is in the link, behind the # */
             private?: boolean;
+            /** @description also write a .torrent file here, for programs of BitTorrent; it is served to that network */
+            torrent?: string;
         };
         ShareOut: {
             /**
@@ -2285,11 +2483,17 @@ export interface components {
             files: number;
             /** @enum {string} */
             for: "link" | "contacts" | "public";
+            /** @description address for programs of IPFS */
+            ipfs?: string;
             /** @description the first hundred of them, and why */
             left_out?: components["schemas"]["LeftOut"][];
             /** @description magnet link that works alone */
             link: string;
             name: string;
+            /** @description public networks of other programs that it is served to */
+            networks?: string[];
+            /** @description what was done beyond what was asked for, and why */
+            note?: string;
             /** @description where it is on this computer */
             path?: string;
             private?: boolean;
@@ -2307,6 +2511,8 @@ export interface components {
              * @description things in the folder that were left out
              */
             skipped?: number;
+            /** @description the .torrent file that was written */
+            torrent?: string;
         };
         ShowOut: {
             /** Format: date-time */
@@ -2344,6 +2550,12 @@ export interface components {
              */
             more?: number;
             name: string;
+            /** @description other networks that it is served to, or comes from, or is known in */
+            networks?: components["schemas"]["ItemNetwork"][];
+            /** @description what of it is wanted: paths and patterns */
+            only?: string[];
+            /** @description only that is here */
+            part?: boolean;
             path?: string;
             /** @description base64 of one byte for each of at most 512 equal stretches: 0 nothing to 255 all here */
             pieces: string;
@@ -2397,7 +2609,10 @@ export interface components {
              * @description part of the content that it has, 0 to 1
              */
             have: number;
+            /** @description what its owner is called; in another network its program, if it says so */
             name?: string;
+            /** @description other network that it is in */
+            network?: string;
             peer: string;
             /** Format: double */
             rate: number;
@@ -2406,6 +2621,11 @@ export interface components {
              * @enum {string}
              */
             state: "connecting" | "active" | "idle" | "slow" | "dropped" | "cut off";
+            /**
+             * Format: double
+             * @description bytes a second that it is sent, where that is known
+             */
+            up_rate?: number;
             /** @description transport */
             via?: string;
             why?: string;
@@ -2476,6 +2696,14 @@ export interface components {
             path: string;
             /** Format: int64 */
             size: number;
+            /** @description it is, or was, asked for */
+            wanted: boolean;
+        };
+        UnpublishIn: {
+            /** @description from which of them; default: all */
+            networks?: string[];
+            /** @description CID, link, name, or a part that only one has */
+            ref: string;
         };
     };
     responses: never;
@@ -2737,6 +2965,35 @@ export interface operations {
             };
         };
     };
+    "files-networks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetworksOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "files-open": {
         parameters: {
             query?: never;
@@ -2790,6 +3047,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GetOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "files-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PublishIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Shared"];
                 };
             };
             /** @description Error */
@@ -2869,6 +3159,39 @@ export interface operations {
             };
         };
     };
+    "files-select": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SelectIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "files-share": {
         parameters: {
             query?: never;
@@ -2921,6 +3244,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ShowOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "files-unpublish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UnpublishIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Shared"];
                 };
             };
             /** @description Error */
