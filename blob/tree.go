@@ -241,6 +241,14 @@ func (t *TreeDownload) Path() string {
 	return t.path
 }
 
+// Dir returns the folder in which it is built until Finish.
+func (t *TreeDownload) Dir() string {
+	if t.dir == nil {
+		return t.Path()
+	}
+	return t.dir.Name()
+}
+
 func (t *TreeDownload) finished() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -155,7 +155,8 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 		return err
 	}
 	n.note(n.records.Note())
-	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Seek: n.seek, Log: n.log, Go: n.Go, Relay: n.heldUp})
+	n.moves = transfer.New(transfer.Options{Blobs: n.blobs, Net: n.net, Routes: n.routes, Guard: n.o.Guard, Seek: n.seek, Log: n.log, Go: n.Go, Relay: n.heldUp,
+		Drafts: filepath.Join(n.o.Dir, "drafts")})
 	n.moves.SetLimits(c.Up, c.Down)
 	n.net.Handle(transfer.Protocol, n.moves.Serve)
 	return n.openPeople(ctx)

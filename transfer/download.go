@@ -14,6 +14,7 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/blob/bao"
+	"kith/blob/draft"
 	"kith/blob/folder"
 	"kith/transfer/engine"
 )
@@ -28,7 +29,10 @@ const (
 // ErrCanceled is the error of a download that Cancel, or the end of the node, has ended.
 var ErrCanceled = fmt.Errorf("transfer: cancelled: %w", kith.Gone)
 
-var errPaused = errors.New("transfer: paused")
+var (
+	errPaused = errors.New("transfer: paused")
+	errAgain  = errors.New("transfer: something else is wanted of it")
+)
 
 // Download is one running or ended download.
 type Download struct {
@@ -62,6 +66,16 @@ type Download struct {
 	changed  chan struct{}
 	progress bool // since the last tick
 	sized    chan struct{}
+	sizedBy  string        // the network that says blobSize; "": it is proven
+	outsides []*outside    // other networks that it comes from
+	first    *outside      // the one that told first what the content consists of
+	told     chan struct{} // closed when one has
+	drafted  []draft.File  // of a draft
+	part     bool          // what is wanted is here, and not all of it
+	real     kith.Ref      // of a draft that is done
+	verdict  string        // what is to be said of one that is
+	checking bool          // all bytes are here, and are compared or put in place
+	gone     chan struct{} // closed when nothing will happen any more
 	narrow   bool          // a source says that it is for contacts alone
 	open     bool          // a source does not
 	hunted   chan struct{} // cap 1: there is a new source
@@ -72,6 +86,10 @@ func newDownload(m *Manager, job Job) *Download {
 		m: m, root: job.Root, job: job, state: Finding, name: plainName(job.Name), blobSize: -1, size: -1,
 		arrived: make(chan *arrival, 2), kick: make(chan struct{}, 1), sources: map[peer.ID]*source{}, readers: map[*reader]int64{},
 		changed: make(chan struct{}), sized: make(chan struct{}), hunted: make(chan struct{}, 1), looking: time.Now(),
+		told: make(chan struct{}), gone: make(chan struct{}),
+	}
+	for _, open := range job.Origins[:min(len(job.Origins), MaxOrigins)] {
+		d.outsides = append(d.outsides, &outside{d: d, opener: open, wake: make(chan struct{}, 1), state: Connecting})
 	}
 	if job.Size > 0 || job.Size == 0 && !d.isTree() {
 		d.size = job.Size
@@ -83,8 +101,12 @@ func newDownload(m *Manager, job Job) *Download {
 // isTree reports whether the root is a manifest: that of a folder, or of a private share, of which outsiders see only bytes.
 func (d *Download) isTree() bool { return d.root.Codec == kith.Manifest || d.job.Key != nil }
 
+// isPending reports whether only other networks know what it is.
+func (d *Download) isPending() bool { return d.root.Codec == kith.Pending }
+
 // run goes through attempts until one succeeds or ctx ends.
 func (d *Download) run(ctx context.Context) {
+	defer close(d.gone)
 	for {
 		attempt, stop := context.WithCancelCause(ctx)
 		d.mu.Lock()
@@ -104,6 +126,9 @@ func (d *Download) run(ctx context.Context) {
 			d.m.forget(d)
 			d.set(Done, nil)
 			return
+		case errors.Is(err, errAgain):
+			d.set(Finding, nil)
+			continue
 		case errors.Is(err, errPaused):
 			d.set(Paused, nil)
 		case errors.Is(err, ErrCanceled) || ctx.Err() != nil:
@@ -135,12 +160,25 @@ func (d *Download) attempt(ctx context.Context) error {
 	defer wg.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	wg.Go(func() { d.hunt(ctx) })
+	d.mu.Lock()
+	d.checking = false
+	d.mu.Unlock()
+	if !d.isPending() {
+		wg.Go(func() { d.hunt(ctx) })
+	}
+	for _, o := range d.outsides {
+		wg.Go(func() { o.run(ctx) })
+	}
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() { d.check(ctx) })
 	}
+	if d.isPending() || d.isDrafted() {
+		return d.fetchDraft(ctx)
+	}
 	if d.isTree() {
-		if err := d.fetchManifest(ctx); err != nil {
+		if err := d.fetchManifest(ctx); errors.Is(err, errNoManifest) {
+			return d.fetchDraft(ctx)
+		} else if err != nil {
 			return err
 		}
 		return d.fetchFiles(ctx)
@@ -184,11 +222,15 @@ func (d *Download) awaitSize(ctx context.Context) (int64, error) {
 	}
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
+	begun := time.Now()
 	for {
 		select {
 		case <-d.sized:
 			return d.rootSize(), nil
 		case <-tick.C:
+			if time.Since(begun) >= manifestTime && d.withoutManifest() {
+				return 0, errNoManifest
+			}
 			d.refresh()
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
@@ -206,18 +248,20 @@ func (d *Download) fetchRoot(ctx context.Context, size int64, path string) (stri
 	if b.Complete() {
 		return b.Path(), nil
 	}
-	st := newStage(rowRoot, rootRow(d.root, size), d.m.seed(), d.job.Sequential)
+	st := d.newStage(rowRoot, rootRow(d.root, size))
 	ready := make(chan struct{})
 	close(ready)
 	st.open[0] = &openFile{target: b, blob: b, users: 2, ready: ready} // b is closed above, not by the stage
-	for r := range b.Have().Ranges() {
-		st.has(0, r)
-	}
-	if err := d.runStage(ctx, st); err != nil {
-		return "", err
-	}
-	d.set(Checking, nil)
-	if err := b.Finish(ctx); err != nil {
+	st.resume(0, b)
+	err = d.runStage(ctx, st, func() error {
+		if !d.isTree() {
+			if err := d.verify(ctx, st); err != nil {
+				return err
+			}
+		}
+		return b.Finish(ctx)
+	})
+	if err != nil {
 		return "", err
 	}
 	return b.Path(), nil
@@ -249,7 +293,7 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 	if man.Single() {
 		name = man.Entries[0].Path
 	}
-	bytes, files := man.Size()
+	bytes, files := d.wantedOf(man)
 	d.mu.Lock()
 	d.size, d.files, d.folder = bytes, files, !man.Single()
 	d.mu.Unlock()
@@ -258,20 +302,31 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 		return err
 	}
 	defer tree.Close()
-	st := newStage(rowFiles, filesRow(man), d.m.seed(), d.job.Sequential)
+	st := d.newStage(rowFiles, filesRow(man))
 	st.tree = tree
 	if err := d.resume(ctx, st, man); err != nil {
 		return err
 	}
-	if err := d.runStage(ctx, st); err != nil {
+	d.leaveOut(st)
+	path := tree.Dir()
+	err = d.runStage(ctx, st, func() error {
+		if st.partial {
+			return nil
+		}
+		if err := d.verify(ctx, st); err != nil {
+			return err
+		}
+		t, err := tree.Finish(ctx)
+		path = t.Path
 		return err
-	}
-	d.set(Checking, nil)
-	t, err := tree.Finish(ctx)
+	})
 	if err != nil {
 		return err
 	}
-	d.placed(t.Path, bytes, files)
+	d.mu.Lock()
+	d.part = st.partial
+	d.mu.Unlock()
+	d.placed(path, bytes, files)
 	return nil
 }
 
@@ -292,7 +347,7 @@ func (d *Download) resume(ctx context.Context, st *stage, man *folder.Manifest) 
 	}
 	for i, f := range st.row.files {
 		if !missing[f.index] {
-			st.has(i, bao.Range{N: bao.Groups(f.size)})
+			st.has(i, bao.Range{N: bao.Groups(f.size)}, st.here)
 			continue
 		}
 		if f.size <= blob.MaxPut {
@@ -303,9 +358,7 @@ func (d *Download) resume(ctx context.Context, st *stage, man *folder.Manifest) 
 			continue // nothing of it is here
 		}
 		if have := b.Have(); !b.Complete() && !have.All() {
-			for r := range have.Ranges() {
-				st.has(i, r)
-			}
+			st.resume(i, b)
 		}
 		b.Close()
 	}
@@ -345,12 +398,12 @@ func (d *Download) placed(path string, size int64, files int) {
 	d.size, d.bytes, d.files = size, size, files
 }
 
-// runStage has sources asked until all of st is here.
-func (d *Download) runStage(ctx context.Context, st *stage) (err error) {
+// runStage has sources asked until all of st is here, and then does what ends it.
+func (d *Download) runStage(ctx context.Context, st *stage, end func() error) (err error) {
 	d.setStage(st)
 	defer func() {
 		d.setStage(nil)
-		err = errors.Join(err, st.checkpoint(context.WithoutCancel(ctx)))
+		err = d.refused(errors.Join(err, st.checkpoint(context.WithoutCancel(ctx))))
 		st.close()
 	}()
 	tick, checkpoint := time.NewTicker(tickTime), time.NewTicker(checkpointTime)
@@ -359,7 +412,11 @@ func (d *Download) runStage(ctx context.Context, st *stage) (err error) {
 	for {
 		select {
 		case <-st.done:
-			return nil
+			d.mu.Lock()
+			d.checking = true
+			d.mu.Unlock()
+			d.set(Checking, nil)
+			return end()
 		case err := <-st.failed:
 			return err
 		case <-tick.C:

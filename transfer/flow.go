@@ -61,13 +61,28 @@ func (f *flow) step() int {
 
 // take waits until n bytes, at most slice while there is a limit, may move.
 func (f *flow) take(ctx context.Context, n int) error {
-	f.mu.Lock()
-	f.meter.Add(time.Since(f.base), int64(n))
-	f.mu.Unlock()
+	f.count(n)
 	if f.limiter.Limit() == rate.Inf {
 		return nil
 	}
 	return f.limiter.WaitN(ctx, min(n, slice))
+}
+
+// count notes that n bytes moved.
+func (f *flow) count(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.meter.Add(time.Since(f.base), int64(n))
+}
+
+// wait waits until n bytes may move, as long as still says so.
+func (f *flow) wait(ctx context.Context, n int64, still func() bool) error {
+	for ; n > 0 && f.limiter.Limit() != rate.Inf && still(); n -= slice {
+		if err := f.limiter.WaitN(ctx, int(min(n, slice))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // write writes p, and gives up if a slice of it takes longer than sliceTime.

@@ -112,7 +112,7 @@ func TestHavePause(t *testing.T) {
 
 // TestDeclinedIsOwedNoMore: while a source owes nothing, the time that passes says nothing of how fast it is.
 func TestDeclinedIsOwedNoMore(t *testing.T) {
-	st := newStage(rowRoot, rootRow(kith.RawRef([32]byte{1}), 1<<20), 1, false)
+	st := (&Download{m: &Manager{}}).newStage(rowRoot, rootRow(kith.RawRef([32]byte{1}), 1<<20))
 	c := &conn{wake: make(chan struct{}, 1), asked: map[uint64]*asking{7: {stage: st, id: 7, fresh: true, list: st.row.cut(bao.Range{N: 1})}}}
 	c.pace.ask(time.Now())
 	if err := c.receive(t.Context(), decline(&wanted{ID: 7, Items: []item{{N: 1}}})); err != nil {

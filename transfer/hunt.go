@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -267,6 +268,9 @@ func (d *Download) needless(list []*engine.Request) {
 		}
 		src.conn.nudge()
 	}
+	for _, o := range d.outsides {
+		o.withdraw(list)
+	}
 }
 
 // nudgeAll lets all conversations look for something to ask.
@@ -277,6 +281,9 @@ func (d *Download) nudgeAll() {
 		if src.conn != nil {
 			src.conn.nudge()
 		}
+	}
+	for _, o := range d.outsides {
+		o.nudge()
 	}
 }
 
@@ -307,15 +314,18 @@ func (d *Download) refresh() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	state, reason := Fetching, ""
-	switch n := d.active(); {
-	case d.state == Paused || d.state == Failed || d.state == Done || d.state == Checking && d.stage == nil:
+	n, out := d.active(), d.outside()
+	switch {
+	case d.state == Paused || d.state == Failed || d.state == Done || d.checking:
 		return
-	case n == 0:
+	case n == 0 && out == 0:
 		if state, reason = d.lookedFor(); sought != "" {
 			reason += "; " + sought
 		}
 	case d.stage == nil:
 		state, reason = Finding, "asking how large it is"
+	case d.stage.idle() && out > 0:
+		state, reason = Waiting, d.stage.had(n == 0 && len(d.outsides) == 1 && d.outsides[0].network == "bittorrent")
 	case d.stage.idle():
 		state, reason = Waiting, lacking(n)
 	}
@@ -348,6 +358,13 @@ func (d *Download) lookedFor() (State, string) {
 	default:
 		return Waiting, held.Error()
 	}
+	if len(d.outsides) > 0 && (d.isPending() || len(d.sources) == 0) {
+		for _, o := range d.outsides {
+			if o.why != "" {
+				return Finding, o.why
+			}
+		}
+	}
 	what, cut := "no source found", 0
 	for _, src := range d.sources {
 		if src.cut {
@@ -368,6 +385,27 @@ func (d *Download) lookedFor() (State, string) {
 		what += fmt.Sprintf("; %d sent wrong data, and is not asked again", cut)
 	}
 	return Finding, what
+}
+
+// outside returns how many other networks have told what the content consists of. d.mu is held.
+func (d *Download) outside() (n int) {
+	for _, o := range d.outsides {
+		if o.origin != nil && o.layout != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// had says how much of the whole is to be had, when nobody has what is missing.
+func (s *stage) had(swarm bool) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	who := "nobody has all of it"
+	if swarm {
+		who = "the swarm has no complete copy"
+	}
+	return fmt.Sprintf("%s: %.0f %% is to be had", who, math.Floor(100*s.engine.Had()))
 }
 
 // idle reports whether something is missing, and nothing is asked for.

@@ -126,7 +126,7 @@ func (n *node) start() {
 	if os.Getenv("KITH_TEST_LOG") != "" {
 		log = slog.Default()
 	}
-	n.m = New(Options{Blobs: n.store, Net: n, Guard: n, Log: log})
+	n.m = New(Options{Blobs: n.store, Net: n, Guard: n, Log: log, Drafts: filepath.Join(n.dir, "drafts")})
 }
 
 func (n *node) stop() {
@@ -273,6 +273,23 @@ func mustHold(t testing.TB, path string, want []byte) {
 	if bao.Hash(got) != bao.Hash(want) {
 		t.Fatalf("%s has %d bytes that are not the %d that were shared", path, len(got), len(want))
 	}
+}
+
+// contents returns the files below dir, by their paths with slashes.
+func contents(t testing.TB, dir string) map[string][]byte {
+	m := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		rel, _ := filepath.Rel(dir, path)
+		m[filepath.ToSlash(rel)], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // tree returns what is below dir, to be compared.

@@ -29,6 +29,7 @@ type Manager struct {
 	mu        sync.Mutex
 	closed    bool
 	downloads map[kith.Ref]*Download
+	ending    map[kith.Ref]*Download // forgotten, and not at rest yet
 	sessions  map[kith.Ref]map[*session]bool
 	streams   map[peer.ID]int
 	serving   int
@@ -48,7 +49,7 @@ func New(o Options) *Manager {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Manager{
 		o: o, base: time.Now(), up: newFlow(), down: newFlow(), slots: newSlots(), ctx: ctx, stop: stop,
-		downloads: map[kith.Ref]*Download{}, sessions: map[kith.Ref]map[*session]bool{}, streams: map[peer.ID]int{}, uploads: map[kith.Ref]*upload{},
+		downloads: map[kith.Ref]*Download{}, ending: map[kith.Ref]*Download{}, sessions: map[kith.Ref]map[*session]bool{}, streams: map[peer.ID]int{}, uploads: map[kith.Ref]*upload{},
 	}
 }
 
@@ -65,6 +66,9 @@ func (m *Manager) Start(job Job) (*Download, error) {
 		return nil, fmt.Errorf("transfer: start: no root: %w", kith.Invalid)
 	case job.Path == "" && job.Dir == "", job.Path != "" && !filepath.IsAbs(job.Path), job.Dir != "" && !filepath.IsAbs(job.Dir):
 		return nil, fmt.Errorf("transfer: start %s: no absolute path to put it at: %w", job.Root, kith.Invalid)
+	}
+	if err := (selection{job.Only, job.Select}).check(); err != nil {
+		return nil, fmt.Errorf("transfer: start %s: %w", job.Root.Short(), err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,6 +97,11 @@ func (m *Manager) spawn(name string, d *Download) {
 		defer stop(nil)
 		defer context.AfterFunc(outer, func() { stop(outer.Err()) })()
 		d.run(ctx)
+		m.mu.Lock()
+		if m.ending[d.root] == d {
+			delete(m.ending, d.root)
+		}
+		m.mu.Unlock()
 		return nil
 	}
 	if m.o.Go != nil {
@@ -108,6 +117,7 @@ func (m *Manager) forget(d *Download) {
 	defer m.mu.Unlock()
 	if m.downloads[d.root] == d {
 		delete(m.downloads, d.root)
+		m.ending[d.root] = d
 	}
 }
 

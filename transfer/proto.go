@@ -128,6 +128,7 @@ type haveMap struct {
 const (
 	rowRoot  = 0 // the root blob
 	rowFiles = 1 // the files of a folder, one behind the other in the order of its manifest
+	rowDraft = 2 // those of a draft; no peer is asked for it
 )
 
 // An other is one more peer that may have the root.

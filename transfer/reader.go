@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -23,6 +25,7 @@ type reader struct {
 	index int
 	ref   kith.Ref
 	cut   int64       // bytes of its blob
+	file  string      // of a draft: its path in the folder
 	plain io.ReaderAt // waits for what is not here yet
 	size  int64
 	pos   int64
@@ -45,6 +48,9 @@ func (d *Download) Reader(ctx context.Context, index int) (io.ReadSeekCloser, in
 
 func (r *reader) open() error {
 	d := r.d
+	if drafted, err := r.openDraft(); drafted || err != nil {
+		return err
+	}
 	if !d.isTree() {
 		if r.index != 0 {
 			return fmt.Errorf("file %d of a single one: %w", r.index, kith.NotFound)
@@ -55,9 +61,6 @@ func (r *reader) open() error {
 		r.ref, r.cut, r.size, r.plain = d.root, d.rootSize(), d.rootSize(), sealed{r}
 		return nil
 	}
-	if err := r.until(func() bool { return d.stage != nil && d.stage.number == rowFiles || d.state == Done }); err != nil {
-		return err
-	}
 	man, err := d.m.o.Blobs.Manifest(r.ctx, d.root, d.job.Key)
 	if err != nil {
 		return err
@@ -66,6 +69,9 @@ func (r *reader) open() error {
 		return fmt.Errorf("file %d: %w", r.index, kith.NotFound)
 	}
 	e := man.Entries[r.index]
+	if !d.selection().has(-1, e.Path) && !d.isHere(r.ctx, e.Ref) {
+		return fmt.Errorf("%q is left out: %w", e.Path, kith.NotFound)
+	}
 	r.ref, r.cut, r.size, r.plain = e.Ref, man.BlobSize(r.index), e.Size, sealed{r}
 	if !man.Sealed {
 		return nil
@@ -76,6 +82,71 @@ func (r *reader) open() error {
 	}
 	r.plain, r.size = o, o.PlainSize()
 	return nil
+}
+
+// openDraft opens a file of a draft, and reports whether the download is one.
+func (r *reader) openDraft() (bool, error) {
+	d := r.d
+	if !d.isPending() && !d.isTree() {
+		return false, nil
+	}
+	if err := r.until(func() bool {
+		return d.drafted != nil || d.stage != nil && d.stage.number == rowFiles || d.state == Done
+	}); err != nil {
+		return false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.drafted == nil {
+		return false, nil
+	}
+	if r.index < 0 || r.index >= len(d.drafted) || d.drafted[r.index].Link != "" || d.drafted[r.index].Dir {
+		return false, fmt.Errorf("file %d: %w", r.index, kith.NotFound)
+	}
+	f := d.drafted[r.index]
+	if !(selection{d.job.Only, d.job.Select}).has(r.index, f.Path) {
+		return false, fmt.Errorf("%q is left out: %w", f.Path, kith.NotFound)
+	}
+	r.cut, r.size, r.file, r.plain = f.Size, f.Size, f.Path, sealed{r}
+	return true, nil
+}
+
+// readDraft reads what is here of a file of a draft: where it is being built, or where it is.
+func (r *reader) readDraft(p []byte, off int64) (int, error) {
+	for {
+		r.d.mu.Lock()
+		st, state, at, changed := r.d.stage, r.d.state, r.d.path, r.d.changed
+		if r.d.folder {
+			at = filepath.Join(at, filepath.FromSlash(r.file))
+		}
+		r.d.mu.Unlock()
+		switch {
+		case st != nil && st.draft != nil:
+			n, err := st.draft.ReadAt(r.index, p, off)
+			if !errors.Is(err, kith.Unavailable) {
+				return n, err
+			}
+		case state == Done:
+			f, err := os.Open(at)
+			if err != nil {
+				return 0, err
+			}
+			defer f.Close()
+			return f.ReadAt(p, off)
+		}
+		select {
+		case <-changed:
+		case <-r.ctx.Done():
+			return 0, r.ctx.Err()
+		}
+	}
+}
+
+// isDraft reports whether only other networks know what it consists of.
+func (d *Download) isDraft() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.drafted != nil
 }
 
 // until waits until ok, which is called with d.mu held, is true.
@@ -153,12 +224,15 @@ func (s sealed) ReadAt(p []byte, off int64) (int, error) {
 	if err := r.wait(off/bao.GroupSize, last/bao.GroupSize); err != nil {
 		return 0, err
 	}
+	if r.d.isDraft() {
+		return r.readDraft(p, off)
+	}
 	for again := false; ; again = true {
 		b, err := r.opened(again)
 		if err != nil {
 			return 0, err
 		}
-		n, err := b.ReadAt(p, off)
+		n, err := b.ReadHere(p, off)
 		if err == nil || errors.Is(err, io.EOF) || again {
 			return n, err
 		}
@@ -222,7 +296,7 @@ func (s *stage) lacks(first, last int64) (int64, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for g := first; g <= last; g++ {
-		if !s.here.Get(g) {
+		if !s.here.Get(g) && !s.loose.Get(g) {
 			return g, s.news
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/draft"
 	"kith/blob/folder"
 )
 
@@ -20,12 +21,13 @@ type rowFile struct {
 	index int // in the manifest
 	ref   kith.Ref
 	size  int64
+	path  string // in the folder
 }
 
 // rootRow is the row of the root blob alone.
 func rootRow(root kith.Ref, size int64) *row {
 	r := &row{}
-	r.add(rowFile{0, root, size})
+	r.add(rowFile{ref: root, size: size})
 	return r
 }
 
@@ -34,7 +36,18 @@ func filesRow(m *folder.Manifest) *row {
 	r := &row{}
 	for i, e := range m.Entries {
 		if size := m.BlobSize(i); e.File() && size > 0 {
-			r.add(rowFile{i, e.Ref, size})
+			r.add(rowFile{i, e.Ref, size, e.Path})
+		}
+	}
+	return r
+}
+
+// draftRow is the row of all files of a draft that are not empty.
+func draftRow(files []draft.File) *row {
+	r := &row{}
+	for i, f := range files {
+		if f.Size > 0 {
+			r.add(rowFile{index: i, size: f.Size, path: f.Path})
 		}
 	}
 	return r

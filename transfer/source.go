@@ -51,6 +51,9 @@ type conn struct {
 	asked   map[uint64]*asking
 	cancels []uint64
 	pace    pace
+
+	proofs    int    // requests for proofs that are not answered
+	lastProof uint64 // how many there have been
 }
 
 // A pace is how fast a stream was while something was asked of it: time in which a source owes nothing says nothing.
@@ -82,6 +85,7 @@ type asking struct {
 	id    uint64
 	fresh bool
 	list  []stretch
+	proof bool // only proofs, of groups that are loose
 }
 
 // talk runs one conversation with a source, and returns why it ended.
@@ -155,6 +159,11 @@ func (c *conn) greet(ctx context.Context) error {
 	switch {
 	case size < 0:
 	case known >= 0 && size != known:
+		if by := c.d.sizeFrom(); by != "" && c.probe(ctx, size) == nil {
+			err := c.d.mixed(NetworkName(by), "Kith", fmt.Sprintf("%d bytes, not %d", known, size))
+			c.d.refuse(err)
+			return err
+		}
 		return &wrong{0, "size", fmt.Errorf("it says %d bytes, it is %d: %w", size, known, kith.Corrupt)}
 	case known < 0:
 		if err := c.probe(ctx, size); err != nil {
@@ -283,26 +292,60 @@ func (c *conn) send() error {
 		q, ok := st.engine.Next(c.id, st.now())
 		st.mu.Unlock()
 		if !ok {
+			if err := c.askProofs(st); err != nil {
+				return err
+			}
 			return c.out.Flush()
 		}
-		if err := c.request(st, q); err != nil {
+		a := &asking{stage: st, id: q.ID, fresh: q.Fresh, list: st.want(bao.Range{First: q.First, N: q.N})}
+		if err := c.request(a); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *conn) request(st *stage, q engine.Request) error {
-	a := &asking{stage: st, id: q.ID, fresh: q.Fresh, list: st.row.cut(bao.Range{First: q.First, N: q.N})}
-	w := wanted{ID: q.ID, Fresh: q.Fresh}
+// Proofs of loose groups are asked for when there is nothing else to ask: so many requests at once, numbered from proofID on.
+const (
+	maxProofs = 2
+	proofID   = 1 << 61
+)
+
+// askProofs asks for proofs of groups that another network brought, if the source has them.
+func (c *conn) askProofs(st *stage) error {
+	for st.mixed {
+		c.mu.Lock()
+		full := c.proofs >= maxProofs
+		c.mu.Unlock()
+		if full {
+			return nil
+		}
+		s, ok := st.nextLoose(func(r bao.Range) bool { return st.engine.Holds(c.id, r) }, engine.MaxRequest)
+		if !ok {
+			return nil
+		}
+		c.mu.Lock()
+		c.proofs++
+		c.lastProof++
+		id := proofID + c.lastProof
+		c.mu.Unlock()
+		if err := c.request(&asking{stage: st, id: id, list: []stretch{s}, proof: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) request(a *asking) error {
+	w := wanted{ID: a.id, Fresh: a.fresh}
 	for _, s := range a.list {
-		it := item{First: s.First, N: s.N}
-		if st.number == rowFiles {
-			it.Sum = st.row.files[s.file].ref.Sum[:]
+		it := item{First: s.First, N: s.N, Proof: a.proof}
+		if a.stage.number == rowFiles {
+			it.Sum = a.stage.row.files[s.file].ref.Sum[:]
 		}
 		w.Items = append(w.Items, it)
 	}
 	c.mu.Lock()
-	c.asked[q.ID] = a
+	c.asked[a.id] = a
 	c.pace.ask(time.Now())
 	c.mu.Unlock()
 	return wire.WriteMsg(c.out, ask{Request: &w})
@@ -387,7 +430,9 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 		proof, data := int64(0), int64(0)
 		if p.Status == statusOK {
 			proof = bao.ProofSize(q.stage.row.files[q.list[i].file].size, q.list[i].Range)
-			data = q.stage.row.bytes(q.list[i])
+			if !q.proof {
+				data = q.stage.row.bytes(q.list[i])
+			}
 		}
 		if p.Proof != proof || p.Data != data {
 			return fmt.Errorf("transfer: a proof of %d bytes and data of %d, want %d and %d: %w", p.Proof, p.Data, proof, data, kith.Invalid)
@@ -405,6 +450,11 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 	q.stage.mu.Lock()
 	q.stage.engine.Arrived(q.id, q.stage.now())
 	q.stage.mu.Unlock()
+	if q.proof {
+		c.mu.Lock()
+		c.proofs--
+		c.mu.Unlock()
+	}
 	c.nudge()
 	select {
 	case c.d.arrived <- &arrival{c, q, a.Parts, buf}:
@@ -426,6 +476,10 @@ type arrival struct {
 // settle checks an answer, keeps what is right and draws the conclusions.
 func (a *arrival) settle(ctx context.Context) {
 	defer putBuffer(a.buf)
+	if a.q.proof {
+		a.settleProofs(ctx)
+		return
+	}
 	st, rest := a.q.stage, a.buf
 	var right []stretch
 	var lacks []bao.Range
@@ -451,7 +505,7 @@ func (a *arrival) settle(ctx context.Context) {
 		right = append(right, s)
 		bytes += p.Data
 	}
-	if err := st.took(ctx, right); err != nil {
+	if err := st.took(ctx, right, false); err != nil {
 		st.fail(err)
 		return
 	}
@@ -460,7 +514,7 @@ func (a *arrival) settle(ctx context.Context) {
 	var needless []*engine.Request
 	if failed {
 		for _, s := range right {
-			st.engine.Have(bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
+			st.note(bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
 		}
 		for _, r := range lacks {
 			st.engine.Lacks(a.c.id, r)
@@ -476,4 +530,36 @@ func (a *arrival) settle(ctx context.Context) {
 	if failed {
 		a.c.d.nudgeAll()
 	}
+}
+
+// settleProofs takes in proofs of loose groups.
+func (a *arrival) settleProofs(ctx context.Context) {
+	st, rest := a.q.stage, a.buf
+	for i, p := range a.parts {
+		s, proof := a.q.list[i], rest[:p.Proof]
+		rest = rest[p.Proof:]
+		if p.Status != statusOK {
+			st.mu.Lock()
+			st.engine.Lacks(a.c.id, bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
+			st.mu.Unlock()
+			st.unprove(s)
+			continue
+		}
+		err := st.prove(ctx, s, proof)
+		if w := (*wrong)(nil); errors.As(err, &w) {
+			a.c.d.cutOff(a.c, w)
+			return
+		} else if err != nil {
+			st.fail(err)
+			return
+		}
+	}
+	st.tell()
+}
+
+// sizeFrom returns the network that told the size of the root blob; "" if it is proven.
+func (d *Download) sizeFrom() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.sizedBy
 }

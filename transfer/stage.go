@@ -10,28 +10,40 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/blob/bao"
+	"kith/blob/draft"
 	"kith/transfer/engine"
 )
 
-// A stage is one row being fetched: a root blob, or the files of a folder. It takes in what sources send, and knows what is here.
+// A stage is one row being fetched: a root blob, the files of a folder, or those of a draft. It takes in what sources send, and knows what is here.
 type stage struct {
-	number int // rowRoot or rowFiles
-	row    *row
-	tree   *blob.TreeDownload // of rowFiles
-	done   chan struct{}      // closed when all of the row is here
-	failed chan error         // the first thing that is wrong on this side: a full disk
-	full   chan struct{}      // cap 1: many files are fresh
-	base   time.Time
+	number  int // rowRoot, rowFiles or rowDraft
+	row     *row
+	tree    *blob.TreeDownload   // of rowFiles
+	draft   *draft.Draft         // of rowDraft
+	mixed   bool                 // other networks are sources too
+	partial bool                 // files are left out
+	heard   func(list []stretch) // hears of what can be read now; nil: nobody does
+	done    chan struct{}        // closed when all of the row is here
+	failed  chan error           // the first thing that is wrong on this side: a full disk
+	full    chan struct{}        // cap 1: many files are fresh
+	base    time.Time
+
+	hashing sync.WaitGroup // files that are being hashed whole
 
 	mu       sync.Mutex
 	engine   *engine.Engine
 	here     bao.Bits // groups that are here and can be served
 	fresh    bao.Bits // groups that are here, but not committed yet
+	loose    bao.Bits // groups that are here, and that another network vouches for: they can be read, but are not served without a proof
+	proving  bao.Bits // groups of which a proof is asked for
+	skipped  bao.Bits // groups of files that are not wanted
 	left     []int32  // groups that a file still misses
 	open     map[int]*openFile
 	bytes    int64         // that are here
+	wanted   int64         // bytes of the files that are wanted
 	news     chan struct{} // closed when here grows
 	pending  int           // files that are fresh
+	ending   int           // files that are being hashed whole
 	finished bool          // done is closed
 }
 
@@ -46,45 +58,86 @@ type openFile struct {
 	target
 	blob  *blob.Blob      // nil for a small one
 	small *blob.SmallFile // nil for a large one
+	all   *gathered       // of a small one, if other networks are sources too
 	users int
 	err   error
 	ready chan struct{} // closed when target or err is set
 }
 
+// cluster is how many groups that follow each other are begun together, where another network brings whole units.
+const cluster = 4 << 20 / bao.GroupSize
+
 // newStage returns a stage of which nothing is here.
-func newStage(number int, r *row, seed uint64, sequential bool) *stage {
+func (d *Download) newStage(number int, r *row) *stage {
 	s := &stage{
 		number: number, row: r, base: time.Now(), done: make(chan struct{}), failed: make(chan error, 1), full: make(chan struct{}, 1),
-		here: bao.NewBits(r.n), fresh: bao.NewBits(r.n),
+		here: bao.NewBits(r.n), fresh: bao.NewBits(r.n), loose: bao.NewBits(r.n), proving: bao.NewBits(r.n), skipped: bao.NewBits(r.n),
 		left: make([]int32, len(r.files)), open: map[int]*openFile{}, news: make(chan struct{}),
 	}
-	s.engine = engine.New(engine.Options{
-		Groups: r.n, Seed: seed, Sequential: sequential,
+	o := engine.Options{
+		Groups: r.n, Starts: r.first, Seed: d.m.seed(), Sequential: d.job.Sequential,
 		LastID: uint64(number) << 32, // so that answers of an earlier stage are told from those of this
-	})
-	for i := range r.files {
+	}
+	if len(d.outsides) > 0 {
+		s.mixed, s.heard, o.Cluster = true, func(list []stretch) { d.here(s, list) }, cluster
+	}
+	s.engine = engine.New(o)
+	for i, f := range r.files {
 		s.left[i] = int32(r.groups(i).N)
+		s.wanted += f.size
 	}
 	s.finishIfComplete()
 	return s
 }
 
+// skip leaves file i out.
+func (s *stage) skip(i int) {
+	r := s.row.groups(i)
+	s.skipped.Set(r)
+	s.partial = true
+	s.note(r)
+	s.wanted -= s.row.files[i].size
+	s.finishIfComplete()
+}
+
+// note tells the engine of groups that are here, or left out: pieces count that consist of them and of what is beside them.
+func (s *stage) note(r bao.Range) {
+	known := func(g int64) bool { return s.here.Get(g) || s.loose.Get(g) || s.fresh.Get(g) || s.skipped.Get(g) }
+	for n := 0; n < engine.MaxRequest && known(r.First-1); n++ {
+		r.First, r.N = r.First-1, r.N+1
+	}
+	for n := 0; n < engine.MaxRequest && known(r.First+r.N); n++ {
+		r.N++
+	}
+	s.engine.Have(r)
+}
+
 // now is the time that the engine is told.
 func (s *stage) now() time.Duration { return time.Since(s.base) }
 
-// has notes groups of file i that were here before.
-func (s *stage) has(i int, r bao.Range) {
+// has notes groups of file i that were here before, in here or in loose.
+func (s *stage) has(i int, r bao.Range, in bao.Bits) {
 	at := bao.Range{First: s.row.first[i] + r.First, N: r.N}
-	s.here.Set(at)
-	s.engine.Have(at)
+	in.Set(at)
+	s.note(at)
 	s.left[i] -= int32(r.N)
 	s.bytes += s.row.bytes(stretch{i, r})
 	s.finishIfComplete()
 }
 
+// resume notes what is here of file i, which is not complete.
+func (s *stage) resume(i int, b *blob.Blob) {
+	for r := range b.Have().Ranges() {
+		s.has(i, r, s.here)
+	}
+	for r := range b.Loose().Ranges() {
+		s.has(i, r, s.loose)
+	}
+}
+
 // finishIfComplete closes done, once. s.mu is held.
 func (s *stage) finishIfComplete() {
-	if s.engine.Complete() && !s.finished {
+	if s.engine.Complete() && s.ending == 0 && !s.finished {
 		s.finished = true
 		close(s.done)
 	}
@@ -116,6 +169,7 @@ func (s *stage) take(ctx context.Context, st stretch, proof, data []byte) error 
 		}
 		return wrongAt(err, s.row.first[st.file]+at, "data")
 	}
+	f.all.add(st.First, data, false)
 	return nil
 }
 
@@ -175,6 +229,9 @@ func (s *stage) start(ctx context.Context, i int, f *openFile) error {
 		if err == nil {
 			f.small, f.target = small, small
 		}
+		if s.mixed {
+			f.all = &gathered{data: make([]byte, file.size)}
+		}
 		return err
 	}
 	b, err := s.tree.Create(ctx, file.index)
@@ -199,23 +256,30 @@ func (s *stage) unuse(i int, f *openFile) {
 	}
 }
 
-// took notes that stretches of a request are here. It completes the files that it completes.
-func (s *stage) took(ctx context.Context, list []stretch) error {
+// took notes that stretches of a request are here, proven or loose. It completes the files that it completes.
+func (s *stage) took(ctx context.Context, list []stretch, loose bool) error {
+	var readable []stretch
 	for _, st := range list {
 		s.mu.Lock()
 		at := s.row.first[st.file] + st.First
 		var grown int32
 		for g := at; g < at+st.N; g++ {
-			if !s.here.Get(g) && !s.fresh.Get(g) {
+			if !s.here.Get(g) && !s.fresh.Get(g) && !s.loose.Get(g) {
 				grown++
 				s.bytes += s.row.bytes(stretch{st.file, bao.Range{First: g - s.row.first[st.file], N: 1}})
 			}
 		}
-		f := s.open[st.file]
-		if f != nil && f.small == nil {
-			s.here.Set(bao.Range{First: at, N: st.N})
-		} else {
-			s.fresh.Set(bao.Range{First: at, N: st.N})
+		f, r := s.open[st.file], bao.Range{First: at, N: st.N}
+		switch {
+		case s.draft == nil && (f == nil || f.small != nil):
+			s.fresh.Set(r)
+		case loose:
+			s.setLoose(r)
+			readable = append(readable, st)
+		default:
+			s.here.Set(r)
+			s.loose.Clear(r)
+			readable = append(readable, st)
 		}
 		s.left[st.file] -= grown
 		whole := grown > 0 && s.left[st.file] == 0 && s.number == rowFiles
@@ -226,7 +290,19 @@ func (s *stage) took(ctx context.Context, list []stretch) error {
 			}
 		}
 	}
+	if s.heard != nil && len(readable) > 0 {
+		s.heard(readable)
+	}
 	return nil
+}
+
+// setLoose notes groups as loose that are not proven. s.mu is held.
+func (s *stage) setLoose(r bao.Range) {
+	for g := r.First; g < r.First+r.N; g++ {
+		if !s.here.Get(g) {
+			s.loose.Set(bao.Range{First: g, N: 1})
+		}
+	}
 }
 
 // complete puts a file of a folder into its place.
@@ -234,11 +310,11 @@ func (s *stage) complete(ctx context.Context, i int, f *openFile) error {
 	s.mu.Lock()
 	delete(s.open, i)
 	s.mu.Unlock()
-	defer s.unuse(i, f)
 	if f.small == nil {
-		return f.blob.Finish(ctx)
+		return s.finish(ctx, i, f)
 	}
-	if err := f.small.Put(ctx); err != nil {
+	defer s.unuse(i, f)
+	if err := s.put(ctx, i, f); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -282,33 +358,43 @@ func (s *stage) checkpoint(ctx context.Context) error {
 		errs = append(errs, f.blob.Checkpoint(ctx))
 		s.unuse(-1, f)
 	}
+	if s.draft != nil {
+		errs = append(errs, s.draft.Checkpoint(ctx))
+	}
 	if pending > 0 {
 		if err := s.tree.Commit(ctx); err != nil {
 			return err
 		}
+		var readable []stretch
 		s.mu.Lock()
 		for r := range fresh.Ranges() {
-			s.settle(r)
+			readable = append(readable, s.settle(r)...)
 		}
 		s.mu.Unlock()
 		s.tell()
+		if s.heard != nil && len(readable) > 0 {
+			s.heard(readable)
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// settle moves the groups of whole files in r from fresh to here. s.mu is held.
-func (s *stage) settle(r bao.Range) {
+// settle moves the groups of whole files in r from fresh to here, and returns them. s.mu is held.
+func (s *stage) settle(r bao.Range) (list []stretch) {
 	for _, st := range s.row.cut(r) {
 		if s.left[st.file] == 0 {
 			at := bao.Range{First: s.row.first[st.file] + st.First, N: st.N}
 			s.here.Set(at)
 			s.fresh.Clear(at)
+			list = append(list, st)
 		}
 	}
+	return list
 }
 
 // close gives all files back, and the folder.
 func (s *stage) close() {
+	s.hashing.Wait()
 	s.mu.Lock()
 	open := s.open
 	s.open = map[int]*openFile{}

@@ -3,14 +3,17 @@ package transfer
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"kith"
 	"kith/blob/bao"
+	"kith/transfer/engine"
 )
 
 // Status returns how it stands.
 func (d *Download) Status() Status {
 	now := d.m.now()
+	peers := d.met()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := Status{
@@ -28,6 +31,16 @@ func (d *Download) Status() Status {
 	case s.Size >= 0:
 		s.Done = min(s.Done, s.Size) // of a private share, ciphertext came
 	}
+	if d.isPending() || !d.real.IsZero() {
+		s.Was = d.root
+	}
+	if !d.real.IsZero() && d.state == Done {
+		s.Root = d.real
+	}
+	s.Part = d.part && d.state == Done
+	if d.state == Done && s.Reason == "" {
+		s.Reason = d.verdict
+	}
 	if d.state == Done {
 		s.Rate, s.ETA = 0, 0
 	} else if s.Size >= 0 && s.Rate > 0 {
@@ -41,9 +54,59 @@ func (d *Download) Status() Status {
 			Peer: src.info.ID, State: d.sourceState(src), Why: src.why, Have: src.have, Bytes: src.bytes, Rate: src.meter.At(now), Via: src.via,
 		})
 	}
+	for i, o := range d.outsides {
+		s.Networks = append(s.Networks, d.networkStatus(o, peers[i], now))
+		s.Sources = append(s.Sources, peers[i].sources(o)...)
+	}
 	slices.SortFunc(s.Sources, func(a, b Source) int {
-		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Peer, b.Peer))
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Name, b.Name))
 	})
+	return s
+}
+
+// met returns whom the other networks are talking to.
+func (d *Download) met() []met {
+	list := make([]met, len(d.outsides))
+	for i, o := range d.outsides {
+		d.mu.Lock()
+		origin := o.origin
+		d.mu.Unlock()
+		if origin != nil {
+			list[i] = origin.Peers(maxOrigPeers)
+		}
+	}
+	return list
+}
+
+// met are peers of another network.
+type met []OriginPeer
+
+// sources returns them as sources of a download.
+func (m met) sources(o *outside) (list []Source) {
+	for _, p := range m {
+		state := Idle
+		if p.Down > 0 {
+			state = Active
+		}
+		list = append(list, Source{Network: o.network, Name: p.Name, State: state, Have: p.Have, Bytes: p.Bytes, Rate: p.Down, Via: p.Via})
+	}
+	return list
+}
+
+// networkStatus says how it stands in another network. d.mu is held.
+func (d *Download) networkStatus(o *outside, peers met, now time.Duration) NetworkStatus {
+	s := NetworkStatus{
+		Network: o.network, State: o.state, Why: o.why, Bytes: o.bytes, Rate: o.meter.At(now), Peers: len(peers), Have: o.have, Verified: o.verified,
+	}
+	for _, p := range peers {
+		s.Up += p.Up
+	}
+	if o.state == Active {
+		s.State = d.doing(o.id)
+	}
+	if d.state == Done {
+		s.Rate = 0
+	}
 	return s
 }
 
@@ -52,9 +115,17 @@ func (d *Download) sourceState(src *source) SourceState {
 	if src.conn == nil || src.state != Active || d.stage == nil {
 		return src.state
 	}
+	return d.doing(src.conn.id)
+}
+
+// doing returns what an active source is doing. d.mu is held.
+func (d *Download) doing(id engine.SourceID) SourceState {
+	if d.stage == nil {
+		return Idle
+	}
 	d.stage.mu.Lock()
 	defer d.stage.mu.Unlock()
-	switch owes, slow := d.stage.engine.Doing(src.conn.id); {
+	switch owes, slow := d.stage.engine.Doing(id); {
 	case !owes:
 		return Idle
 	case slow:
@@ -66,8 +137,22 @@ func (d *Download) sourceState(src *source) SourceState {
 // Files returns the files of a folder, at most max of them; index 0 is a single file itself.
 func (d *Download) Files(max int) (list []File) {
 	d.mu.Lock()
-	st, path, size, done := d.stage, d.name, d.size, d.bytes
+	st, path, size, done, drafted, state := d.stage, d.name, d.size, d.bytes, d.drafted, d.state
 	d.mu.Unlock()
+	want := d.selection()
+	for i, f := range drafted {
+		if len(list) == max {
+			break
+		}
+		if f.Link == "" && !f.Dir {
+			file := File{Index: i, Path: cmp.Or(f.Path, path), Size: f.Size, Skip: !want.has(i, f.Path)}
+			file.Done = st.doneOf(i, f.Size, state == Done && !file.Skip)
+			list = append(list, file)
+		}
+	}
+	if drafted != nil {
+		return list
+	}
 	if !d.isTree() {
 		if st != nil {
 			st.mu.Lock()
@@ -87,20 +172,33 @@ func (d *Download) Files(max int) (list []File) {
 		if !e.File() {
 			continue
 		}
-		f := File{Index: i, Path: e.Path, Size: e.Size}
-		if st == nil || st.number != rowFiles {
-			if d.Status().State == Done {
-				f.Done = e.Size
-			}
-		} else if at := st.row.of(i); at >= 0 {
-			st.mu.Lock()
-			total := bao.Groups(st.row.files[at].size)
-			f.Done = int64(float64(e.Size) * float64(total-int64(st.left[at])) / float64(total))
-			st.mu.Unlock()
+		f := File{Index: i, Path: e.Path, Size: e.Size, Skip: !want.has(-1, e.Path)}
+		files := st
+		if st != nil && st.number != rowFiles {
+			files = nil
 		}
+		f.Done = files.doneOf(i, e.Size, state == Done && !f.Skip)
 		list = append(list, f)
 	}
 	return list
+}
+
+// doneOf returns how much is here of the file of size bytes that has the index in what the stage is of; s may be nil.
+func (s *stage) doneOf(index int, size int64, done bool) int64 {
+	if s == nil {
+		if done {
+			return size
+		}
+		return 0
+	}
+	at := s.row.of(index)
+	if at < 0 {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := bao.Groups(s.row.files[at].size)
+	return int64(float64(size) * float64(total-int64(s.left[at])) / float64(total))
 }
 
 // Pieces divides the content into n equal stretches (fewer if it is small) and returns how much of each is here (0 none, 255 all) and

@@ -50,6 +50,7 @@ type Options struct {
 	Guard  Guard
 	Seek   func() string // has more peers looked for, when no source is found, and says how that goes; nil: nobody does. It is called often
 	Log    *slog.Logger
+	Drafts string                                             // folder for what is known of downloads that have no BLAKE3 digest yet
 	Taps   []func(files int, bytes int64) blob.Tap            // what sees a draft while it is imported
 	Relay  func(*network.Refused) string                      // what to say of a source that only a relay leads to, which does not carry now; nil: its Error
 	Go     func(name string, run func(context.Context) error) // starts what lasts; nil: plain goroutines, ended by Close
@@ -66,8 +67,9 @@ type Job struct {
 	Peers      []peer.AddrInfo
 	Sequential bool // from the beginning to the end, for watching
 
-	Origins []Opener // other networks that it comes from too. With a Root that is Pending, from them alone
-	Only    []string // files to fetch, as path.Match has them, or folders with all that is in them; none: all
+	Origins []Opener         // other networks that it comes from too. With a Root that is Pending, from them alone
+	Only    []string         // files to fetch, as path.Match has them, or folders with all that is in them …
+	Select  []kith.FileRange // … and those with these numbers in the layout of the first Origin; with neither, all
 }
 
 // A State says what a download is doing.
@@ -151,6 +153,7 @@ type File struct {
 	Path  string
 	Size  int64
 	Done  int64
+	Skip  bool // the job leaves it out
 }
 
 // Upload counts what was sent of one root.

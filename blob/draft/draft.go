@@ -150,6 +150,19 @@ func (d *Draft) Path() string {
 	return d.s.Path
 }
 
+// Folder reports whether it is a folder.
+func (d *Draft) Folder() bool { return d.s.Folder }
+
+// Part returns where it is being built; after Finish, where it is.
+func (d *Draft) Part() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.final != "" {
+		return d.final
+	}
+	return d.part()
+}
+
 // Have returns which groups of a file are here: 16 KiB each, counted from its beginning. Of what has no bytes, the one group is.
 func (d *Draft) Have(file int) bao.Bits {
 	if file < 0 || file >= len(d.s.Files) {

@@ -457,3 +457,32 @@ func (e *Engine) Map(n int) (have, rarity []byte) {
 	}
 	return have, rarity
 }
+
+// Had returns which part of the row is here, or had by a source, 0 to 1.
+func (e *Engine) Had() float64 {
+	n := 0
+	for p := range e.count {
+		had := e.done[p] || e.holders[p] > 0
+		for _, s := range e.sources {
+			had = had || s.all
+		}
+		if had {
+			n++
+		}
+	}
+	return float64(n) / float64(max(e.count, 1))
+}
+
+// Holds reports whether a source has groups.
+func (e *Engine) Holds(id SourceID, r bao.Range) bool {
+	s := e.sources[id]
+	if s == nil || s.all {
+		return s != nil
+	}
+	for g := r.First; s.has != nil && g < r.First+r.N; g++ {
+		if s.has[g/64]>>(g%64)&1 == 0 {
+			return false
+		}
+	}
+	return s.has != nil
+}

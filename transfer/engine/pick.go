@@ -226,6 +226,9 @@ func (s *source) requestGroups(now time.Duration) int64 {
 // expect returns how long s will probably take to send n groups.
 func (s *source) expect(n int64, now time.Duration) time.Duration {
 	rate := s.rate(now)
+	if rate <= 0 && s.unit > 0 {
+		return s.delay + 2*slowAfter // nobody may be there
+	}
 	if rate <= 0 {
 		return s.delay + slowAfter
 	}

@@ -185,7 +185,7 @@ func (e *Engine) extendUnits(s *source, from int, now time.Duration) int {
 func (e *Engine) worthPart(s *source, now time.Duration) bool {
 	rate := 0.0
 	for _, o := range e.sources {
-		if o != s && !o.slow {
+		if o != s && !o.slow && o.live > 0 { // who is asked for nothing will bring nothing
 			rate += o.rate(now)
 		}
 	}

@@ -1,0 +1,331 @@
+package transfer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/draft"
+	"kith/blob/folder"
+)
+
+const (
+	manifestTime = 8 * time.Second  // so long a folder's manifest is looked for, when another network knows what the folder consists of
+	verifyTime   = 10 * time.Second // so long a draft that is complete waits for networks that have not told what it consists of
+)
+
+// errNoManifest says that no Kith node is there that could tell what a folder consists of.
+var errNoManifest = errors.New("transfer: nobody has the manifest")
+
+// withoutManifest reports whether a folder can be fetched by another network's layout, since nobody who has its manifest is there.
+func (d *Download) withoutManifest() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.root.Codec == kith.Manifest && d.job.Key == nil && d.first != nil && d.active() == 0
+}
+
+// state returns the file that remembers the draft of a root.
+func (m *Manager) draftOf(root kith.Ref) string {
+	if m.o.Drafts == "" {
+		return ""
+	}
+	return filepath.Join(m.o.Drafts, root.String()+".draft")
+}
+
+// isDrafted reports whether the download was begun as a draft.
+func (d *Download) isDrafted() bool {
+	if !d.isTree() || d.job.Key != nil || len(d.outsides) == 0 {
+		return false
+	}
+	_, err := os.Stat(d.m.draftOf(d.root))
+	return err == nil
+}
+
+// Discard forgets the draft of a root whose download has ended, and removes what was there of it if that was not complete. Call it once it is written down what the
+// real root of a complete one is: until then Start finds that again.
+func (m *Manager) Discard(root kith.Ref) error {
+	if d := m.Download(root); d != nil {
+		return fmt.Errorf("transfer: discard %s: it is still being fetched: %w", root.Short(), kith.Invalid)
+	}
+	m.mu.Lock()
+	d := m.ending[root]
+	m.mu.Unlock()
+	if d != nil {
+		<-d.gone
+	}
+	if m.o.Drafts == "" {
+		return nil
+	}
+	return draft.Remove(m.draftOf(root))
+}
+
+// fetchDraft fetches what only other networks know, by the layout of the first that tells it.
+func (d *Download) fetchDraft(ctx context.Context) error {
+	dr, err := d.openDraft(ctx)
+	if err != nil {
+		return err
+	}
+	defer dr.Close()
+	for _, note := range dr.Notes() {
+		d.m.o.Log.Warn("draft", "ref", d.root, "err", note)
+	}
+	files := dr.Files()
+	st := d.newStage(rowDraft, draftRow(files))
+	st.draft = dr
+	for i, f := range st.row.files {
+		for r := range dr.Have(f.index).Ranges() {
+			st.has(i, r, st.loose)
+		}
+	}
+	d.leaveOut(st)
+	count := 0
+	var bytes int64
+	for i, f := range files {
+		if f.Link == "" && !f.Dir && d.selection().has(i, f.Path) {
+			count++
+			bytes += f.Size
+		}
+	}
+	d.mu.Lock()
+	d.drafted, d.folder, d.size, d.files = files, dr.Folder(), bytes, count
+	d.path, d.name = dr.Path(), filepath.Base(dr.Path())
+	d.mu.Unlock()
+	path := dr.Part()
+	err = d.runStage(ctx, st, func() (err error) {
+		if st.partial {
+			return nil
+		}
+		if err := d.verify(ctx, st); err != nil {
+			return err
+		}
+		if path, err = dr.Finish(ctx); err != nil {
+			return err
+		}
+		return d.importDraft(ctx, path)
+	})
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.part = st.partial
+	d.mu.Unlock()
+	d.placed(path, bytes, count)
+	return nil
+}
+
+// openDraft goes on with the draft that is there, or begins one as soon as a network has told what it consists of.
+func (d *Download) openDraft(ctx context.Context) (*draft.Draft, error) {
+	state := d.m.draftOf(d.root)
+	if state == "" {
+		return nil, fmt.Errorf("transfer: fetch %s: no folder for drafts: %w", d.root.Short(), kith.Invalid)
+	}
+	if len(d.outsides) == 0 {
+		return nil, fmt.Errorf("transfer: fetch %s: no network is there that it could come from: %w", d.root.Short(), kith.Unavailable)
+	}
+	dr, err := draft.Open(ctx, draft.Options{State: state})
+	if !errors.Is(err, kith.NotFound) {
+		return dr, err
+	}
+	l, err := d.awaitLayout(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name := l.Name
+	if !l.Folder {
+		name = cmp.Or(name, path.Base(l.Files[0].Path))
+	}
+	return draft.Open(ctx, draft.Options{State: state, Path: d.place(name), Folder: l.Folder, Files: l.drafted()})
+}
+
+// awaitLayout returns what the first network that knows it says that the content consists of.
+func (d *Download) awaitLayout(ctx context.Context) (*Layout, error) {
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.told:
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return d.first.layout, nil
+		case <-tick.C:
+			d.refresh()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// importDraft hashes what is complete, and takes it into the store.
+func (d *Download) importDraft(ctx context.Context, path string) error {
+	tree, err := d.m.o.Blobs.Import(ctx, path, blob.ImportOptions{Own: true, Taps: d.m.o.Taps})
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.real = tree.Root
+	if !d.isPending() && tree.Root != d.root {
+		d.verdict = fmt.Sprintf("verified by %s; its BLAKE3 digest is %s, and not %s as the link says", d.verifiers(), tree.Root, d.root)
+	}
+	return nil
+}
+
+// verifiers names the networks that have compared the whole with their digests. d.mu is held.
+func (d *Download) verifiers() string {
+	said := ""
+	for _, o := range d.outsides {
+		if o.verified && said != "" {
+			said += " and "
+		}
+		if o.verified {
+			said += NetworkName(o.network)
+		}
+	}
+	return cmp.Or(said, "nobody")
+}
+
+// selection returns what is wanted.
+func (d *Download) selection() selection {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return selection{d.job.Only, d.job.Select}
+}
+
+// leaveOut has all files of a stage left out that are not wanted, and of which not all is here.
+func (d *Download) leaveOut(st *stage) {
+	want := d.selection()
+	if want.all() {
+		return
+	}
+	for i, f := range st.row.files {
+		n := f.index
+		if st.draft == nil {
+			n = -1
+		}
+		if st.left[i] > 0 && !want.has(n, f.path) {
+			st.skip(i)
+		}
+	}
+}
+
+// wantedOf returns the bytes of the plain files that are wanted, and how many they are.
+func (d *Download) wantedOf(man *folder.Manifest) (bytes int64, files int) {
+	want := d.selection()
+	if want.all() {
+		return man.Size()
+	}
+	for _, e := range man.Entries {
+		if e.File() && want.has(-1, e.Path) {
+			bytes += e.Size
+			files++
+		}
+	}
+	return bytes, files
+}
+
+// Select changes which files are wanted, as Job has them, also of a download that is running: it goes on at once with those.
+func (d *Download) Select(only []string, ranges []kith.FileRange) error {
+	want := selection{only, ranges}
+	if err := want.check(); err != nil {
+		return fmt.Errorf("transfer: select files of %s: %w", d.root.Short(), err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.job.Only, d.job.Select = only, ranges
+	if d.stop != nil && !d.paused {
+		d.stop(errAgain)
+	}
+	return nil
+}
+
+// verify has the whole compared with the digests by which other networks name it. Those that have not told what it consists of cannot do that, and it is noted.
+func (d *Download) verify(ctx context.Context, st *stage) error {
+	if st.draft != nil {
+		d.awaitTold(ctx)
+	}
+	if err := st.checkpoint(ctx); err != nil { // small files can be read from then on
+		return err
+	}
+	for _, o := range d.outsides {
+		d.mu.Lock()
+		origin, l, met := o.origin, o.layout, o.met
+		d.mu.Unlock()
+		name := NetworkName(o.network)
+		if origin == nil || l == nil {
+			why := "nobody there"
+			if met {
+				why = "nobody there has told what it consists of"
+			}
+			o.say(Dropped, fmt.Sprintf("not verified by %s: %s", name, why))
+			continue
+		}
+		if err := o.followed(ctx, st); err != nil {
+			return err
+		}
+		err := origin.Verify(ctx, func(int64) {})
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, kith.Corrupt):
+			return d.mixed(name, sizer(""), err.Error())
+		case err != nil:
+			o.say(Dropped, fmt.Sprintf("not verified by %s: %v", name, err))
+			continue
+		}
+		d.mu.Lock()
+		o.verified = true
+		d.tell()
+		d.mu.Unlock()
+	}
+	return nil
+}
+
+// awaitTold waits a while for one network that has told what a draft consists of.
+func (d *Download) awaitTold(ctx context.Context) {
+	t := time.NewTimer(verifyTime)
+	defer t.Stop()
+	for {
+		d.mu.Lock()
+		changed, ready := d.changed, false
+		for _, o := range d.outsides {
+			ready = ready || o.origin != nil && o.layout != nil
+		}
+		d.mu.Unlock()
+		if ready {
+			return
+		}
+		select {
+		case <-changed:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// followed waits until o knows of a stage.
+func (o *outside) followed(ctx context.Context, st *stage) error {
+	for {
+		changed := o.d.Changed()
+		o.mu.Lock()
+		there := o.stage == st
+		o.mu.Unlock()
+		if there {
+			return nil
+		}
+		o.nudge()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package transfer
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"kith"
+)
+
+// MaxOnly is how many patterns and ranges a job may have.
+const MaxOnly = 10_000
+
+// A selection is files of a folder. The zero selection is all of them; a file is in another one if a pattern or a range names it.
+type selection struct {
+	Only   []string         // as path.Match has them, or folders with all that is in them
+	Select []kith.FileRange // by their places in the layout of the first Origin: as in the torrent
+}
+
+func (s selection) all() bool { return len(s.Only) == 0 && len(s.Select) == 0 }
+
+// check refuses patterns that mean nothing.
+func (s selection) check() error {
+	if len(s.Only)+len(s.Select) > MaxOnly {
+		return fmt.Errorf("more than %d patterns: %w", MaxOnly, kith.TooLarge)
+	}
+	for _, p := range s.Only {
+		if _, err := path.Match(p, "x"); err != nil || p == "" {
+			return fmt.Errorf("%q is no pattern: %w", p, kith.Invalid)
+		}
+	}
+	return nil
+}
+
+// has reports whether file n of a layout, or -1, with the given path is in the selection.
+func (s selection) has(n int, file string) bool {
+	return s.all() || slices.ContainsFunc(s.Only, func(p string) bool { return covers(p, file) }) ||
+		n >= 0 && slices.ContainsFunc(s.Select, func(r kith.FileRange) bool { return r.First <= n && n <= r.Last })
+}
+
+// covers reports whether a pattern is of a file or of a folder that it is in.
+func covers(pattern, file string) bool {
+	pattern = strings.TrimSuffix(pattern, "/")
+	for at := file; ; at = path.Dir(at) {
+		if ok, _ := path.Match(pattern, at); ok || at == pattern {
+			return true
+		}
+		if !strings.Contains(at, "/") {
+			return false
+		}
+	}
+}

@@ -1,0 +1,503 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kith"
+	"kith/blob"
+	"kith/blob/bao"
+)
+
+// A foreign is another network in memory, that knows content by the BLAKE3 digest of each of its units: what it brings is compared with that, as real ones do.
+type foreign struct {
+	network string
+	layout  Layout
+	files   [][]byte // what its digests are of
+	rate    float64  // bytes a second, all together; 0: at once
+	late    time.Duration
+	lacks   func(s Span) bool // spans that nobody there has
+	lies    func(s Span) bool // spans of which wrong bytes come, which its digests find out
+	dies    int64             // after so many bytes nothing comes any more; 0: never
+	wrong   error             // what Verify says
+	mixes   bool              // it is refused: what is here is taken back at some moment
+
+	mu       sync.Mutex
+	free     time.Time // when its line is free
+	brought  int64
+	fetched  []Span
+	spans    []Span // told by Here
+	content  Content
+	opened   int
+	closed   int
+	verified int
+	most     int // fetches at once
+	now      int
+}
+
+// file is a foreign that has one file.
+func file(network string, unit int64, data []byte) *foreign {
+	return &foreign{network: network, files: [][]byte{data}, layout: Layout{Name: "film.mkv", Files: []LayoutFile{{Path: "film.mkv", Size: int64(len(data))}}, Unit: unit, Window: 4 << 20}}
+}
+
+func (f *foreign) open(ctx context.Context, c Content) (Origin, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.content = c
+	f.opened++
+	return f, nil
+}
+
+func (f *foreign) Network() string { return f.network }
+
+func (f *foreign) Layout(ctx context.Context) (Layout, error) {
+	if f.late < 0 {
+		<-ctx.Done()
+		return Layout{}, ctx.Err()
+	}
+	if err := sleep(ctx, f.late); err != nil {
+		return Layout{}, err
+	}
+	return f.layout, nil
+}
+
+func (f *foreign) Fetch(ctx context.Context, s Span, alive func()) ([]byte, error) {
+	f.mu.Lock()
+	f.now++
+	f.most = max(f.most, f.now)
+	f.fetched = append(f.fetched, s)
+	units := (s.Off+s.N+f.layout.Unit-1)/f.layout.Unit*f.layout.Unit - s.Off/f.layout.Unit*f.layout.Unit // what has to come
+	if f.rate > 0 {
+		now := time.Now()
+		if f.free.Before(now) {
+			f.free = now
+		}
+		f.free = f.free.Add(time.Duration(float64(units) / f.rate * float64(time.Second)))
+	}
+	free, dead := f.free, f.dies != 0 && f.brought >= f.dies
+	f.brought += s.N
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.now--
+		f.mu.Unlock()
+	}()
+	switch {
+	case f.lacks != nil && f.lacks(s):
+		return nil, fmt.Errorf("nobody has it: %w", kith.NotFound)
+	case dead:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case f.lies != nil && f.lies(s):
+		return nil, fmt.Errorf("a piece is not what its digest says: %w", kith.Corrupt)
+	}
+	for f.rate > 0 && time.Until(free) > 0 {
+		alive()
+		if err := sleep(ctx, min(time.Until(free), time.Second)); err != nil {
+			return nil, err
+		}
+	}
+	return bytes.Clone(f.files[s.File][s.Off : s.Off+s.N]), nil
+}
+
+func (f *foreign) Here(s Span) {
+	got := make([]byte, s.N)
+	if n, err := f.content.ReadAt(got, s.File, s.Off); n < len(got) && !f.mixes {
+		panic(fmt.Sprintf("%s was told of %+v, and reads %d: %v", f.network, s, n, err))
+	}
+	if !f.content.Has(s) && !f.mixes {
+		panic(fmt.Sprintf("%s was told of %+v, and does not have it", f.network, s))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.spans = append(f.spans, s)
+}
+
+func (f *foreign) Verify(ctx context.Context, progress func(int64)) error {
+	f.mu.Lock()
+	f.verified++
+	f.mu.Unlock()
+	if f.wrong != nil {
+		return f.wrong
+	}
+	for i, want := range f.files {
+		got := make([]byte, len(want))
+		if n, err := f.content.ReadAt(got, i, 0); n < len(got) || err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("verify: %d of %d bytes of file %d: %w", n, len(got), i, err)
+		}
+		if !bytes.Equal(got, want) {
+			return fmt.Errorf("file %d has another digest: %w", i, kith.Corrupt)
+		}
+		progress(int64(len(got)))
+	}
+	return nil
+}
+
+func (f *foreign) Peers(max int) []OriginPeer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return []OriginPeer{{Name: "192.0.2.7:6881 Transmission", Via: "tcp", Have: 1, Bytes: f.brought}}[:min(max, 1)]
+}
+
+func (f *foreign) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed++
+	return nil
+}
+
+// closes returns how often it was closed.
+func (f *foreign) closes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
+}
+
+// total returns how many bytes were asked of it.
+func (f *foreign) total() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.brought
+}
+
+// told returns how many bytes of a file it was told are here.
+func (f *foreign) told(file int) (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	groups := map[int64]int64{}
+	for _, s := range f.spans {
+		for off := s.Off; s.File == file && off < s.Off+s.N; off += bao.GroupSize {
+			groups[off] = min(bao.GroupSize, s.Off+s.N-off)
+		}
+	}
+	for _, g := range groups {
+		n += g
+	}
+	return n
+}
+
+// from starts to fetch root from other networks and peers.
+func (n *node) from(root kith.Ref, nets []*foreign, peers ...*node) *Download {
+	n.hub.t.Helper()
+	d, err := n.m.Start(n.job(root, nets, peers...))
+	if err != nil {
+		n.hub.t.Fatal(err)
+	}
+	return d
+}
+
+func (n *node) job(root kith.Ref, nets []*foreign, peers ...*node) Job {
+	job := Job{Root: root, Size: -1, Dir: n.hub.t.TempDir(), Name: "film.mkv"}
+	for _, p := range peers {
+		job.Peers = append(job.Peers, p.info())
+	}
+	for _, f := range nets {
+		job.Origins = append(job.Origins, f.open)
+	}
+	return job
+}
+
+func networkOf(d *Download, name string) NetworkStatus {
+	for _, n := range d.Status().Networks {
+		if n.Network == name {
+			return n
+		}
+	}
+	return NetworkStatus{}
+}
+
+// TestOneOfThree fetches one file from a node and two networks at once. What the networks brought is proven by the node's proofs, or by hashing the whole.
+func TestOneOfThree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(31, 48<<20+5000)
+		seed, leech := h.node(), h.node()
+		root := seed.share(data)
+		seed.m.SetLimits(4<<20, 0)
+		bt, ipfs := file("bittorrent", 1<<20, data), file("ipfs", 256<<10, data)
+		bt.rate, ipfs.rate = 4<<20, 4<<20
+		begun := time.Now()
+		d := leech.from(root, []*foreign{bt, ipfs}, seed)
+		wait(t, d)
+		took := time.Since(begun).Seconds()
+		mustHold(t, d.Status().Path, data)
+		sum := float64(len(data)) / (12 << 20)
+		t.Logf("%.2f s, %.2f of the sum of the rates", took, sum/took)
+		if sum/took < 0.9 {
+			t.Errorf("%.2f s, %.2f of the sum of the rates", took, sum/took)
+		}
+		for _, f := range []*foreign{bt, ipfs} {
+			n := networkOf(d, f.network)
+			if !n.Verified || n.Bytes < 8<<20 || f.verified != 1 || f.closed != 1 {
+				t.Errorf("%+v; verified %d times, closed %d times", n, f.verified, f.closed)
+			}
+			if got := f.told(0); got < int64(len(data)) {
+				t.Errorf("%s was told of %d bytes of %d", f.network, got, len(data))
+			}
+		}
+		if got := sourceOf(d, seed.id).Bytes; got < 8<<20 {
+			t.Errorf("from the node came %d bytes", got)
+		}
+	})
+}
+
+// TestThirds: of three sources each has a part that nobody else has.
+func TestThirds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(32, 24<<20)
+		whole, part, leech := h.node(), h.node(), h.node()
+		root := whole.share(data)
+		half := part.get(root, whole) // a node that has the last third
+		whole.m.SetLimits(1<<20, 0)
+		waitFor(t, half, 1<<20)
+		whole.leave()
+		bt, ipfs := file("bittorrent", 1<<20, data), file("ipfs", 256<<10, data)
+		bt.lacks = func(s Span) bool { return s.Off+s.N > 13<<20 }
+		ipfs.lacks = func(s Span) bool { return s.Off < 12<<20 }
+		d := leech.from(root, []*foreign{bt, ipfs}, part)
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+		if bt, ipfs := networkOf(d, "bittorrent"), networkOf(d, "ipfs"); bt.Bytes == 0 || ipfs.Bytes == 0 {
+			t.Errorf("%+v and %+v", bt, ipfs)
+		}
+	})
+}
+
+func waitFor(t testing.TB, d *Download, bytes int64) {
+	t.Helper()
+	for end := time.Now().Add(waitTime); d.Status().Done < bytes; {
+		if time.Now().After(end) {
+			t.Fatalf("it does not come to %d bytes: %+v", bytes, d.Status())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestOriginAlone: a link with a BLAKE3 digest whose only source is another network, which is late.
+func TestOriginAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(33, 3<<20+77)
+		root := h.node().share(data)
+		bt := file("bittorrent", 16<<20, data)
+		bt.late = 12 * time.Second
+		d := h.node().from(root, []*foreign{bt})
+		time.Sleep(2 * time.Second)
+		if s := d.Status(); s.State != Finding || s.Reason != "asking BitTorrent what it consists of" {
+			t.Errorf("it is %s: %s", s.State, s.Reason)
+		}
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+	})
+}
+
+// TestMixedLink: what the digests of another network are of is not what BLAKE3 names. It is refused, whoever comes first, and the error names the network.
+func TestMixedLink(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		does func(f *foreign, data []byte)
+		node bool
+	}{
+		{"other bytes", func(f *foreign, data []byte) { f.files[0] = slices.Concat(data[:1<<20], noise(1, 10), data[1<<20+10:]) }, false},
+		{"other bytes, and a node", func(f *foreign, data []byte) {
+			f.files[0] = slices.Concat(data[:1<<20], noise(1, 10), data[1<<20+10:])
+			f.rate = 1 << 20
+		}, true},
+		{"another size", func(f *foreign, data []byte) {
+			f.files[0] = data[:1<<20]
+			f.layout.Files[0].Size = 1 << 20
+		}, true},
+		{"another size, later", func(f *foreign, data []byte) {
+			f.files[0] = data[:1<<20]
+			f.layout.Files[0].Size = 1 << 20
+			f.late = time.Second
+		}, true},
+		{"a digest of the whole", func(f *foreign, data []byte) { f.wrong = fmt.Errorf("v2: %w", kith.Corrupt) }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHub(t)
+				data := noise(34, 4<<20)
+				seed, leech := h.node(), h.node()
+				root := seed.share(data)
+				seed.m.SetLimits(1<<20, 0)
+				bt := file("bittorrent", 256<<10, data)
+				bt.mixes = true
+				c.does(bt, data)
+				var peers []*node
+				if c.node {
+					peers = append(peers, seed)
+				}
+				d := leech.from(root, []*foreign{bt}, peers...)
+				ctx, cancel := context.WithTimeout(t.Context(), waitTime)
+				defer cancel()
+				err := d.Wait(ctx)
+				if !errors.Is(err, kith.Corrupt) || !bytes.Contains([]byte(err.Error()), []byte("BitTorrent")) {
+					t.Fatalf("%v; %+v", err, d.Status())
+				}
+				t.Log(err)
+			})
+		})
+	}
+}
+
+// TestBadOrigins: networks that lie, die and lack beside a node that is slow. What they can bring they bring.
+func TestBadOrigins(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		does func(f *foreign)
+	}{
+		{"lies", func(f *foreign) { f.lies = func(s Span) bool { return s.Off%(2<<20) == 0 } }},
+		{"always lies", func(f *foreign) { f.lies = func(s Span) bool { return true } }},
+		{"dies", func(f *foreign) { f.dies = 3 << 20 }},
+		{"is silent from the beginning", func(f *foreign) { f.dies = -1 }},
+		{"lacks all", func(f *foreign) { f.lacks = func(s Span) bool { return true } }},
+		{"never tells", func(f *foreign) { f.late = -1 }},
+		{"slow", func(f *foreign) { f.rate = 10 << 10 }},
+		{"huge units", func(f *foreign) { f.layout.Unit = 64 << 20; f.rate = 1 << 20 }},
+		{"odd units", func(f *foreign) { f.layout.Unit = 100_000 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHub(t)
+				data := noise(35, 12<<20)
+				seed, leech := h.node(), h.node()
+				root := seed.share(data)
+				seed.m.SetLimits(1<<20, 0)
+				bt := file("bittorrent", 512<<10, data)
+				c.does(bt)
+				d := leech.from(root, []*foreign{bt}, seed)
+				wait(t, d)
+				mustHold(t, d.Status().Path, data)
+				t.Logf("%d bytes of it from the network: %+v", networkOf(d, "bittorrent").Bytes, d.Status().Networks)
+			})
+		})
+	}
+}
+
+// TestOriginsResume kills a download from a network alone, and goes on.
+func TestOriginsResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(36, 8<<20)
+		leech := h.node()
+		root := h.node().share(data)
+		bt := file("bittorrent", 256<<10, data)
+		bt.rate = 1 << 20
+		job := leech.job(root, []*foreign{bt})
+		d, err := leech.m.Start(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, d, 4<<20)
+		leech.stop()
+		before := bt.total()
+		leech.start()
+		leech.back()
+		if d, err = leech.m.Start(job); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+		if again := bt.total() - before; again > 5<<20 {
+			t.Errorf("%d bytes came again", again)
+		}
+		if bt.told(0) != int64(len(data)) {
+			t.Errorf("it was told of %d bytes", bt.told(0))
+		}
+	})
+}
+
+// TestProven: what a network brought is served to peers when a node has proven it, before all is here.
+func TestProven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(37, 8<<20)
+		seed, a, b := h.node(), h.node(), h.node()
+		root := seed.share(data)
+		seed.m.SetLimits(64<<10, 0)
+		bt := file("bittorrent", 256<<10, data)
+		bt.lacks = func(s Span) bool { return s.Off >= 6<<20 }
+		da := a.from(root, []*foreign{bt}, seed)
+		waitFor(t, da, 6<<20)
+		time.Sleep(3 * time.Second)
+		db := b.get(root, a)
+		waitFor(t, db, 6<<20)
+		if got := sourceOf(db, a.id).Bytes; got < 6<<20 {
+			t.Errorf("%d bytes came from who has it proven", got)
+		}
+	})
+}
+
+// TestReadLoose reads a film while it comes from a network, from the middle.
+func TestReadLoose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(38, 16<<20)
+		root := h.node().share(data)
+		bt := file("bittorrent", 256<<10, data)
+		bt.rate = 1 << 20
+		for _, root := range []kith.Ref{root, PendingRef(kith.Names{V1: kith.InfoHash{1}})} {
+			leech := h.node()
+			d := leech.from(root, []*foreign{bt})
+			r, size, err := d.Reader(t.Context(), 0)
+			if err != nil || size != int64(len(data)) {
+				t.Fatal(size, err)
+			}
+			r.Seek(10<<20, io.SeekStart)
+			begun := time.Now()
+			got := make([]byte, 100_000)
+			if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, data[10<<20:10<<20+len(got)]) {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("a reader waited %v", took)
+			}
+			r.Close()
+			wait(t, d)
+		}
+	})
+}
+
+// photosFrom is a network that has a folder.
+func photosFrom(t *testing.T, network string, dir string) *foreign {
+	f := &foreign{network: network, layout: Layout{Name: "photos", Folder: true, Unit: 64 << 10, Window: 1 << 20}}
+	for path, data := range contents(t, dir) {
+		f.layout.Files = append(f.layout.Files, LayoutFile{Path: path, Size: int64(len(data))})
+		f.files = append(f.files, data)
+	}
+	return f
+}
+
+// TestFolderFromNetworks fetches a folder whose manifest a node has, and most bytes of which another network brings.
+func TestFolderFromNetworks(t *testing.T) {
+	h := newHub(t)
+	dir := photos(t, 100)
+	seed, leech := h.node(), h.node()
+	root := seed.sharePath(dir, blob.ImportOptions{})
+	bt := photosFrom(t, "bittorrent", dir)
+	seed.m.SetLimits(256<<10, 0)
+	d := leech.from(root, []*foreign{bt}, seed)
+	wait(t, d)
+	got, want := tree(t, d.Status().Path), tree(t, dir)
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+	if n := networkOf(d, "bittorrent"); n.Bytes == 0 || !n.Verified {
+		t.Errorf("%+v", n)
+	}
+	t.Logf("%+v", d.Status().Networks)
+	if filepath.Base(d.Status().Path) != "film.mkv" {
+		t.Errorf("it is at %s", d.Status().Path)
+	}
+}

@@ -1,0 +1,576 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kith"
+	"kith/blob/bao"
+	"kith/transfer/engine"
+)
+
+// Limits and times of other networks as sources.
+const (
+	MaxOrigins   = 16               // of one download
+	maxFetches   = 128              // spans that one Origin is asked for at once
+	fetchSize    = 256 << 10        // bytes of a span at least, where its units are smaller
+	silentTime   = time.Minute      // a span of which nothing comes for so long is given up
+	layoutRetry  = 2 * time.Second  // after an Origin did not find out what the content consists of …
+	layoutMax    = time.Minute      // … doubled each time up to this
+	lacksMin     = 5 * time.Second  // what an Origin did not have is asked of it again after this …
+	lacksMax     = 60 * time.Second // … doubled each time up to this
+	heardTime    = 250 * time.Millisecond
+	maxOrigPeers = 32 // of other networks that are listed
+)
+
+// An outside is another network that a download comes from, and a conversation with its Origin. Download.mu guards what is below it.
+type outside struct {
+	d      *Download
+	opener Opener
+	wake   chan struct{} // cap 1: there may be something to ask
+
+	network  string
+	state    SourceState
+	why      string
+	bytes    int64
+	meter    engine.Meter
+	have     float64
+	met      bool // it had peers
+	verified bool
+	origin   Origin  // while it is open
+	layout   *Layout // once it has told
+	id       engine.SourceID
+
+	mu      sync.Mutex
+	stage   *stage // that it is asked about
+	rows    []int  // for each file of the layout, its place in the stage's row; -1: none
+	files   []int  // the other way round
+	brought bao.Bits
+	fetches map[uint64]context.CancelFunc // by request
+	running int                           // requests
+	lacking []lack
+}
+
+// A lack is groups that an Origin did not have.
+type lack struct {
+	bao.Range
+	tried int
+	until time.Time // when they are asked for again
+}
+
+// run talks to the Origin until ctx ends.
+func (o *outside) run(ctx context.Context) {
+	err := o.talk(ctx)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	o.say(Dropped, err.Error())
+	if k := kith.KindOf(err); k == kith.Invalid || k == kith.TooLarge || k == kith.Corrupt || o.d.isPending() && len(o.d.outsides) == 1 {
+		o.d.refuse(err)
+	}
+}
+
+func (o *outside) talk(ctx context.Context) error {
+	origin, err := o.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		o.leave()
+		o.d.mu.Lock()
+		o.origin = nil
+		o.d.mu.Unlock()
+		origin.Close()
+	}()
+	l, err := o.ask(ctx, origin)
+	if err != nil {
+		return err
+	}
+	if err := o.d.laid(o, l); err != nil {
+		return err
+	}
+	o.say(Active, "")
+	return o.fetchAll(ctx, origin)
+}
+
+// open opens the Origin, again and again while that is not possible now.
+func (o *outside) open(ctx context.Context) (Origin, error) {
+	for wait := layoutRetry; ; wait = min(2*wait, layoutMax) {
+		origin, err := o.opener(ctx, content{o})
+		if err == nil {
+			o.d.mu.Lock()
+			o.origin, o.network, o.state, o.why = origin, origin.Network(), Connecting, ""
+			o.d.tell()
+			o.d.mu.Unlock()
+			return origin, nil
+		}
+		if !errors.Is(err, kith.Unavailable) {
+			return nil, err
+		}
+		o.say(Dropped, err.Error())
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ask waits until the Origin knows what the content consists of.
+func (o *outside) ask(ctx context.Context, origin Origin) (*Layout, error) {
+	name := NetworkName(origin.Network())
+	for wait := layoutRetry; ; wait = min(2*wait, layoutMax) {
+		o.say(Connecting, "asking "+name+" what it consists of")
+		l, err := origin.Layout(ctx)
+		if err == nil {
+			if err := l.check(); err != nil {
+				return nil, fmt.Errorf("transfer: what %s says it consists of: %w", name, err)
+			}
+			return &l, nil
+		}
+		if !errors.Is(err, kith.Unavailable) && !errors.Is(err, kith.Timeout) {
+			return nil, fmt.Errorf("transfer: %s: %w", name, err)
+		}
+		o.say(Connecting, err.Error())
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// say notes how it stands.
+func (o *outside) say(s SourceState, why string) {
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	if o.state != s || o.why != why {
+		o.state, o.why = s, why
+		o.d.tell()
+	}
+}
+
+// nudge lets it look for something to ask.
+func (o *outside) nudge() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// fetchAll asks for what the engine decides, until ctx ends.
+func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	slots := make(chan struct{}, maxFetches)
+	for {
+		st := o.d.currentStage()
+		if err := o.follow(st, origin); err != nil {
+			return err
+		}
+		for st != nil && st == o.d.currentStage() && o.count(0) < maxFetches {
+			st.mu.Lock()
+			q, ok := st.engine.Next(o.id, st.now())
+			st.mu.Unlock()
+			if !ok {
+				break
+			}
+			o.count(+1)
+			wg.Go(func() {
+				o.fetch(ctx, origin, st, q, slots)
+				o.count(-1)
+				o.nudge()
+			})
+			if err := o.d.m.down.wait(ctx, q.N*bao.GroupSize, func() bool { return st == o.d.currentStage() }); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-o.wake:
+		case <-tick.C:
+			o.again(st)
+			o.look(origin)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// count adds d to the requests that are running, and returns how many they are.
+func (o *outside) count(d int) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.running += d
+	return o.running
+}
+
+// follow lets it be asked about a stage, and tells it what is here of that.
+func (o *outside) follow(st *stage, origin Origin) error {
+	o.mu.Lock()
+	old := o.stage
+	o.mu.Unlock()
+	if st == old || st == nil {
+		return nil
+	}
+	o.leave()
+	o.d.mu.Lock()
+	l := o.layout
+	o.d.lastID++
+	o.id = o.d.lastID
+	o.d.mu.Unlock()
+	rows, err := o.d.match(o, l, st)
+	if err != nil {
+		return err
+	}
+	files := make([]int, len(st.row.files))
+	for i := range files {
+		files[i] = -1
+	}
+	for i, at := range rows {
+		if at >= 0 {
+			files[at] = i
+		}
+	}
+	o.mu.Lock()
+	o.stage, o.rows, o.files, o.brought, o.fetches, o.lacking = st, rows, files, bao.NewBits(st.row.n), map[uint64]context.CancelFunc{}, nil
+	o.mu.Unlock()
+	unit := max((l.Unit+bao.GroupSize-1)/bao.GroupSize, 1)
+	st.mu.Lock()
+	st.engine.JoinUnits(o.id, st.now(), unit, l.Window/bao.GroupSize)
+	for i, file := range files {
+		if file >= 0 {
+			st.engine.Has(o.id, st.row.groups(i))
+		}
+	}
+	st.mu.Unlock()
+	for _, s := range st.readable() {
+		o.tell(origin, st, s)
+	}
+	o.d.mu.Lock()
+	o.d.tell()
+	o.d.mu.Unlock()
+	return nil
+}
+
+// leave ends what it is asked for.
+func (o *outside) leave() {
+	o.mu.Lock()
+	st, fetches := o.stage, o.fetches
+	o.stage, o.fetches = nil, nil
+	o.mu.Unlock()
+	for _, cancel := range fetches {
+		cancel()
+	}
+	if st != nil {
+		st.mu.Lock()
+		st.engine.Leave(o.id)
+		st.mu.Unlock()
+	}
+}
+
+// withdraw ends what needs no answer any more.
+func (o *outside) withdraw(list []*engine.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, q := range list {
+		if cancel := o.fetches[q.ID]; cancel != nil && q.Source == o.id {
+			cancel()
+		}
+	}
+}
+
+// place returns the stage that it is asked about, and the place of a file of its layout in the stage's row, or -1.
+func (o *outside) place(file int) (*stage, int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stage == nil || file < 0 || file >= len(o.rows) {
+		return nil, -1
+	}
+	return o.stage, o.rows[file]
+}
+
+// isEmpty reports whether a file of its layout has no bytes.
+func (o *outside) isEmpty(file int) bool {
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	return o.layout != nil && file >= 0 && file < len(o.layout.Files) && o.layout.Files[file].Size == 0
+}
+
+// tell tells the Origin that groups can be read.
+func (o *outside) tell(origin Origin, st *stage, s stretch) {
+	o.mu.Lock()
+	file := -1
+	if o.stage == st {
+		file = o.files[s.file]
+	}
+	o.mu.Unlock()
+	if file >= 0 {
+		origin.Here(Span{File: file, Off: s.First * bao.GroupSize, N: st.row.bytes(s)})
+	}
+}
+
+// here tells all Origins that groups of a stage can be read.
+func (d *Download) here(st *stage, list []stretch) {
+	for _, o := range d.outsides {
+		d.mu.Lock()
+		origin := o.origin
+		d.mu.Unlock()
+		if origin == nil {
+			continue
+		}
+		for _, s := range list {
+			o.tell(origin, st, s)
+		}
+	}
+}
+
+// fetch brings what one request asks for.
+func (o *outside) fetch(whole context.Context, origin Origin, st *stage, q engine.Request, slots chan struct{}) {
+	ctx, cancel := context.WithCancel(whole)
+	defer cancel()
+	o.mu.Lock()
+	if o.stage != st {
+		o.mu.Unlock()
+		return
+	}
+	o.fetches[q.ID] = cancel
+	o.mu.Unlock()
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.stage == st {
+			delete(o.fetches, q.ID)
+		}
+	}()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var lacks []bao.Range
+	for _, s := range o.parts(st, q) {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			data, err := o.part(ctx, origin, st, q, s)
+			if err == nil {
+				o.keep(whole, st, q, s, data)
+			}
+			<-slots
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			lacks = append(lacks, bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
+			o.failed(err)
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		st.mu.Lock()
+		st.engine.Failed(q.ID) // if it was not cancelled as needless
+		st.mu.Unlock()
+		return
+	}
+	o.settle(st, q, lacks)
+}
+
+// settle draws the conclusions from a request, of which lacks did not come.
+func (o *outside) settle(st *stage, q engine.Request, lacks []bao.Range) {
+	var needless []*engine.Request
+	st.mu.Lock()
+	if len(lacks) == 0 {
+		st.engine.Arrived(q.ID, st.now())
+		needless = st.engine.Verified(q.ID)
+	} else {
+		for _, r := range lacks {
+			st.engine.Lacks(q.Source, r)
+		}
+		st.engine.Failed(q.ID)
+	}
+	st.finishIfComplete()
+	st.mu.Unlock()
+	if len(lacks) == 0 {
+		o.d.needless(needless)
+		return
+	}
+	o.mu.Lock()
+	for _, r := range lacks {
+		o.lacks(r)
+	}
+	o.mu.Unlock()
+	o.d.nudgeAll()
+}
+
+// lacks notes that the Origin did not have groups. o.mu is held.
+func (o *outside) lacks(r bao.Range) {
+	for i := range o.lacking {
+		if l := &o.lacking[i]; l.Range == r {
+			l.tried++
+			l.until = time.Now().Add(min(lacksMin<<min(l.tried, 10), lacksMax))
+			return
+		}
+	}
+	o.lacking = append(o.lacking, lack{r, 0, time.Now().Add(lacksMin)})
+}
+
+// again lets what the Origin did not have be asked of it again, when some time has passed.
+func (o *outside) again(st *stage) {
+	if st == nil {
+		return
+	}
+	o.mu.Lock()
+	var due []bao.Range
+	now := time.Now()
+	for i := range o.lacking {
+		if l := &o.lacking[i]; o.stage == st && !l.until.IsZero() && now.After(l.until) {
+			due, l.until = append(due, l.Range), time.Time{}
+		}
+	}
+	o.mu.Unlock()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, r := range due {
+		st.engine.Has(o.id, r)
+	}
+}
+
+// parts divides a request into spans of one file, each of whole units.
+func (o *outside) parts(st *stage, q engine.Request) (list []stretch) {
+	o.d.mu.Lock()
+	unit := max((o.layout.Unit+bao.GroupSize-1)/bao.GroupSize, 1)
+	o.d.mu.Unlock()
+	step := (fetchSize/bao.GroupSize + unit - 1) / unit * unit
+	for _, s := range st.want(bao.Range{First: q.First, N: q.N}) {
+		for s.N > 0 {
+			n := min(s.N, step-s.First%step)
+			list = append(list, stretch{s.file, bao.Range{First: s.First, N: n}})
+			s.First, s.N = s.First+n, s.N-n
+		}
+	}
+	return list
+}
+
+// part fetches one span.
+func (o *outside) part(ctx context.Context, origin Origin, st *stage, q engine.Request, s stretch) ([]byte, error) {
+	o.mu.Lock()
+	file := -1
+	if o.stage == st {
+		file = o.files[s.file]
+	}
+	o.mu.Unlock()
+	if file < 0 {
+		return nil, kith.NotFound
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(silentTime, func() { cancel(fmt.Errorf("transfer: nothing came for %v: %w", silentTime, kith.Timeout)) })
+	defer silent.Stop()
+	var mu sync.Mutex
+	var heard time.Time
+	alive := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(heard) >= heardTime {
+			heard = now
+			silent.Reset(silentTime)
+			st.mu.Lock()
+			st.engine.Heard(q.Source, st.now())
+			st.mu.Unlock()
+		}
+	}
+	want := Span{File: file, Off: s.First * bao.GroupSize, N: st.row.bytes(s)}
+	data, err := origin.Fetch(ctx, want, alive)
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		err = cause
+	}
+	if err == nil && int64(len(data)) != want.N {
+		err = fmt.Errorf("transfer: %s brought %d bytes, not %d: %w", o.network, len(data), want.N, kith.Corrupt)
+	}
+	return data, err
+}
+
+// keep writes what was fetched.
+func (o *outside) keep(ctx context.Context, st *stage, q engine.Request, s stretch, data []byte) {
+	if err := st.takeLoose(ctx, s, data); err != nil {
+		st.fail(err)
+		return
+	}
+	if err := st.took(ctx, []stretch{s}, true); err != nil {
+		st.fail(err)
+		return
+	}
+	at := bao.Range{First: st.row.first[s.file] + s.First, N: s.N}
+	o.mu.Lock()
+	if o.stage == st {
+		o.brought.Set(at)
+	}
+	o.mu.Unlock()
+	st.mu.Lock()
+	st.note(at)
+	st.engine.Heard(q.Source, st.now())
+	st.mu.Unlock()
+	st.tell()
+	o.credit(int64(len(data)))
+}
+
+// credit counts bytes that came.
+func (o *outside) credit(n int64) {
+	now := o.d.m.now()
+	o.d.m.down.count(int(n))
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	o.bytes += n
+	o.meter.Add(now, n)
+	o.d.meter.Add(now, n)
+	o.d.progress = true
+	if o.why != "" {
+		o.why = ""
+		o.d.tell()
+	}
+}
+
+// failed notes why a span did not come.
+func (o *outside) failed(err error) {
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	if why := err.Error(); !errors.Is(err, kith.NotFound) && o.why != why {
+		o.why = why
+		o.d.tell()
+	}
+}
+
+// look notes how much is to be had of the Origin, and whether it has found anybody.
+func (o *outside) look(origin Origin) {
+	met := len(origin.Peers(1)) > 0
+	o.mu.Lock()
+	st := o.stage
+	o.mu.Unlock()
+	have := 0.0
+	if st != nil {
+		st.mu.Lock()
+		have = st.engine.Part(o.id)
+		st.mu.Unlock()
+	}
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	o.met = o.met || met
+	o.have = have
+}
