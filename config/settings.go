@@ -44,6 +44,7 @@ type Config struct {
 	MainlineHosts []string // HOST:PORT of nodes of the BitTorrent DHT to begin with; nil: those that are built in; empty: none
 
 	BitTorrent BitTorrent // how the node serves to that network, and fetches from it
+	IPFS       IPFS       // the same for IPFS
 
 	text []byte // the file, from which applications decode their sections
 }
@@ -71,6 +72,19 @@ type BitTorrent struct {
 	Peers        int      // of one torrent, at most; 0: 50
 	Up, Down     int64    // bytes a second, where it is less than for the whole node; 0: as for the whole node
 	Ratio        float64  // what was fetched is served until so many times its size was sent; 0: until it is withdrawn
+}
+
+// IPFS is how the node speaks to IPFS, when something is shared to it or fetched from it. The zero value is the default.
+type IPFS struct {
+	Profile   string   // how what is shared is named: 2025 or classic; "": 2025
+	Listen    []string // multiaddrs; none: every transport on a port that is kept
+	Peers     []string // multiaddrs that are always dialled
+	Gateways  []string // URLs of trustless gateways that are asked too when peers are slow
+	Routers   []string // URLs of delegated routers that are asked too who has what
+	Web       bool     // fetch from web servers that the DHT names
+	Provide   string   // what of a share the DHT is told: roots, entities (each file and folder) or all (each block); "": entities
+	Cache     int64    // bytes that are kept of what the gateway fetched; 0: 1 GiB; negative: none
+	NoGateway bool     // no pages of IPFS at the local interface
 }
 
 // file is Config as it stands in the file: sizes as people write them.
@@ -105,6 +119,18 @@ type file struct {
 		Down       size     `toml:"down"`
 		Ratio      float64  `toml:"ratio"`
 	} `toml:"bittorrent"`
+
+	IPFS struct {
+		Profile  string   `toml:"profile"`
+		Listen   []string `toml:"listen"`
+		Peers    []string `toml:"peers"`
+		Gateways []string `toml:"gateways"`
+		Routers  []string `toml:"routers"`
+		Web      bool     `toml:"web"`
+		Provide  string   `toml:"provide"`
+		Cache    *size    `toml:"cache"`
+		Gateway  *bool    `toml:"gateway"`
+	} `toml:"ipfs"`
 
 	Mainline      *bool     `toml:"mainline"`
 	MainlineHosts *[]string `toml:"mainline_hosts"`
@@ -165,6 +191,9 @@ func Parse(data []byte) (Config, error) {
 	if f.IPFSHosts != nil {
 		c.IPFSHosts = append([]string{}, *f.IPFSHosts...)
 	}
+	if c.IPFS, err = f.ipfs(); err != nil {
+		return Config{}, fmt.Errorf("ipfs: %w", err)
+	}
 	if f.MainlineHosts != nil {
 		c.MainlineHosts = append([]string{}, *f.MainlineHosts...)
 	}
@@ -201,6 +230,31 @@ func (f file) bitTorrent() (BitTorrent, error) {
 		u, err := url.Parse(t)
 		if err != nil || u.Host == "" || !slices.Contains([]string{"udp", "http", "https", "ws", "wss"}, u.Scheme) {
 			return c, fmt.Errorf("%q is no URL of a tracker (udp, http, https, ws or wss): %w", t, kith.Invalid)
+		}
+	}
+	return c, nil
+}
+
+// ipfs returns the section of that network. Its error is Invalid. Multiaddrs are looked at by who uses them.
+func (f file) ipfs() (IPFS, error) {
+	i := f.IPFS
+	c := IPFS{Profile: i.Profile, Listen: i.Listen, Peers: i.Peers, Gateways: i.Gateways, Routers: i.Routers, Web: i.Web, Provide: i.Provide, NoGateway: i.Gateway != nil && !*i.Gateway}
+	if i.Cache != nil {
+		if c.Cache = int64(*i.Cache); c.Cache == 0 {
+			c.Cache = -1
+		}
+	}
+	switch {
+	case !slices.Contains([]string{"", "2025", "classic"}, i.Profile):
+		return c, fmt.Errorf("profile is %q; it may be 2025 or classic: %w", i.Profile, kith.Invalid)
+	case !slices.Contains([]string{"", "roots", "entities", "all"}, i.Provide):
+		return c, fmt.Errorf("provide is %q; it may be roots, entities or all: %w", i.Provide, kith.Invalid)
+	}
+	for _, list := range [][]string{i.Gateways, i.Routers} {
+		for _, t := range list {
+			if u, err := url.Parse(t); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+				return c, fmt.Errorf("%q is no URL of a web server (https or http): %w", t, kith.Invalid)
+			}
 		}
 	}
 	return c, nil

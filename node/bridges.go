@@ -10,6 +10,7 @@ import (
 	"kith/bridge"
 	"kith/config"
 	"kith/network"
+	"kith/record"
 	"kith/rendezvous"
 )
 
@@ -27,6 +28,7 @@ type NewBridge func(BridgeEnv) (Bridge, error)
 type BridgeEnv struct {
 	Blobs     *blob.Store
 	Net       *network.Network
+	Records   *record.Store
 	Dir       string // below which it has a folder of its own, named as the bridge is
 	Config    config.Config
 	Mainline  bool     // the BitTorrent DHT may be used
@@ -43,7 +45,7 @@ type BridgeEnv struct {
 func (n *Node) openBridges() error {
 	for _, open := range n.o.Bridges {
 		b, err := open(BridgeEnv{
-			Blobs: n.blobs, Net: n.net, Dir: filepath.Join(n.o.Dir, "bridges"), Config: n.o.Config, Mainline: n.o.Mainline, Hosts: n.mainlineHosts(), Multicast: !n.o.NoMDNS,
+			Blobs: n.blobs, Net: n.net, Records: n.records, Dir: filepath.Join(n.o.Dir, "bridges"), Config: n.o.Config, Mainline: n.o.Mainline, Hosts: n.mainlineHosts(), Multicast: !n.o.NoMDNS,
 			UPnP: !n.o.NoUPnP, Limits: n.moves.Limits, Go: n.Go, Note: func(text string) { n.note(text) }, Log: n.log, Version: n.o.Version,
 		})
 		if err != nil {

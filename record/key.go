@@ -106,3 +106,12 @@ func expand(secret []byte, info string) []byte {
 	}
 	return out
 }
+
+// KeyOf returns the key of the record, for all to read, of a key pair that names something elsewhere too, as an IPNS name does: who knows the name can find the
+// record. What is signed for a record begins with a prefix of its own, so that it is no signature of anything else.
+func KeyOf(pair ed25519.PrivateKey) Key { return Key{sign: pair} }
+
+// TicketOf returns the ticket to the record that KeyOf's key writes, from the public half. It is Invalid if it has another length.
+func TicketOf(public ed25519.PublicKey) (Ticket, error) {
+	return ParseTicket(append(append(make([]byte, 0, TicketSize), public...), make([]byte, secretSize)...))
+}

@@ -5,12 +5,13 @@ import (
 	"path/filepath"
 
 	"kith/bridge/bittorrent"
+	"kith/bridge/ipfs"
 	"kith/bridge/web"
 	"kith/node"
 )
 
 // bridges are the public networks of others that a node speaks to when its user asks for it.
-func bridges() []node.NewBridge { return []node.NewBridge{newBitTorrent, newWeb} }
+func bridges() []node.NewBridge { return []node.NewBridge{newBitTorrent, newIPFS, newWeb} }
 
 func newBitTorrent(e node.BridgeEnv) (node.Bridge, error) {
 	o := bittorrent.Options{
@@ -30,4 +31,13 @@ func newBitTorrent(e node.BridgeEnv) (node.Bridge, error) {
 
 func newWeb(e node.BridgeEnv) (node.Bridge, error) {
 	return web.New(web.Options{Dir: filepath.Join(e.Dir, "web"), Log: e.Log, Agent: "kith/" + e.Version})
+}
+
+func newIPFS(e node.BridgeEnv) (node.Bridge, error) {
+	b, err := ipfs.New(ipfs.Options{Blobs: e.Blobs, Records: e.Records, Dir: filepath.Join(e.Dir, "ipfs"), Log: e.Log, Config: e.Config.IPFS, Bootstrap: e.Config.IPFSHosts, UPnP: e.UPnP})
+	if err != nil {
+		return nil, err
+	}
+	e.Note(b.Note())
+	return b, nil
 }
