@@ -192,6 +192,9 @@ func (in *input) values(cmd *cobra.Command, args []string) (map[string]any, erro
 		if err != nil {
 			return nil, err
 		}
+		if f.Arg >= 0 && text == "" { // left out it means something else
+			return nil, fmt.Errorf("%s: nothing was given for it: %w", strings.ToUpper(f.Name), kith.Invalid)
+		}
 		if isList(f) {
 			m[f.Name] = strings.Fields(text)
 		} else {

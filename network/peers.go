@@ -233,3 +233,11 @@ func addrRank(a ma.Multiaddr) int {
 	}
 	return rank
 }
+
+// Answers asks a connected peer for a sign of life, and reports whether it gave one.
+func (n *Network) Answers(ctx context.Context, p peer.ID) bool {
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(network.WithNoDial(ctx, "ping"), "ping"), pingTimeout)
+	defer cancel()
+	r, ok := <-ping.Ping(ctx, n.host, p)
+	return ok && r.Error == nil
+}

@@ -139,9 +139,10 @@ func (n *Node) connect(ctx context.Context, in ConnectIn) (Peer, error) {
 	if err := n.net.Connect(ctx, *info); err != nil {
 		return Peer{}, err
 	}
+	answers := n.net.Answers(ctx, info.ID)
 	peers, err := n.peers(ctx, None{})
 	for _, p := range peers {
-		if p.ID == info.ID.String() && p.Agent != "" { // it has said what it is: whom it does not want, it does not speak to
+		if p.ID == info.ID.String() && p.Agent != "" && answers { // whom it does not want, it does not speak to, though it may have said once what it is
 			return p, nil
 		}
 	}

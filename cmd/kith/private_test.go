@@ -78,6 +78,7 @@ func TestPrivateNetworkAsTheyWouldType(t *testing.T) {
 	var none any
 	a.ask(&none, "id", "profile", "--name", "Anna")
 	b.ask(&none, "id", "profile", "--name", "Ben")
+	c.ask(&none, "connect", a.tcp()) // so that it knows what a said then
 
 	printed, errs, exit := a.run("network", "new", "family")
 	link, _, _ := strings.Cut(printed, "\n")
@@ -111,6 +112,9 @@ func TestPrivateNetworkAsTheyWouldType(t *testing.T) {
 
 	if out, errs, exit := c.run("connect", a.tcp()); exit != 7 || !strings.Contains(errs, "private network") {
 		t.Errorf("a stranger: %d, %s%s", exit, out, errs)
+	}
+	if out, exit := c.told("", "network", "join", "-"); exit != 2 || !strings.Contains(out, "nothing was given") { // and not the public network
+		t.Errorf("no link: %d, %s", exit, out)
 	}
 	if out, exit := c.told("kith:network:AAAA", "network", "join", "-"); exit != 2 || !strings.Contains(out, "damaged") {
 		t.Errorf("a damaged link: %d, %s", exit, out)
