@@ -23,6 +23,12 @@ type Origin interface {
 	Close() error
 }
 
+// An Origin that knows what its network has, as from the have-maps of BitTorrent, is a Knower too, and is asked for nothing else.
+type Knower interface {
+	// Available returns what can be had there now, in any order; ok is false while anything may be there.
+	Available() (spans []Span, ok bool)
+}
+
 // A Span is bytes of one file of a Layout.
 type Span struct {
 	File   int // in Layout.Files

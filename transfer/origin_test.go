@@ -29,6 +29,7 @@ type foreign struct {
 	lies    func(s Span) bool // spans of which wrong bytes come, which its digests find out
 	dies    int64             // after so many bytes nothing comes any more; 0: never
 	wrong   error             // what Verify says
+	patient time.Duration     // until it says so
 	mixes   bool              // it is refused: what is here is taken back at some moment
 
 	mu       sync.Mutex
@@ -93,6 +94,9 @@ func (f *foreign) Fetch(ctx context.Context, s Span, alive func()) ([]byte, erro
 	}()
 	switch {
 	case f.lacks != nil && f.lacks(s):
+		if err := sleep(ctx, f.patient); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("nobody has it: %w", kith.NotFound)
 	case dead:
 		<-ctx.Done()
@@ -107,6 +111,20 @@ func (f *foreign) Fetch(ctx context.Context, s Span, alive func()) ([]byte, erro
 		}
 	}
 	return bytes.Clone(f.files[s.File][s.Off : s.Off+s.N]), nil
+}
+
+// A knowing is a foreign that says what it has. What it lacks it would look for in vain for long.
+type knowing struct{ *foreign }
+
+func (k knowing) Available() (spans []Span, ok bool) {
+	for i, f := range k.layout.Files {
+		for off := int64(0); off < f.Size; off += k.layout.Unit {
+			if s := (Span{File: i, Off: off, N: min(k.layout.Unit, f.Size-off)}); k.lacks == nil || !k.lacks(s) {
+				spans = append(spans, s)
+			}
+		}
+	}
+	return spans, true
 }
 
 func (f *foreign) Here(s Span) {
@@ -500,4 +518,68 @@ func TestFolderFromNetworks(t *testing.T) {
 	if filepath.Base(d.Status().Path) != "film.mkv" {
 		t.Errorf("it is at %s", d.Status().Path)
 	}
+}
+
+// TestLacking: networks of which each has a half, and that look for the rest for long before they say that nobody has it. One knows what it has.
+func TestLacking(t *testing.T) {
+	for _, knows := range []bool{true, false} {
+		t.Run(fmt.Sprintf("knows %v", knows), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHub(t)
+				data := noise(43, 32<<20)
+				bt, ipfs := file("bittorrent", 1<<20, data), file("ipfs", 256<<10, data)
+				bt.lacks = func(s Span) bool { return s.Off >= 16<<20 }
+				ipfs.lacks = func(s Span) bool { return s.Off < 16<<20 }
+				bt.rate, ipfs.rate, bt.patient, ipfs.patient = 4<<20, 4<<20, 10*time.Second, 10*time.Second
+				job := h.node().job(pending(9), []*foreign{bt, ipfs})
+				if knows {
+					for i, f := range []*foreign{bt, ipfs} {
+						job.Origins[i] = func(ctx context.Context, c Content) (Origin, error) {
+							o, err := f.open(ctx, c)
+							return knowing{o.(*foreign)}, err
+						}
+					}
+				}
+				begun := time.Now()
+				n := h.node()
+				d, err := n.m.Start(job)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wait(t, d)
+				mustHold(t, d.Status().Path, data)
+				took := time.Since(begun)
+				t.Logf("%v", took)
+				if limit := map[bool]time.Duration{true: 5 * time.Second, false: 30 * time.Second}[knows]; took > limit {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// TestNobodyHasAll: the swarm lacks something, and the state says how much is to be had; somebody comes who has it.
+func TestNobodyHasAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(44, 8<<20)
+		bt := file("bittorrent", 1<<20, data)
+		var mu sync.Mutex
+		missing := true
+		bt.lacks = func(s Span) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return missing && s.Off >= 7<<20
+		}
+		d := h.node().from(pending(10), []*foreign{bt})
+		time.Sleep(4 * time.Second)
+		if s := d.Status(); s.State != Waiting || s.Reason != "the swarm has no complete copy: 87 % is to be had" || s.Done != 7<<20 {
+			t.Errorf("%+v", s)
+		}
+		mu.Lock()
+		missing = false
+		mu.Unlock()
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+	})
 }

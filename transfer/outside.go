@@ -17,13 +17,16 @@ const (
 	MaxOrigins   = 16               // of one download
 	maxFetches   = 128              // spans that one Origin is asked for at once
 	fetchSize    = 256 << 10        // bytes of a span at least, where its units are smaller
-	silentTime   = time.Minute      // a span of which nothing comes for so long is given up
+	stallTime    = 3 * time.Second  // a span of which nothing comes for so long is asked of others too …
+	silentTime   = time.Minute      // … and given up after this
+	maxStalled   = 64               // requests of which nothing comes, beside which others are asked for
 	layoutRetry  = 2 * time.Second  // after an Origin did not find out what the content consists of …
 	layoutMax    = time.Minute      // … doubled each time up to this
 	lacksMin     = 5 * time.Second  // what an Origin did not have is asked of it again after this …
 	lacksMax     = 60 * time.Second // … doubled each time up to this
 	heardTime    = 250 * time.Millisecond
-	maxOrigPeers = 32 // of other networks that are listed
+	learnTime    = time.Second // a Knower is asked so often what is to be had
+	maxOrigPeers = 32          // of other networks that are listed
 )
 
 // An outside is another network that a download comes from, and a conversation with its Origin. Download.mu guards what is below it.
@@ -51,6 +54,8 @@ type outside struct {
 	brought bao.Bits
 	fetches map[uint64]context.CancelFunc // by request
 	running int                           // requests
+	stalled map[uint64]bool               // those of which nothing comes
+	known   bao.Bits                      // what the Origin said last is to be had, as a Knower
 	lacking []lack
 }
 
@@ -174,15 +179,16 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 	defer wg.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	tick := time.NewTicker(tickTime)
+	tick, learn := time.NewTicker(tickTime), time.NewTicker(learnTime)
 	defer tick.Stop()
+	defer learn.Stop()
 	slots := make(chan struct{}, maxFetches)
 	for {
 		st := o.d.currentStage()
 		if err := o.follow(st, origin); err != nil {
 			return err
 		}
-		for st != nil && st == o.d.currentStage() && o.count(0) < maxFetches {
+		for st != nil && st == o.d.currentStage() && o.free() {
 			st.mu.Lock()
 			q, ok := st.engine.Next(o.id, st.now())
 			st.mu.Unlock()
@@ -201,6 +207,8 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 		}
 		select {
 		case <-o.wake:
+		case <-learn.C:
+			o.learn(origin)
 		case <-tick.C:
 			o.again(st)
 			o.look(origin)
@@ -216,6 +224,13 @@ func (o *outside) count(d int) int {
 	defer o.mu.Unlock()
 	o.running += d
 	return o.running
+}
+
+// free reports whether more may be asked for.
+func (o *outside) free() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.running < maxFetches && len(o.stalled) < maxStalled
 }
 
 // follow lets it be asked about a stage, and tells it what is here of that.
@@ -247,6 +262,7 @@ func (o *outside) follow(st *stage, origin Origin) error {
 	}
 	o.mu.Lock()
 	o.stage, o.rows, o.files, o.brought, o.fetches, o.lacking = st, rows, files, bao.NewBits(st.row.n), map[uint64]context.CancelFunc{}, nil
+	o.stalled, o.known = map[uint64]bool{}, bao.Bits{}
 	o.mu.Unlock()
 	unit := max((l.Unit+bao.GroupSize-1)/bao.GroupSize, 1)
 	st.mu.Lock()
@@ -257,6 +273,7 @@ func (o *outside) follow(st *stage, origin Origin) error {
 		}
 	}
 	st.mu.Unlock()
+	o.learn(origin)
 	for _, s := range st.readable() {
 		o.tell(origin, st, s)
 	}
@@ -354,6 +371,7 @@ func (o *outside) fetch(whole context.Context, origin Origin, st *stage, q engin
 		defer o.mu.Unlock()
 		if o.stage == st {
 			delete(o.fetches, q.ID)
+			delete(o.stalled, q.ID)
 		}
 	}()
 	var wg sync.WaitGroup
@@ -441,7 +459,10 @@ func (o *outside) again(st *stage) {
 	now := time.Now()
 	for i := range o.lacking {
 		if l := &o.lacking[i]; o.stage == st && !l.until.IsZero() && now.After(l.until) {
-			due, l.until = append(due, l.Range), time.Time{}
+			l.until = time.Time{}
+			if o.known.Len() == 0 || o.known.Next(l.First, false) >= l.First+l.N {
+				due = append(due, l.Range)
+			}
 		}
 	}
 	o.mu.Unlock()
@@ -483,6 +504,8 @@ func (o *outside) part(ctx context.Context, origin Origin, st *stage, q engine.R
 	defer cancel(nil)
 	silent := time.AfterFunc(silentTime, func() { cancel(fmt.Errorf("transfer: nothing came for %v: %w", silentTime, kith.Timeout)) })
 	defer silent.Stop()
+	stall := time.AfterFunc(stallTime, func() { o.stall(st, q) })
+	defer stall.Stop()
 	var mu sync.Mutex
 	var heard time.Time
 	alive := func() {
@@ -491,6 +514,7 @@ func (o *outside) part(ctx context.Context, origin Origin, st *stage, q engine.R
 		if now := time.Now(); now.Sub(heard) >= heardTime {
 			heard = now
 			silent.Reset(silentTime)
+			stall.Reset(stallTime)
 			st.mu.Lock()
 			st.engine.Heard(q.Source, st.now())
 			st.mu.Unlock()
@@ -505,6 +529,80 @@ func (o *outside) part(ctx context.Context, origin Origin, st *stage, q engine.R
 		err = fmt.Errorf("transfer: %s brought %d bytes, not %d: %w", o.network, len(data), want.N, kith.Corrupt)
 	}
 	return data, err
+}
+
+// stall lets others be asked for what does not come.
+func (o *outside) stall(st *stage, q engine.Request) {
+	o.mu.Lock()
+	there := o.stage == st && o.fetches[q.ID] != nil
+	if there {
+		o.stalled[q.ID] = true
+	}
+	o.mu.Unlock()
+	if there {
+		st.mu.Lock()
+		st.engine.Stalled(q.ID)
+		st.mu.Unlock()
+		o.d.nudgeAll()
+	}
+}
+
+// learn takes in what a Knower says is to be had, and reports whether that has changed.
+func (o *outside) learn(origin Origin) {
+	k, ok := origin.(Knower)
+	if !ok {
+		return
+	}
+	spans, sure := k.Available()
+	o.mu.Lock()
+	st, was := o.stage, o.known
+	now := bao.NewBits(0)
+	if st != nil {
+		now = o.bitsOf(st, spans, sure)
+		o.known = now
+	}
+	o.mu.Unlock()
+	if st == nil {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for g := int64(0); g < now.Len(); {
+		in := now.Get(g)
+		end := now.Next(g, !in)
+		r := bao.Range{First: g, N: end - g}
+		switch g = end; {
+		case was.Len() == now.Len() && same(was, r, in): // it may lack some of it, as Fetch has shown
+		case in:
+			st.engine.Has(o.id, r)
+		default:
+			st.engine.Lacks(o.id, r)
+		}
+	}
+}
+
+// same reports whether all of r is in b, or nothing is.
+func same(b bao.Bits, r bao.Range, in bool) bool { return b.Next(r.First, !in) >= r.First+r.N }
+
+// bitsOf returns the groups of the row that spans have a part of; all of them, if nothing is sure. o.mu is held.
+func (o *outside) bitsOf(st *stage, spans []Span, sure bool) bao.Bits {
+	bits := bao.NewBits(st.row.n)
+	if !sure {
+		spans = nil
+		for file, at := range o.rows {
+			if at >= 0 {
+				spans = append(spans, Span{File: file, N: st.row.files[at].size})
+			}
+		}
+	}
+	for _, s := range spans {
+		if s.File < 0 || s.File >= len(o.rows) || o.rows[s.File] < 0 || s.Off < 0 || s.N <= 0 || s.N > st.row.files[o.rows[s.File]].size-s.Off {
+			continue
+		}
+		first := s.Off / bao.GroupSize
+		bits.Set(bao.Range{First: st.row.first[o.rows[s.File]] + first, N: (s.Off+s.N-1)/bao.GroupSize + 1 - first})
+	}
+	return bits
 }
 
 // keep writes what was fetched.

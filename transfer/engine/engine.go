@@ -380,6 +380,14 @@ func (e *Engine) Declined(id uint64, now time.Duration) {
 	e.forget(q)
 }
 
+// Stalled says that nothing comes of a request, though its source is not silent otherwise: its source may be asked for other things, and others for this. Its answer may still come.
+func (e *Engine) Stalled(id uint64) {
+	if q := e.requests[id]; q != nil {
+		e.unload(q)
+		e.release(q)
+	}
+}
+
 // Heard says that a source is alive, though no answer is here yet.
 func (e *Engine) Heard(id SourceID, now time.Duration) {
 	if s := e.sources[id]; s != nil {
