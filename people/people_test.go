@@ -141,7 +141,7 @@ func (h *home) joins(other *home) {
 // eventually waits until ok holds, which background work brings about.
 func (h *home) eventually(what string, ok func() bool) {
 	h.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
