@@ -30,7 +30,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
-	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -86,8 +85,8 @@ type Network struct {
 	sockets *packet.Sockets // of a host on cfg.Packets
 	mdns    *neighbours
 	relay   *relay.Service
-	finder  *autorelay.AutoRelay // of relays for this node
-	router  *router.Map          // nil: not asked for ports
+	sought  chan struct{} // closed when no relay is looked for any more; nil: none ever was
+	router  *router.Map   // nil: not asked for ports
 	friend  atomic.Pointer[func(peer.ID) bool]
 	reach   event.Emitter // of EvtLocalReachabilityChanged
 	mover   *mover
@@ -357,8 +356,8 @@ func (n *Network) Close() error {
 	if n.bulk != nil {
 		n.bulk.close()
 	}
-	if n.finder != nil {
-		errs = append(errs, n.finder.Close())
+	if n.sought != nil {
+		<-n.sought
 	}
 	if n.relay != nil {
 		n.punch.close()

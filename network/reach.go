@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	relaysHeld = 2               // relays at which a node that cannot be reached holds a place
-	relayLook  = 5 * time.Second // between two looks among the connected peers for one that relays
-	relayRetry = 5 * time.Minute // before one that refused is asked again
+	relaysHeld = 2                // relays at which a node that cannot be reached holds a place
+	relayLook  = 2 * time.Second  // between two looks among the connected peers for one that relays
+	relayRetry = 5 * time.Minute  // before one that refused is asked again
+	relayEarly = 15 * time.Second // between two looks whether a friend relays, while a place is held at a stranger
 )
 
 // startReach tells for the first time that nothing is known, so that relays are looked for at once: who has no public address at all
@@ -25,10 +26,9 @@ const (
 func (n *Network) startReach() (err error) {
 	n.punch = newPuncher(n)
 	n.startRelay()
-	if n.finder, err = autorelay.NewAutoRelay(n.Host(), n.autoRelay()...); err != nil {
+	if err := n.seekRelays(); err != nil {
 		return err
 	}
-	n.finder.Start()
 	if n.reach, err = n.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful); err != nil {
 		return err
 	}
@@ -53,6 +53,70 @@ func (n *Network) reachable(e event.EvtHostReachableAddrsChanged) {
 	if err := n.reach.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
 		n.log.Warn("reachability not told", "err", err)
 	}
+}
+
+// seekRelays has libp2p hold places at relays while this node cannot be reached. libp2p keeps the places that it has; so it is begun anew when a friend, who carries more than
+// a stranger, relays and was not asked. A place that is left is kept by its relay for up to an hour.
+func (n *Network) seekRelays() error {
+	seek := func() (*autorelay.AutoRelay, error) {
+		a, err := autorelay.NewAutoRelay(n.Host(), n.autoRelay()...)
+		if err == nil {
+			a.Start()
+		}
+		return a, err
+	}
+	a, err := seek()
+	if err != nil {
+		return err
+	}
+	n.sought = make(chan struct{})
+	n.run(func() {
+		defer close(n.sought)
+		look := time.NewTicker(relayEarly)
+		defer look.Stop()
+		var last time.Time
+		for {
+			select {
+			case <-n.ctx.Done():
+				a.Close()
+				return
+			case now := <-look.C:
+				strangers := n.atStrangers()
+				if len(strangers) == 0 || now.Sub(last) < relayRetry {
+					continue
+				}
+				last = now
+				a.Close()
+				for _, p := range strangers {
+					n.host.ConnManager().Unprotect(p, "autorelay") // libp2p's name for those who hold places
+				}
+				if a, err = seek(); err != nil { // the options are as they were
+					n.log.Warn("no relay is looked for", "err", err)
+					return
+				}
+			}
+		}
+	})
+	return nil
+}
+
+// atStrangers returns the strangers who hold a place for this node, if there is a friend who would and does not.
+func (n *Network) atStrangers() (strangers []peer.ID) {
+	held := map[peer.ID]bool{}
+	for _, a := range n.host.Addrs() {
+		if p := relayOf(a); transportOf(a) == "relay" && !held[p] {
+			held[p] = true
+			if !n.isFriend(p) {
+				strangers = append(strangers, p)
+			}
+		}
+	}
+	if len(strangers) == 0 || !slices.ContainsFunc(n.host.Network().Peers(), func(p peer.ID) bool {
+		return !held[p] && n.isFriend(p) && n.speaksHop(p) && n.Direct(p)
+	}) {
+		return nil
+	}
+	return strangers
 }
 
 // relays offers up to num connected peers that relay for others, friends first. Nobody is connected to for that.

@@ -112,13 +112,13 @@ func (c *computer) relayed() {
 	}
 }
 
-// befriend makes the public nodes carry whole files for the computer.
+// befriend makes the public nodes and the computer contacts: they carry whole files for it then.
 func (i *internet) befriend(c *computer) {
 	i.t.Helper()
-	for _, p := range i.public {
-		if _, errs, exit := p.run("people", "add", "friend-"+c.host.Name, c.identity().Peer_ID); exit != 0 {
-			i.t.Fatal(errs)
-		}
+	var none any
+	for k, p := range i.public {
+		p.ask(&none, "people", "add", "friend-"+c.host.Name, c.identity().Peer_ID)
+		c.ask(&none, "people", "add", fmt.Sprint("relay-", k+1), p.identity().Peer_ID)
 	}
 }
 
@@ -184,17 +184,12 @@ func (i *internet) fetchAs(flags []string, host string, seed *computer, link str
 	return r, err
 }
 
-// TestBehindRouters fetches between the most telling pairs of homes, by the short link alone: the fetcher is fresh and knows nobody.
+// TestBehindRouters fetches between all pairs of homes, by the short link alone: the fetcher is fresh and knows nobody.
 func TestBehindRouters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("nodes behind real NATs were not tested: -short")
 	}
-	matrix(t, []pairing{
-		{nat.Cone, nat.Cone}, {nat.Double, nat.Cone}, // opened over QUIC
-		{nat.UDPBlocked, nat.Double}, {nat.Cone, nat.UDPBlocked}, {nat.UDPBlocked, nat.UDPBlocked}, // over TCP
-		{nat.IPv6Only, nat.IPv6Only}, {nat.Public, nat.Symmetric}, {nat.Public, nat.UDPBlocked}, // no port to guess; dialled from inside
-		{nat.Cone, nat.Symmetric}, {nat.Symmetric, nat.Symmetric}, {nat.TCPOnly, nat.Cone}, {nat.IPv6Only, nat.Cone}, {nat.TCPOnly, nat.IPv6Only}, // relayed
-	}, true)
+	matrix(t, pairings(func(pairing) bool { return true }), 1<<20, true)
 }
 
 // TestGivenPorts: a node behind a router that gives ports is reached from behind another, at once, bulk streams included, and the doctor says why.
@@ -261,21 +256,27 @@ func (c *computer) finding(check, says string) string {
 	}
 }
 
-// TestMatrix is every pair; make bench-net runs it and prints the table.
-func TestMatrix(t *testing.T) {
-	which := os.Getenv("KITH_NAT_MATRIX")
-	if which == "" {
-		t.Skip("not every pair of NATs was tested: that is make bench-net")
-	}
-	var all []pairing
+// pairings returns all pairs of kinds that are wanted.
+func pairings(wanted func(pairing) bool) (all []pairing) {
 	for _, seed := range nat.Kinds {
 		for _, fetcher := range nat.Kinds {
-			if which == "all" || slices.Contains(strings.Split(which, ","), string(fetcher)+":"+string(seed)) {
-				all = append(all, pairing{fetcher, seed})
+			if p := (pairing{fetcher, seed}); wanted(p) {
+				all = append(all, p)
 			}
 		}
 	}
-	cells := matrix(t, all, false)
+	return all
+}
+
+// TestMatrix measures every pair, one after the other; make bench-net runs it and prints the table.
+func TestMatrix(t *testing.T) {
+	which := os.Getenv("KITH_NAT_MATRIX")
+	if which == "" {
+		t.Skip("how fast the pairs of NATs are was not measured: that is make bench-net")
+	}
+	cells := matrix(t, pairings(func(p pairing) bool {
+		return which == "all" || slices.Contains(strings.Split(which, ","), string(p.fetcher)+":"+string(p.seed))
+	}), 4<<20, false)
 	fmt.Println("| fetcher | seed | in theory | how | first bytes | direct after | 4 MiB |\n|---|---|---|---|---:|---:|---:|")
 	if to := os.Getenv("KITH_NAT_JSON"); to != "" {
 		if err := os.WriteFile(to, asJSON(t, cells), 0o644); err != nil {
@@ -329,8 +330,8 @@ func (p pairing) direct() bool {
 	return punches(p.fetcher) && punches(p.seed)
 }
 
-// matrix fetches a file for each pairing, some together if told so; all must arrive, and directly exactly where that can be.
-func matrix(t *testing.T, pairings []pairing, together bool) (cells []cell) {
+// matrix fetches a file of so many bytes for each pairing, some together if told so; all must arrive, and directly exactly where that can be.
+func matrix(t *testing.T, pairings []pairing, size int, together bool) (cells []cell) {
 	var specs []nat.Spec
 	seeds := map[nat.Kind]*computer{}
 	for _, k := range nat.Kinds {
@@ -350,7 +351,7 @@ func matrix(t *testing.T, pairings []pairing, together bool) (cells []cell) {
 		}
 		var shared struct{ Short string }
 		path := filepath.Join(t.TempDir(), "film") // each its own: nobody else has it
-		want[kind] = file(t, path, 4<<20)
+		want[kind] = file(t, path, size)
 		seed.ask(&shared, "share", path)
 		links[kind] = shared.Short // the long one holds more
 	}

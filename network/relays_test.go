@@ -1,0 +1,63 @@
+package network
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"kith/lab/nat"
+	"kith/lab/sim"
+)
+
+// TestFriendsRelayFirst: a node that cannot be reached holds places at strangers while there is nobody else, and at a friend, who carries more, when one is there.
+func TestFriendsRelayFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := sim.New(4)
+		defer net.Close()
+		defer time.Sleep(time.Minute) // libp2p's AutoNAT ends later than its host
+		start := func(kind nat.Kind) *Network {
+			h, err := net.Add(sim.Spec{Name: "host", Kind: kind, Delay: 20 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return newNode(t, func(c *Config) { c.Listen, c.Packets = h.Listen(), h.ListenUDP })
+		}
+		strangers, friend, home := []*Network{start(nat.Public), start(nat.Public)}, start(nat.Public), start(nat.Cone)
+		for _, n := range append(strangers, friend, home) {
+			defer n.Close()
+		}
+		home.Befriend(func(p peer.ID) bool { return p == friend.ID() })
+		through := func(n *Network) bool {
+			return slices.ContainsFunc(home.Addrs(), func(a ma.Multiaddr) bool { return transportOf(a) == "relay" && relayOf(a) == n.ID() })
+		}
+		within := func(limit time.Duration, what string, ok func() bool) {
+			t.Helper()
+			for start := time.Now(); !ok(); time.Sleep(100 * time.Millisecond) {
+				if time.Since(start) > limit {
+					t.Fatalf("not within %v: %s; it is reached at %v", limit, what, home.Addrs())
+				}
+			}
+		}
+		meet := func(n *Network) {
+			if err := home.Connect(t.Context(), info(n)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			n.relay.Serve(true) // as AutoNAT would have it in time
+		}
+		for _, s := range strangers {
+			meet(s)
+		}
+		within(time.Minute, "both strangers hold a place", func() bool { return through(strangers[0]) && through(strangers[1]) })
+		meet(friend)
+		within(time.Minute, "the friend holds a place", func() bool { return through(friend) })
+		time.Sleep(2 * relayRetry)
+		if !through(friend) || through(strangers[0]) == through(strangers[1]) {
+			t.Errorf("later it is reached at %v", home.Addrs())
+		}
+	})
+}
