@@ -27,7 +27,7 @@ import (
 	"kith/lab/nat"
 )
 
-// quietTime is how long a fresh node is listened to, unless KITH_QUIET says otherwise: in the first minute most happens.
+// quietTime is how long a fresh node is listened to, unless KITH_QUIET says otherwise: in the first minute most happens. make test listens for ten minutes too.
 const quietTime = time.Minute
 
 // What a fresh node says in homes with IPv4 and with IPv6 is what docs/privacy.md lists: mDNS under opaque names, and the router is asked for a port. What
