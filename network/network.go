@@ -103,8 +103,9 @@ type Network struct {
 	known    map[peer.ID]*known
 	pinged   map[peer.ID]time.Time // when the round trip to a connected peer was last measured
 	subs     map[chan Event]struct{}
-	hard     map[string]bool     // Health.Hard
-	reached  libp2p.Reachability // as told last
+	hard     map[string]bool       // Health.Hard
+	reached  libp2p.Reachability   // as told last
+	offered  map[peer.ID]time.Time // friends who were offered as relays, since they were all asked anew
 	notes    []string
 	closed   bool
 }
@@ -138,7 +139,7 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 	n := &Network{
 		cfg: cfg, log: cfg.Log, gater: newGater(cfg.Door),
 		handlers: map[protocol.ID]Handler{}, traffic: map[peer.ID]*traffic{},
-		pinged: map[peer.ID]time.Time{}, subs: map[chan Event]struct{}{}, hard: map[string]bool{},
+		pinged: map[peer.ID]time.Time{}, subs: map[chan Event]struct{}{}, hard: map[string]bool{}, offered: map[peer.ID]time.Time{},
 	}
 	n.mover, n.holes, n.kick = newMover(n), newHoles(), make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())

@@ -87,6 +87,9 @@ func (n *Network) seekRelays() error {
 				}
 				last = now
 				a.Close()
+				n.mu.Lock()
+				clear(n.offered)
+				n.mu.Unlock()
 				for _, p := range strangers {
 					n.host.ConnManager().Unprotect(p, "autorelay") // libp2p's name for those who hold places
 				}
@@ -100,44 +103,61 @@ func (n *Network) seekRelays() error {
 	return nil
 }
 
-// atStrangers returns the strangers who hold a place for this node, if there is a friend who would and does not.
-func (n *Network) atStrangers() (strangers []peer.ID) {
+// places returns the relays at which this node holds a place.
+func (n *Network) places() map[peer.ID]bool {
 	held := map[peer.ID]bool{}
 	for _, a := range n.host.Addrs() {
-		if p := relayOf(a); transportOf(a) == "relay" && !held[p] {
-			held[p] = true
-			if !n.isFriend(p) {
-				strangers = append(strangers, p)
-			}
+		if transportOf(a) == "relay" {
+			held[relayOf(a)] = true
 		}
 	}
-	if len(strangers) == 0 || !slices.ContainsFunc(n.host.Network().Peers(), func(p peer.ID) bool {
-		return !held[p] && n.isFriend(p) && n.speaksHop(p) && n.Direct(p)
-	}) {
+	return held
+}
+
+// helpers returns the connected peers that relay for others, and those of them that are friends.
+func (n *Network) helpers() (all, friends []peer.ID) {
+	for _, p := range n.host.Network().Peers() {
+		if !n.speaksHop(p) || !n.Direct(p) {
+			continue
+		}
+		all = append(all, p)
+		if n.isFriend(p) {
+			friends = append(friends, p)
+		}
+	}
+	return all, friends
+}
+
+// atStrangers returns the strangers who hold a place for this node, if there is a friend who would and does not.
+func (n *Network) atStrangers() (strangers []peer.ID) {
+	held := n.places()
+	for p := range held {
+		if !n.isFriend(p) {
+			strangers = append(strangers, p)
+		}
+	}
+	if _, friends := n.helpers(); !slices.ContainsFunc(friends, func(p peer.ID) bool { return !held[p] }) {
 		return nil
 	}
 	return strangers
 }
 
-// relays offers up to num connected peers that relay for others, friends first. Nobody is connected to for that.
+// relays offers up to num connected peers that relay for others. Friends are offered alone first, since libp2p takes whoever of all answers first; strangers when it is asked
+// again, for what is missing. Nobody is connected to for that.
 func (n *Network) relays(_ context.Context, num int) <-chan peer.AddrInfo {
+	list, friends := n.helpers()
+	held, now := n.places(), time.Now()
+	n.mu.Lock()
+	friends = slices.DeleteFunc(friends, func(p peer.ID) bool { return held[p] || now.Sub(n.offered[p]) < relayRetry })
+	for _, p := range friends {
+		n.offered[p] = now
+	}
+	n.mu.Unlock()
+	if len(friends) > 0 {
+		list = friends
+	}
 	out := make(chan peer.AddrInfo, num)
 	defer close(out)
-	var list []peer.ID
-	for _, p := range n.host.Network().Peers() {
-		if n.speaksHop(p) && n.Direct(p) {
-			list = append(list, p)
-		}
-	}
-	slices.SortStableFunc(list, func(a, b peer.ID) int {
-		switch fa, fb := n.isFriend(a), n.isFriend(b); {
-		case fa == fb:
-			return 0
-		case fa:
-			return -1
-		}
-		return 1
-	})
 	for _, p := range list[:min(len(list), num)] {
 		out <- peer.AddrInfo{ID: p, Addrs: n.host.Peerstore().Addrs(p)}
 	}
