@@ -72,6 +72,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.contents.serve(w, r, id)
 		return
 	}
+	if s.atGateway(r) {
+		s.serveGateway(w, r)
+		return
+	}
 	s.enter(s.own, w, r)
 }
 

@@ -27,6 +27,7 @@ type App struct {
 	Ops        []Op         // CLI + HTTP + OpenAPI + form
 	Protocols  []Protocol   // what peers may ask
 	HTTP       http.Handler // bulk bytes and streams that are no Op, under /api/<Name>/-/ with the same protection
+	Gateway    http.Handler // pages of a public network: paths below /ipfs/ and /ipns/, and hosts below ipfs.localhost and ipns.localhost, each an origin of its own; without a token, but not for foreign web sites
 	UI         string       // its page's name in the shell, "" for none
 
 	Listens func() (what string, addrs []string) // HOST:PORT of where it listens now beside the node, and for whom; may be called before Start
@@ -58,6 +59,7 @@ type Env struct {
 	People  People
 	Origin  Origin
 	Bridges []bridge.Bridge // public networks over the same blobs
+	API     string          // HOST:PORT of the local interface
 	Dir     string          // the application's own folder below the data directory; it exists
 	Files   string          // where what is downloaded and uploaded goes, unless told otherwise
 	Log     *slog.Logger

@@ -4,6 +4,7 @@ package apps
 import (
 	"kith/app"
 	"kith/apps/files"
+	"kith/apps/ipfs"
 	"kith/apps/send"
 	"kith/transfer"
 )
@@ -11,5 +12,5 @@ import (
 // New returns all applications, not started, and who decides what peers may fetch.
 func New() ([]app.App, transfer.Guard) {
 	f := files.New()
-	return []app.App{f.App(), send.New(f).App()}, f
+	return []app.App{f.App(), send.New(f).App(), ipfs.New().App()}, f
 }

@@ -11,7 +11,7 @@ import (
 
 // A Web is a Bridge whose network is also a web of its own, with pages, names and browsers: that to IPFS.
 type Web interface {
-	// Gateway answers browsers and programs of that network: paths below /ipfs/ and /ipns/, and hosts below ipfs.localhost and ipns.localhost. Whoever
+	// Gateway answers browsers and programs of that network, or is nil if it is switched off: paths below /ipfs/ and /ipns/, and hosts below ipfs.localhost and ipns.localhost. Whoever
 	// serves it keeps foreign web sites away from it.
 	Gateway() http.Handler
 	// SetSite lets a name lead to what is published as s.Root, and tells others. A name that there is not is made. Errors: NotFound (nothing is published so).

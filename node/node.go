@@ -263,7 +263,7 @@ func (n *Node) env(a app.App) (app.Env, error) {
 	}
 	return app.Env{
 		Me: n.me, Net: n.net, Host: n.net, Routes: n.routes, Blobs: n.blobs, Moves: n.moves, People: n.people, Origin: n.origin,
-		Bridges: n.bridged(), Dir: dir, Files: n.files(), Log: n.log.With("app", a.Name), Go: n.Go, Note: func(text string) { n.note(text) },
+		Bridges: n.bridged(), API: n.api, Dir: dir, Files: n.files(), Log: n.log.With("app", a.Name), Go: n.Go, Note: func(text string) { n.note(text) },
 		Config: func(into any) error { return n.o.Config.Section(a.Name, into) },
 	}, nil
 }

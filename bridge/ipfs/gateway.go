@@ -29,6 +29,9 @@ const contentPolicy = "sandbox allow-scripts allow-same-origin allow-forms allow
 
 // Gateway implements bridge.Web (https://specs.ipfs.tech/http-gateways/).
 func (b *Bridge) Gateway() http.Handler {
+	if b.o.Config.NoGateway {
+		return nil
+	}
 	c := gateway.Config{
 		DeserializedResponses: true, NoDNSLink: true, RetrievalTimeout: gatewayPatience, MaxConcurrentRequests: gatewayRequests, MaxRequestDuration: gatewayLongest,
 		MetricsRegistry: prometheus.NewRegistry(),
