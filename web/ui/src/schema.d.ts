@@ -367,6 +367,177 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ipfs/ipfs-cid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * say what ipfs add would call a file or folder
+         * @description It reads, and tells nobody anything. 2025 is ipfs add with the profile unixfs-v1-2025, classic what ipfs add did by default for ten years
+         *     (ipfs add --cid-version 0). Hidden files count (ipfs add -H).
+         */
+        post: operations["ipfs-ipfs-cid"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/ipfs-open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** say where the browser can look at something of IPFS */
+        post: operations["ipfs-ipfs-open"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * keep what a CID or name of IPFS leads to, and serve it
+         * @description All of its blocks are fetched into the data directory and given to others, whatever it is: a site, a folder, data that is no file.
+         *     Ctrl-C leaves it coming. kith get fetches files as files, and is what you want for those.
+         */
+        post: operations["ipfs-pin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/pin-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list what is pinned */
+        get: operations["ipfs-pin-ls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/site-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the sites of this node */
+        get: operations["ipfs-site-ls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/site-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * publish a folder as a web site under a name that stays
+         * @description Everybody on IPFS can see it, under ipns://KEY. Nothing is copied: the site is up while this node is, or anybody who has pinned it.
+         *     The key of the name is made on this device and stays in its data directory: whoever has it can change the site.
+         */
+        post: operations["ipfs-site-publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/site-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * take a site down
+         * @description The folder stays. Others may have kept copies; the name itself is gone for good: nobody can change it any more.
+         */
+        post: operations["ipfs-site-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/site-update": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * let a site lead to its folder as it is now
+         * @description Until then it leads to the folder as it was; files that were changed meanwhile are not served.
+         */
+        post: operations["ipfs-site-update"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ipfs/unpin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** keep something of IPFS no longer */
+        post: operations["ipfs-unpin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/connect": {
         parameters: {
             query?: never;
@@ -1315,6 +1486,18 @@ export interface components {
             entries: components["schemas"]["BrowseEntry"][];
             parent?: string;
         };
+        CidIn: {
+            /** @description file or folder */
+            path: string;
+            /**
+             * @description how it is cut into blocks (default: profile in section [ipfs] of config.toml)
+             * @enum {string}
+             */
+            profile?: "2025" | "classic";
+        };
+        CidOut: {
+            cid: string;
+        };
         ConfirmIn: {
             /** @description keep the master key on this disk, under a passphrase */
             keep?: boolean;
@@ -1692,6 +1875,17 @@ export interface components {
         InvitesOut: {
             invites: components["schemas"]["Invite"][];
         };
+        IpfsBrowseOut: {
+            /** @description on this computer; whatever is there has an origin of its own */
+            url: string;
+        };
+        IpfsNone: Record<string, never>;
+        IpfsPublishIn: {
+            /** @description what you call the site: a to z, 0 to 9 and - (default: the folder's name) */
+            name?: string;
+            /** @description the folder; index.html in it is what is shown first */
+            path: string;
+        };
         Item: {
             /** Format: date-time */
             added: string;
@@ -1884,20 +2078,8 @@ export interface components {
             up: number;
         };
         LinkIn: {
-            /** @description what the other device shows: kith:device:…; without it, this device shows a link */
-            link?: string;
-            /** @description this is the new device, and shows a link for the one that you use already */
-            new?: boolean;
-            /** @description passphrase of the recovery phrase */
-            passphrase?: string;
-            /** @description the master key is not on this device: ask for the recovery phrase */
-            phrase?: boolean;
-            /** @description give up the person whom this device acts for now */
-            replace?: boolean;
-            /** @description the master key is kept here: ask for its passphrase */
-            unlock?: boolean;
-            /** @description the words of the recovery phrase */
-            words?: string[];
+            /** @description a CID, ipfs://CID, ipns://NAME, or an address on a gateway */
+            link: string;
         };
         LinkOut: {
             /** @description what is typed on the other device, if it has no page at hand */
@@ -1971,7 +2153,7 @@ export interface components {
             restarts: boolean;
         };
         NameIn: {
-            /** @description what you call them */
+            /** @description the site */
             name: string;
         };
         NetworkLink: {
@@ -1996,6 +2178,26 @@ export interface components {
             /** @description leave the network that the node is in */
             move?: boolean;
             /** @description what it is called: a-z, 0-9 and -, at most 32 */
+            name: string;
+        };
+        NodeLinkIn: {
+            /** @description what the other device shows: kith:device:…; without it, this device shows a link */
+            link?: string;
+            /** @description this is the new device, and shows a link for the one that you use already */
+            new?: boolean;
+            /** @description passphrase of the recovery phrase */
+            passphrase?: string;
+            /** @description the master key is not on this device: ask for the recovery phrase */
+            phrase?: boolean;
+            /** @description give up the person whom this device acts for now */
+            replace?: boolean;
+            /** @description the master key is kept here: ask for its passphrase */
+            unlock?: boolean;
+            /** @description the words of the recovery phrase */
+            words?: string[];
+        };
+        NodeNameIn: {
+            /** @description what you call them */
             name: string;
         };
         NodeNone: Record<string, never>;
@@ -2157,6 +2359,35 @@ export interface components {
         PictureOut: {
             /** @description data: URL; left out if there is none */
             picture?: string;
+        };
+        Pin: {
+            /** Format: date-time */
+            added: string;
+            /** Format: int64 */
+            blocks: number;
+            /** Format: int64 */
+            bytes: number;
+            cid: string;
+            name?: string;
+            reason?: string;
+            /** @enum {string} */
+            state: "fetching" | "pinned" | "failed";
+        };
+        PinOut: {
+            /** Format: date-time */
+            added: string;
+            /** Format: int64 */
+            blocks: number;
+            /** Format: int64 */
+            bytes: number;
+            cid: string;
+            name?: string;
+            reason?: string;
+            /** @enum {string} */
+            state: "fetching" | "pinned" | "failed";
+        };
+        PinsOut: {
+            pins: components["schemas"]["Pin"][];
         };
         Private: {
             /** @description devices of members that are connected */
@@ -2598,6 +2829,82 @@ export interface components {
              */
             up_rate: number;
         };
+        Site: {
+            /** @description what it leads to now */
+            cid?: string;
+            /** @description where this computer's browser sees it */
+            gateway: string;
+            name: string;
+            /** @description the folder */
+            path: string;
+            /**
+             * Format: double
+             * @description bytes a second going out
+             */
+            rate?: number;
+            /**
+             * Format: int64
+             * @description peers that are being sent something
+             */
+            readers?: number;
+            /** @description what you should know */
+            said?: string;
+            /**
+             * Format: int64
+             * @description bytes that others fetched of it
+             */
+            up?: number;
+            /** Format: date-time */
+            updated: string;
+            /** @description ipns://KEY, for everybody */
+            url: string;
+        };
+        SiteOut: {
+            /** @description what it leads to now */
+            cid?: string;
+            /** Format: int64 */
+            done?: number;
+            /** @description what is being read */
+            file?: string;
+            /** @description where this computer's browser sees it */
+            gateway: string;
+            name: string;
+            /** @description the folder */
+            path: string;
+            /**
+             * Format: double
+             * @description bytes a second going out
+             */
+            rate?: number;
+            /**
+             * Format: int64
+             * @description peers that are being sent something
+             */
+            readers?: number;
+            /** @description it is published */
+            ready: boolean;
+            /** @description what you should know */
+            said?: string;
+            /**
+             * Format: int64
+             * @description how many things in the folder were left out
+             */
+            skipped?: number;
+            /** Format: int64 */
+            total?: number;
+            /**
+             * Format: int64
+             * @description bytes that others fetched of it
+             */
+            up?: number;
+            /** Format: date-time */
+            updated: string;
+            /** @description ipns://KEY, for everybody */
+            url: string;
+        };
+        SitesOut: {
+            sites: components["schemas"]["Site"][];
+        };
         Source: {
             /**
              * Format: int64
@@ -2704,6 +3011,12 @@ export interface components {
             networks?: string[];
             /** @description CID, link, name, or a part that only one has */
             ref: string;
+        };
+        UpdateIn: {
+            /** @description the site */
+            name: string;
+            /** @description another folder (default: the same) */
+            path?: string;
         };
     };
     responses: never;
@@ -3319,6 +3632,295 @@ export interface operations {
             };
         };
     };
+    "ipfs-ipfs-cid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CidIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CidOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-ipfs-open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IpfsBrowseOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["PinOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-pin-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PinsOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-site-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SitesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-site-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IpfsPublishIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["SiteOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-site-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NameIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-site-update": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["SiteOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ipfs-unpin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IpfsNone"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "node-connect": {
         parameters: {
             query?: never;
@@ -3481,7 +4083,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["LinkIn"];
+                "application/json": components["schemas"]["NodeLinkIn"];
             };
         };
         responses: {
@@ -4285,7 +4887,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NameIn"];
+                "application/json": components["schemas"]["NodeNameIn"];
             };
         };
         responses: {
