@@ -241,6 +241,9 @@ func (c *content) openTree(v *view, tree []byte) error {
 	return nil
 }
 
+// keep is where blobs of the store's own are that are too large for the database.
+func (s *Store) keep() string { return filepath.Join(s.dir, "keep") }
+
 // trees is where large trees are.
 func (s *Store) trees() string { return filepath.Join(s.dir, "outboard") }
 

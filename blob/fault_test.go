@@ -33,6 +33,8 @@ const crashEnv = "KITH_BLOB_TEST_CRASH"
 var children = map[string]func(t *testing.T, c crash){
 	"file":   crashFile,
 	"folder": func(t *testing.T, c crash) { crashTree(t, c, nil) },
+	"loose":  crashLoose,
+	"repair": crashRepair,
 	"private": func(t *testing.T, c crash) {
 		key := crashKey
 		crashTree(t, c, &key)
@@ -349,5 +351,123 @@ func TestDamagedDatabaseIsSaid(t *testing.T) {
 	}
 	if again := share(t, s, file, nil); again.Root != tree.Root {
 		t.Errorf("shared as %v", again.Root)
+	}
+}
+
+func crashLoose(t *testing.T, c crash) {
+	to := openBare(t, filepath.Join(c.dir, "to"))
+	data, err := os.ReadFile(filepath.Join(c.dir, "film.mkv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := to.Create(t.Context(), kith.RawRef(bao.Hash(data)), int64(len(data)), filepath.Join(c.dir, "out", "film.mkv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const step = 100 * bao.GroupSize
+	for off := 0; off < len(data); off += step {
+		if err := b.WriteLoose(int64(off/bao.GroupSize), data[off:min(off+step, len(data))]); err != nil {
+			t.Fatal(err)
+		}
+		if off/step%3 == 2 {
+			if err := b.Checkpoint(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := b.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What came without a proof is still there after kill -9, as far as it was durable, and is still without a proof.
+func TestKilledLoose(t *testing.T) {
+	const size = 20<<20 + 1
+	data := random(size, 1)
+	for _, c := range []struct {
+		point string
+		n     int
+		least int64
+	}{{"write", 5, 300}, {"checkpoint", 1, 0}, {"checkpoint", 3, 600}, {"renamed", 1, bao.Groups(size)}} {
+		t.Run(fmt.Sprint(c.point, c.n), func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "film.mkv"), data)
+			crash{"loose", c.point, c.n, dir}.run(t)
+			to := openStore(t, filepath.Join(dir, "to"))
+			out := filepath.Join(dir, "out", "film.mkv")
+			b, err := to.Create(t.Context(), kith.RawRef(bao.Hash(data)), size, out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if loose := b.Loose().Count(); !b.Complete() && (loose < c.least || b.Have().Count() != 0) {
+				t.Errorf("%d groups are loose, want %d; %d are proven", loose, c.least, b.Have().Count())
+			}
+			for r := range b.Loose().Ranges() {
+				p := make([]byte, len(sliceOf(data, r)))
+				if n, _ := b.ReadHere(p, r.First*bao.GroupSize); n < len(p) || !bytes.Equal(p, sliceOf(data, r)) {
+					t.Errorf("groups %v are claimed, and wrong", r)
+				}
+			}
+			if err := b.WriteLoose(0, data); err != nil {
+				t.Fatal(err)
+			}
+			if err := join(b.Finish(t.Context()), b.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("got %d bytes, %v", len(got), err)
+			}
+			if left, _ := os.ReadDir(filepath.Dir(out)); len(left) != 1 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+func crashRepair(t *testing.T, c crash) {
+	s := openBare(t, filepath.Join(c.dir, "to"))
+	trees, err := s.Trees(t.Context())
+	if err != nil || len(trees) != 1 {
+		t.Fatal(trees, err)
+	}
+	if err := s.Repair(t.Context(), trees[0].Root, trees[0].Path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A repair that was killed before the file lost its name goes on: nothing of the file is lost.
+func TestKilledRepair(t *testing.T) {
+	dir := t.TempDir()
+	from, to := openStore(t, filepath.Join(dir, "from")), openBare(t, filepath.Join(dir, "to"))
+	src, file := filepath.Join(dir, "src", "x"), filepath.Join(dir, "out", "x")
+	data := random(5<<20, 1)
+	write(t, src, data)
+	tree := share(t, from, src, nil)
+	b, err := to.Create(t.Context(), tree.Root, tree.Size, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetch(t, from, b, -1)
+	if err := join(b.Finish(t.Context()), b.Close(), to.Close()); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, file, 1<<20)
+	crash{"repair", "repair", 1, dir}.run(t)
+	to = openStore(t, filepath.Join(dir, "to"))
+	if b, err = to.Blob(t.Context(), tree.Root); err != nil {
+		t.Fatal(err)
+	}
+	if b.Have().Len()-b.Have().Count() != 1 {
+		t.Errorf("%d of %d groups are there", b.Have().Count(), b.Have().Len())
+	}
+	fetch(t, from, b, -1)
+	if err := join(b.Finish(t.Context()), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
+		t.Errorf("left: %v", left)
 	}
 }

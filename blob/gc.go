@@ -26,6 +26,7 @@ const (
 // A removal is what is to be done after blobs have left the database: files of the store's own, and parts.
 type removal struct {
 	files []string
+	back  [][2]string // damaged files that get their name back
 	sums  []bao.Sum
 	kept  int64
 }
@@ -41,6 +42,11 @@ func (s *Store) remove(r removal) {
 			}
 			s.forget(c)
 			s.closeIdle(c)
+		}
+	}
+	for _, b := range r.back {
+		if _, err := disk.Settle(b[0], b[1], func(string) error { return nil }); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("file could not be given its name back", "op", "gc", "path", b[0], "err", err)
 		}
 	}
 	for _, file := range r.files {
@@ -77,20 +83,25 @@ func (in *inserter) doom(query string, args ...any) error {
 
 // sweep removes the rows of the doomed blobs, and returns what else is to be removed then.
 func (in *inserter) sweep() (r removal, err error) {
-	keep := filepath.Join(in.s.dir, "keep")
-	rows, err := in.tx.Query("SELECT folder, path, name FROM part JOIN folder ON folder.id = folder WHERE blob IN doomed" +
-		" UNION ALL SELECT 0, '', name FROM place WHERE folder = 0 AND blob IN doomed")
+	keep := in.s.keep()
+	rows, err := in.tx.Query("SELECT folder, path, name, CASE WHEN repair > 0 AND header IS NULL THEN dest ELSE '' END FROM part JOIN folder ON folder.id = folder WHERE blob IN doomed" +
+		" UNION ALL SELECT 0, '', name, '' FROM place WHERE folder = 0 AND blob IN doomed")
 	if err != nil {
 		return r, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var at spot
-		if err := rows.Scan(&at.folder, &at.dir, &at.name); err != nil {
+		var dest string
+		if err := rows.Scan(&at.folder, &at.dir, &at.name, &dest); err != nil {
 			return r, err
 		}
 		if at.folder == keepFolder {
 			at.dir = keep
+		}
+		if dest != "" {
+			r.back = append(r.back, [2]string{at.path(), spot{at.folder, at.dir, dest}.path()})
+			continue
 		}
 		r.files = append(r.files, at.path())
 	}
@@ -344,13 +355,14 @@ func (s *Store) deleteFiles(ctx context.Context, t treeRow) (deleted bool, err e
 	if err := rows.Err(); err != nil {
 		return deleted, err
 	}
-	if t.file != "" {
-		return deleted, nil
-	}
-	if !t.Complete {
-		if err := s.deleteParts(ctx, t, dir, folders); err != nil {
+	if t.Complete || t.file == "" {
+		n, err := s.deleteParts(ctx, t, dir, folders)
+		if deleted = deleted || n > 0; err != nil {
 			return deleted, err
 		}
+	}
+	if t.file != "" {
+		return deleted, nil
 	}
 	for _, f := range slices.SortedFunc(maps.Keys(folders), func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") }) {
 		dir.Remove(filepath.FromSlash(f)) // stays if something is in it
@@ -361,26 +373,32 @@ func (s *Store) deleteFiles(ctx context.Context, t treeRow) (deleted bool, err e
 	return deleted, nil
 }
 
-// deleteParts deletes the files in a folder that are coming, and names all folders in it: they were made for the download.
-func (s *Store) deleteParts(ctx context.Context, t treeRow, dir *os.Root, folders map[string]bool) error {
-	rows, err := s.db.QueryContext(ctx, "SELECT name FROM part WHERE folder = ? AND blob IN (SELECT blob FROM member WHERE tree = ?)", t.folder, t.id)
+// deleteParts deletes the files in a folder that are coming, and names all folders in it: they were made for the download. Of a tree that is complete it deletes those of Kith's that are being
+// repaired, and names theirs.
+func (s *Store) deleteParts(ctx context.Context, t treeRow, dir *os.Root, folders map[string]bool) (n int, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT name FROM part AS p WHERE folder = ?1 AND blob IN (SELECT blob FROM member WHERE tree = ?2) AND (?3 = 0 OR repair = ?4 AND (?5 = '' OR dest = ?5) AND"+
+		" NOT EXISTS (SELECT 1 FROM member WHERE member.blob = p.blob AND tree <> ?2))", t.folder, t.id, t.Complete, ownRepair, t.file)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
-			return err
+			return n, err
 		}
 		if err := dir.Remove(filepath.FromSlash(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return n, err
+		}
+		n++
+		for up := path.Dir(name); up != "."; up = path.Dir(up) {
+			folders[up] = true
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
+	if err := rows.Err(); err != nil || t.Complete {
+		return n, err
 	}
-	return fs.WalkDir(dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	return n, fs.WalkDir(dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() && name != "." {
 			folders[name] = true
 		}

@@ -223,7 +223,12 @@ func (s *Store) lies(ctx context.Context, p *laid) (bool, error) {
 		return false, nil
 	}
 	p.Stamp = now
-	_, err = s.db.ExecContext(ctx, "UPDATE place SET size = ?, mtime = ?, dev = ?, ino = ? WHERE folder = ? AND name = ? AND blob = ?",
-		now.Size, now.Mtime, now.Dev, now.Ino, p.folder, p.name, p.id)
-	return true, err
+	return true, s.stamp(ctx, *p)
+}
+
+// stamp notes what the file of a place looks like now.
+func (s *Store) stamp(ctx context.Context, p laid) error {
+	_, err := s.db.ExecContext(ctx, "UPDATE place SET size = ?, mtime = ?, dev = ?, ino = ? WHERE folder = ? AND name = ? AND blob = ?",
+		p.Size, p.Mtime, p.Dev, p.Ino, p.folder, p.name, p.id)
+	return err
 }

@@ -71,7 +71,7 @@ func (s *Store) put(ctx context.Context, data []byte, tree int64) error {
 }
 
 func (s *Store) putFile(data []byte, sum bao.Sum) (string, error) {
-	f, err := os.CreateTemp(filepath.Join(s.dir, "keep"), "new-*")
+	f, err := os.CreateTemp(s.keep(), "new-*")
 	if err != nil {
 		return "", err
 	}

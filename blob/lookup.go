@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -72,7 +71,7 @@ func (s *Store) lookUpAll(ctx context.Context, sums []bao.Sum) (map[bao.Sum]*row
 			return nil, err
 		}
 		if p.folder == keepFolder {
-			p.dir = filepath.Join(s.dir, "keep")
+			p.dir = s.keep()
 		}
 		k := known[bao.Sum(sum)]
 		if k == nil {

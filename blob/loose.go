@@ -252,16 +252,12 @@ func (p *part) takeTree(b digest.Digest) error {
 	if f, ok := p.tree.(*os.File); ok {
 		to = f
 	}
-	if b.File == "" {
-		_, err := to.WriteAt(b.Tree, 0)
-		return err
-	}
-	f, err := os.Open(b.File)
+	tree, err := b.Open()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	_, err = io.Copy(io.NewOffsetWriter(to, 0), f)
+	defer tree.Close()
+	_, err = io.Copy(io.NewOffsetWriter(to, 0), io.NewSectionReader(tree, 0, b.Kept()))
 	return err
 }
 

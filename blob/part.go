@@ -20,13 +20,15 @@ import (
 // A part is what a content has while it is being downloaded. Bytes are written before their bits are set, and are durable before
 // a bit is in the database: whatever stops the process or the computer, a bit that is found set is true.
 type part struct {
-	c    *content
-	spot        // the file that the bytes are in
-	dest string // what it will be called
-	mode fs.FileMode
-	f    *os.File
-	tree io.Closer   // the file of the partial tree; nil: in memory
-	mem  *bao.Shared // the partial tree, if it is in memory
+	c      *content
+	spot          // the file that the bytes are in
+	dest   string // what it will be called
+	repair int    // what it was before
+	header []byte // of what is being repaired, if its file is the plaintext
+	mode   fs.FileMode
+	f      *os.File
+	tree   io.Closer   // the file of the partial tree; nil: in memory
+	mem    *bao.Shared // the partial tree, if it is in memory
 
 	pen sync.RWMutex // held for reading while proven groups are written or loose ones judged, and for writing while loose ones are written
 
@@ -225,6 +227,9 @@ func (p *part) finish(ctx context.Context) error {
 	if owner != nil && owner.key != nil {
 		return p.finishSealed(ctx, owner, entry)
 	}
+	if p.header != nil {
+		return p.finishRepair(ctx)
+	}
 	at, err := p.rename(ctx)
 	if err != nil {
 		return err
@@ -236,7 +241,7 @@ func (p *part) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.complete(ctx, place{spot: at, Stamp: disk.StampOf(info), own: true})
+	return p.complete(ctx, place{spot: at, Stamp: disk.StampOf(info), own: p.repair != othersRepair})
 }
 
 // rename gives the file its name, and says which.
@@ -284,6 +289,11 @@ func (p *part) complete(ctx context.Context, at place) error {
 			ready, at.name, c.sum[:], coming, p.folder); err != nil { // a file that was asked for by itself
 			return err
 		}
+		if p.repair != noRepair {
+			if _, err := in.exec("UPDATE tree SET file = ? WHERE root = ? AND folder = ? AND file <> ''", at.name, c.sum[:], p.folder); err != nil {
+				return err
+			}
+		}
 		return in.place(c.id, at)
 	})
 	if err != nil {
@@ -306,6 +316,10 @@ func (p *part) complete(ctx context.Context, at place) error {
 	c.part.Store(nil)
 	if tree != nil && p.tree != nil {
 		os.Remove(s.outboard(c.sum))
+	}
+	if p.repair != noRepair {
+		at.gone = true
+		return s.setGone(ctx, c.id, &at, false) // what it means for its trees
 	}
 	return nil
 }
@@ -332,8 +346,8 @@ func (c *content) loadPart(ctx context.Context, tree []byte) (bool, error) {
 	var code, loose []byte
 	var clean bool
 	var ino int64
-	err := c.s.db.QueryRowContext(ctx, "SELECT folder, path, name, dest, mode, ino, bits, loose, clean FROM part JOIN folder ON folder = folder.id WHERE blob = ?", c.id).
-		Scan(&p.folder, &p.dir, &p.name, &p.dest, &p.mode, &ino, &code, &loose, &clean)
+	err := c.s.db.QueryRowContext(ctx, "SELECT folder, path, name, dest, mode, ino, bits, loose, clean, repair, header FROM part JOIN folder ON folder = folder.id WHERE blob = ?", c.id).
+		Scan(&p.folder, &p.dir, &p.name, &p.dest, &p.mode, &ino, &code, &loose, &clean, &p.repair, &p.header)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -341,7 +355,7 @@ func (c *content) loadPart(ctx context.Context, tree []byte) (bool, error) {
 		return true, err
 	}
 	if p.folder == keepFolder {
-		p.dir = filepath.Join(c.s.dir, "keep")
+		p.dir = c.s.keep()
 	}
 	return true, p.open(ctx, [2][]byte{code, loose}, clean, ino, tree)
 }

@@ -33,6 +33,9 @@ func (p *part) open(ctx context.Context, here [2][]byte, clean bool, ino int64, 
 		if renamed, err := p.renamed(ctx, ino); renamed || err != nil {
 			return err
 		}
+		p.f, err = os.OpenFile(p.path(), os.O_RDWR|disk.OpenShared, 0)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(p.path()), 0o777); err != nil {
 			return err
 		}
@@ -158,15 +161,19 @@ func (p *part) recover(ctx context.Context, v *view) error {
 	return nil
 }
 
-// renamed reports whether the file got its name already, and only the database does not know; then the content is complete.
+// renamed reports whether the file got its name already, and only the database does not know; then the content is complete. If it is not, the file is to be repaired and still has its name; it loses
+// that.
 func (p *part) renamed(ctx context.Context, ino int64) (bool, error) {
 	at := spot{p.folder, p.dir, p.dest}
 	stamp, same, err := p.c.s.same(ctx, at.path(), p.c.sum, p.c.size)
+	if info, errStat := os.Lstat(at.path()); !same && err == nil && ino != 0 && errStat == nil && disk.StampOf(info).Ino == ino {
+		return false, os.Rename(at.path(), p.path())
+	}
 	if !same || err != nil || ino == 0 || stamp.Ino != ino {
 		return false, err
 	}
 	p.done = true
-	return true, p.complete(ctx, place{spot: at, Stamp: stamp, own: true})
+	return true, p.complete(ctx, place{spot: at, Stamp: stamp, own: p.repair != othersRepair})
 }
 
 // same reports whether the file at path has the content sum.
@@ -210,7 +217,7 @@ func (s *Store) create(ctx context.Context, ref kith.Ref, size int64, path strin
 	case size > MaxSize:
 		return nil, fmt.Errorf("%d bytes, at most %d: %w", size, int64(MaxSize), kith.TooLarge)
 	}
-	want := request{ref: ref, size: size, folder: keepFolder, dir: filepath.Join(s.dir, "keep"), dest: fmt.Sprintf("%x", ref.Sum)}
+	want := request{ref: ref, size: size, folder: keepFolder, dir: s.keep(), dest: fmt.Sprintf("%x", ref.Sum)}
 	if path != "" {
 		path = filepath.Clean(path)
 		want.folder, want.dir, want.dest = -1, filepath.Dir(path), filepath.Base(path)

@@ -84,6 +84,9 @@ CREATE INDEX member_blob ON member(blob);
 INSERT INTO folder (id, path) VALUES (0, '');
 `, `
 ALTER TABLE part ADD COLUMN loose BLOB; -- groups that are durably there, without a proof; NULL: none
+`, `
+ALTER TABLE part ADD COLUMN repair INTEGER NOT NULL DEFAULT 0; -- 0: it is a download; 1: it was a file of Kith's, that was damaged; 2: it was somebody's
+ALTER TABLE part ADD COLUMN header BLOB;                       -- the file is sealed with this header, and is put back opened
 `}
 
 // The states of a tree.

@@ -156,3 +156,18 @@ func ReadFile(ctx context.Context, dir, path string, key *seal.Key, progress fun
 	progress(before.Size())
 	return f, nil
 }
+
+// Open returns the tree, to be read. Close it.
+func (d *Digest) Open() (interface {
+	io.ReaderAt
+	io.Closer
+}, error) {
+	if d.File != "" {
+		return os.Open(d.File)
+	}
+	return inMemory{bao.Memory(d.Tree)}, nil
+}
+
+type inMemory struct{ bao.Memory }
+
+func (inMemory) Close() error { return nil }

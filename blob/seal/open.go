@@ -36,6 +36,11 @@ func Open(k Key, cipher io.ReaderAt, cipherSize int64) (*Opened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal: open: %w", err)
 	}
+	return h.Open(cipher, cipherSize)
+}
+
+// Open opens the age file that h was made for, as the function Open does.
+func (h Header) Open(cipher io.ReaderAt, cipherSize int64) (*Opened, error) {
 	payload := cipherSize - h.size()
 	// Only the last segment may be short, and only the first may be empty.
 	if last := payload % sealedSize; payload < tagSize || 0 < last && last < tagSize || last == tagSize && payload > tagSize {
