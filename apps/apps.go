@@ -6,11 +6,12 @@ import (
 	"kith/apps/files"
 	"kith/apps/ipfs"
 	"kith/apps/send"
+	"kith/apps/torrents"
 	"kith/transfer"
 )
 
 // New returns all applications, not started, and who decides what peers may fetch.
 func New() ([]app.App, transfer.Guard) {
 	f := files.New()
-	return []app.App{f.App(), send.New(f).App(), ipfs.New().App()}, f
+	return []app.App{f.App(), send.New(f).App(), torrents.New(f).App(), ipfs.New().App()}, f
 }

@@ -66,7 +66,9 @@ type item struct {
 	Part     bool       // and no more is here
 	Was      []kith.Ref // Pending refs that stood for it
 
-	dl *transfer.Download // while it is being fetched
+	dl    *transfer.Download // while it is being fetched
+	from  transfer.Opener    // what another program has of it; not kept
+	still bool               // and nobody else is asked
 }
 
 // pending reports whether only other networks' names are known of it so far.

@@ -285,7 +285,7 @@ func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, 
 	if l.Ref, l.Name, l.Size, l.Key, l.Names = it.Ref, it.Name, it.Size, it.Key, it.Names; it.pending() {
 		l.Ref = kith.Ref{}
 	}
-	job.Origins = f.opener(l)
+	job.Origins = f.origins(it, l)
 	if dir, name := filepath.Split(it.Path); name == "" {
 		job.Dir = filepath.Clean(dir)
 	} else {
