@@ -194,6 +194,9 @@ func (w *walk) look(it item, n unixfs.Node) (next []item, err error) {
 			return nil, err
 		}
 		at := path.Join(it.at, name)
+		if err := folder.CheckPath(at); err != nil { // before anybody is asked for what is below
+			return nil, err
+		}
 		if e.Cid.Type() == cid.Raw { // its size is in the link; a leaf that has another is refused when it comes
 			if err := w.file(at, e.Cid, int64(min(e.Tsize, maxBlock+1)), false); err != nil {
 				return nil, err
