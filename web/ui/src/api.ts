@@ -118,8 +118,15 @@ const uploads = '/api/files/-/upload'
 export const files = {
   watch: (signal: AbortSignal) => listen('/api/files/watch', signal),
   show: (ref: string) => get('/api/files/show', { ref }),
-  share: (paths: string[], visibility: Visibility, sealed: boolean, signal: AbortSignal) =>
-    run('/api/files/share', { paths, for: visibility, private: sealed }, signal),
+  share: (paths: string[], visibility: Visibility, sealed: boolean, networks: string[], signal: AbortSignal) =>
+    run('/api/files/share', { paths, for: visibility, private: sealed, networks }, signal),
+  networks: () => get('/api/files/networks'),
+  publish: (ref: string, networks: string[], open: boolean) => post('/api/files/publish', { ref, networks, ...(open && { for: 'public' as const }) }),
+  unpublish: (ref: string, networks: string[]) => post('/api/files/unpublish', { ref, networks }),
+  select: (ref: string, only: string[]) => post('/api/files/select', { ref, only }),
+  /** The link that a .torrent file is. */
+  torrent: (file: Blob) => answer<{ link: string }>('/api/files/-/torrent', { ...init(undefined), method: 'POST', body: file }),
+  torrentOf,
   get: (link: string) => run('/api/files/get', { link, detach: true }),
   rm: (ref: string, remove: boolean) => post('/api/files/rm', { ref, delete: remove }),
   pause: (ref: string) => post('/api/files/pause', { ref }),
@@ -131,8 +138,8 @@ export const files = {
   guest: (ref: string, lasts: string, downloads: number) => post('/api/files/guest-add', { ref, lasts, downloads }),
   endGuest: (n: number) => post('/api/files/guest-rm', { n }),
   upload,
-  uploaded: (batch: string, visibility: Visibility, sealed: boolean) =>
-    answer<Shared>(url(`${uploads}/done`, { batch, for: visibility, private: sealed }), init({})),
+  uploaded: (batch: string, visibility: Visibility, sealed: boolean, networks: string[]) =>
+    answer<Shared>(url(`${uploads}/done`, { batch, for: visibility, private: sealed }) + networks.map((n) => `&network=${encodeURIComponent(n)}`).join(''), init({})),
   dropUpload: (batch: string) => answer<unknown>(url(`${uploads}/drop`, { batch }), init({})),
 }
 
@@ -205,6 +212,13 @@ export const phone = {
 /** The paths that this node offers, for what not every build has. */
 export const offers = () =>
   answer<{ paths?: Record<string, unknown> }>('/api/openapi.json', init(undefined)).then((doc) => new Set(Object.keys(doc.paths ?? {})))
+
+/** The .torrent file of an item, for programs of BitTorrent. */
+async function torrentOf(ref: string): Promise<Blob> {
+  const res = await fetch(`/api/files/-/torrent/${encodeURIComponent(ref)}`, init(undefined))
+  if (!res.ok) throw await refused(res)
+  return res.blob()
+}
 
 const stopped = () => new DOMException('stopped', 'AbortError')
 

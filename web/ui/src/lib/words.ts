@@ -1,6 +1,6 @@
 // What the page says of an item: one sentence for each state, the same everywhere.
 
-import type { Item, Source, Visibility } from '../types'
+import type { Item, ItemNetwork, Source, Visibility } from '../types'
 import { bytes, count, duration, fraction, percent, plainly, rate, sentence } from './format'
 
 export const incoming = (i: Item): boolean => ['finding', 'fetching', 'waiting', 'paused', 'checking'].includes(i.state)
@@ -19,6 +19,19 @@ const audiences: Record<Visibility, string> = {
 }
 
 export const audience = (v: Visibility): string => audiences[v]
+
+const networkNames: Record<string, string> = { bittorrent: 'BitTorrent', ipfs: 'IPFS', web: 'the web' }
+
+/** What people call a network. */
+export const networkName = (n: string): string => networkNames[n] ?? n
+
+/** What an item does in another network, in one line. */
+export function inNetwork(n: ItemNetwork): string {
+  const doing = n.state ? ({ connecting: 'Connecting', active: 'Fetching', idle: 'Nothing to fetch there now', slow: 'Slow', dropped: 'Lost', 'cut off': 'Cut off' })[n.state] : n.served ? (n.until ? `Given back until ${n.until.toFixed(1)} times its size was sent` : 'Served') : 'Known there, not served'
+  const came = n.bytes ? `${bytes(n.bytes)} came${n.rate && n.rate >= 1 ? ` at ${rate(n.rate)}` : ''}` : ''
+  const sent = n.up ? `${bytes(n.up)} sent${n.up_rate && n.up_rate >= 1 ? ` at ${rate(n.up_rate)}` : ''}, ratio ${(n.ratio ?? 0).toFixed(2)}` : ''
+  return join(doing, n.peers > 0 ? count(n.peers, 'peer') : '', came, sent)
+}
 
 const join = (...parts: string[]): string => sentence(parts.filter(Boolean).join(' · '))
 
@@ -49,7 +62,7 @@ export function activity(i: Item, withPart = true): string {
       return sentence(plainly(i.reason ?? '') || 'It is not where it was')
     case 'ready':
     case 'done':
-      return i.up_rate >= 1 ? `Sending ${rate(i.up_rate)}` : join(i.kind === 'share' ? 'Shared' : 'Here', i.up > 0 ? `${bytes(i.up)} sent` : '')
+      return i.up_rate >= 1 ? `Sending ${rate(i.up_rate)}` : join(i.kind === 'share' ? 'Shared' : i.part ? 'Part of it is here' : 'Here', i.up > 0 ? `${bytes(i.up)} sent` : '')
   }
 }
 

@@ -25,12 +25,27 @@ class Fetching {
       return false
     }
     if (!found) {
-      this.problem = problemOf(new Error(foreignMagnet(text) ? 'This magnet link is of another network, which Kith does not speak yet.' : 'There is no link in this.'))
+      this.problem = problemOf(new Error(foreignMagnet(text) ? 'This magnet link is of a network that Kith does not speak yet.' : 'There is no link in this.'))
       return false
     }
+    return this.#begin(found.link)
+  }
+
+  /** Begins what a .torrent file says. */
+  async torrent(file: Blob): Promise<boolean> {
+    this.problem = undefined
+    try {
+      return await this.#begin((await files.torrent(file)).link)
+    } catch (err) {
+      this.problem = problemOf(err)
+      return false
+    }
+  }
+
+  async #begin(link: string): Promise<boolean> {
     this.busy = true
     try {
-      for await (const now of files.get(found.link)) {
+      for await (const now of files.get(link)) {
         if (now.ref) {
           here.go('files', now.ref)
           return true

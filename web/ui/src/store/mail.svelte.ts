@@ -84,7 +84,7 @@ class Mail {
           await files.upload(batch, path, p.file, (n) => (this.posting = { who, part: b.size > 0 ? (before + n) / b.size : 1 }), new AbortController().signal)
           before += p.file.size
         }
-        const shared = await files.uploaded(batch, 'contacts', true)
+        const shared = await files.uploaded(batch, 'contacts', true, [])
         for await (const now of send.send(who, [shared.path ?? ''], note)) this.#posted(who, now.sent?.[0]?.name ?? b.name)
         await files.rm(shared.ref, false) // the delivery has a share of its own
       } catch (err) {

@@ -2,8 +2,10 @@
 
 import { files, Problem, problemOf } from '../api'
 import { bundle, under, type Bundle, type Picked } from '../lib/drop'
+import { isTorrent } from '../lib/paste'
 import type { Shared, Visibility } from '../types'
-import { href } from './route.svelte'
+import { fetching } from './fetching.svelte'
+import { here, href } from './route.svelte'
 import { notices } from './notices.svelte'
 
 const atOnce = 3 // uploads
@@ -18,6 +20,8 @@ class Sharing {
   name = $state('')
   visibility = $state<Visibility>('link')
   sealed = $state(false)
+  networks = $state.raw<string[]>([]) // public networks that this node can share with
+  public = $state(false) // it goes there too
 
   done = $state(0)
   total = $state(0)
@@ -38,6 +42,11 @@ class Sharing {
 
   pick(picked: Picked[]) {
     if (picked.length === 0 || this.#taken()) return
+    const [only] = picked
+    if (picked.length === 1 && only && isTorrent(only.path)) { // it says what to fetch
+      void fetching.torrent(only.file).then((ok) => ok || here.go('home'))
+      return
+    }
     this.#begin('choose')
     this.bundle = bundle(picked)
     this.name = this.bundle.name
@@ -54,8 +63,14 @@ class Sharing {
   }
 
   #begin(stage: Stage) {
-    Object.assign(this, { stage, shown: true, bundle: undefined, paths: [], visibility: 'link', sealed: false, done: 0, total: 0, file: '', shared: [], problem: undefined })
+    Object.assign(this, { stage, shown: true, bundle: undefined, paths: [], visibility: 'link', sealed: false, public: false, done: 0, total: 0, file: '', shared: [], problem: undefined })
     this.#stop = new AbortController()
+    void files.networks().then((out) => (this.networks = out.networks ?? []), () => undefined)
+  }
+
+  /** Where it goes beside Kith: nowhere, if it is for contacts alone. */
+  get #networks(): string[] {
+    return this.public && this.visibility !== 'contacts' ? this.networks : []
   }
 
   close() {
@@ -88,7 +103,7 @@ class Sharing {
   }
 
   async #inPlace(): Promise<Shared[]> {
-    for await (const now of files.share(this.paths, this.visibility, this.sealed, this.#stop.signal)) {
+    for await (const now of files.share(this.paths, this.visibility, this.sealed, this.#networks, this.#stop.signal)) {
       this.done = now.done
       this.total = now.total
       this.file = now.file ?? ''
@@ -118,7 +133,7 @@ class Sharing {
     try {
       await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker))
       this.file = ''
-      return await files.uploaded(batch, this.visibility, this.sealed)
+      return await files.uploaded(batch, this.visibility, this.sealed, this.#networks)
     } catch (err) {
       queue.length = 0 // the other workers end with their file
       void files.dropUpload(batch).catch(() => undefined) // the node clears what is left when it starts
