@@ -35,13 +35,18 @@ func (s selection) check() error {
 
 // has reports whether file n of a layout, or -1, with the given path is in the selection.
 func (s selection) has(n int, file string) bool {
-	return s.all() || slices.ContainsFunc(s.Only, func(p string) bool { return covers(p, file) }) ||
+	return s.all() || slices.ContainsFunc(s.Only, func(p string) bool { return Covers(p, file) }) ||
 		n >= 0 && slices.ContainsFunc(s.Select, func(r kith.FileRange) bool { return r.First <= n && n <= r.Last })
 }
 
-// covers reports whether a pattern is of a file or of a folder that it is in.
-func covers(pattern, file string) bool {
+// Covers reports whether a pattern is of a file or of a folder that it is in. A pattern with a wildcard and without a slash is of names in any folder.
+func Covers(pattern, file string) bool {
 	pattern = strings.TrimSuffix(pattern, "/")
+	if !strings.Contains(pattern, "/") && wild(pattern) {
+		if ok, _ := path.Match(pattern, path.Base(file)); ok {
+			return true
+		}
+	}
 	for at := file; ; at = path.Dir(at) {
 		if ok, _ := path.Match(pattern, at); ok || at == pattern {
 			return true
@@ -50,4 +55,17 @@ func covers(pattern, file string) bool {
 			return false
 		}
 	}
+}
+
+// wild reports whether a pattern matches more than one name.
+func wild(pattern string) bool {
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case '*', '?', '[':
+			return true
+		}
+	}
+	return false
 }

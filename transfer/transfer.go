@@ -68,7 +68,7 @@ type Job struct {
 	Sequential bool // from the beginning to the end, for watching
 
 	Origins []Opener         // other networks that it comes from too. With a Root that is Pending, from them alone
-	Only    []string         // files to fetch, as path.Match has them, or folders with all that is in them …
+	Only    []string         // files to fetch, as Covers has them, or folders with all that is in them …
 	Select  []kith.FileRange // … and those with these numbers in the layout of the first Origin; with neither, all
 }
 

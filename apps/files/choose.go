@@ -39,13 +39,9 @@ func wanted(patterns []string) (only []string, err error) {
 	return only, nil
 }
 
-// chosen reports whether a file is among what is wanted: it, a folder that it is in, or a pattern that matches it.
+// chosen reports whether a file is among what is wanted.
 func chosen(only []string, name string) bool {
-	return len(only) == 0 || slices.ContainsFunc(only, func(p string) bool {
-		match, _ := path.Match(p, name)
-		base, _ := path.Match(p, path.Base(name))
-		return match || base && !strings.Contains(p, "/") || strings.HasPrefix(name, p+"/") || name == p
-	})
+	return len(only) == 0 || slices.ContainsFunc(only, func(p string) bool { return transfer.Covers(p, name) })
 }
 
 func (f *Files) choose(ctx context.Context, in SelectIn) (GetOut, error) {
@@ -62,29 +58,25 @@ func (f *Files) choose(ctx context.Context, in SelectIn) (GetOut, error) {
 	case slices.Equal(only, it.Only):
 		return f.got(it), nil
 	}
-	held := it.State == statePaused
 	it.Only = only
+	if l, err := kith.ParseLink(it.Link); err == nil && len(l.Select) > 0 { // what the link asked for counts no more
+		l.Select = nil
+		it.Link = l.String()
+	}
 	if err := f.save(ctx, it); err != nil {
 		return GetOut{}, err
 	}
-	if held {
-		return f.got(it), nil
+	switch {
+	case it.State == statePaused:
+	case it.dl != nil && it.State != stateDone && it.State != stateFailed:
+		err = it.dl.Select(only, nil)
+	default:
+		it, err = f.begin(it, nil, false)
 	}
-	if it, err = f.anew(ctx, it); err != nil {
+	if err != nil {
 		return GetOut{}, err
 	}
 	return f.got(it), nil
-}
-
-// anew ends a download that runs and begins it again with what is wanted now; what has come stays.
-func (f *Files) anew(ctx context.Context, it item) (item, error) {
-	if it.dl != nil {
-		it.dl.Cancel()
-		if err := it.dl.Wait(ctx); ctx.Err() != nil {
-			return it, err
-		}
-	}
-	return f.begin(it, nil, false)
 }
 
 // nothing is a transfer.Content of which nothing is here.

@@ -245,10 +245,10 @@ func title(o GetOut) string {
 	return plain.Text(o.Name)
 }
 
-// active counts the sources that bytes are asked of.
+// active counts the peers of Kith that bytes are asked of.
 func active(sources []transfer.Source) (n int) {
 	for _, s := range sources {
-		if s.State == transfer.Active || s.State == transfer.Slow {
+		if s.Network == "" && (s.State == transfer.Active || s.State == transfer.Slow) {
 			n++
 		}
 	}

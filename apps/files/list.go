@@ -199,19 +199,20 @@ func (f *Files) networksOf(it item, came []ItemNetwork) []ItemNetwork {
 
 // tree adds the files of a folder, as far as it is known what they are.
 func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
+	if it.pending() {
+		for _, file := range filesOf(it, maxTree) {
+			out.Tree = append(out.Tree, TreeEntry{Index: file.Index, Path: file.Path, Size: file.Size, Done: file.Done, Media: media.Type(file.Path), Wanted: chosen(it.Only, file.Path)})
+		}
+		if len(out.Tree) == maxTree {
+			out.More = max(0, it.Files-maxTree)
+		}
+		return
+	}
 	done := map[int]int64{}
 	if it.dl != nil {
 		for _, file := range it.dl.Files(maxTree) {
-			if done[file.Index] = file.Done; it.pending() {
-				out.Tree = append(out.Tree, TreeEntry{Index: file.Index, Path: file.Path, Size: file.Size, Done: file.Done, Media: media.Type(file.Path), Wanted: chosen(it.Only, file.Path)})
-			}
+			done[file.Index] = file.Done
 		}
-	}
-	if it.pending() {
-		if out.More = max(0, out.Files-len(out.Tree)); len(out.Tree) < maxTree {
-			out.More = 0
-		}
-		return
 	}
 	m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
 	if err != nil {

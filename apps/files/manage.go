@@ -76,6 +76,16 @@ func (f *Files) rm(ctx context.Context, in RmIn) (RmOut, error) {
 			return RmOut{}, fmt.Errorf("files: rm: withdraw from %s: %w", b.Name(), err)
 		}
 	}
+	if it.dl != nil {
+		if it.dl.Wait(ctx); ctx.Err() != nil { // what it says is that it was canceled
+			return RmOut{}, fmt.Errorf("files: rm: %w", ctx.Err())
+		}
+	}
+	if it.Kind == kindDownload {
+		if err := f.env.Moves.Discard(it.Ref); err != nil && kith.KindOf(err) != kith.NotFound {
+			return RmOut{}, err
+		}
+	}
 	deleted, err := f.env.Blobs.Delete(ctx, it.Ref, in.Delete)
 	if err != nil && kith.KindOf(err) != kith.NotFound {
 		return RmOut{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"kith"
 	"kith/app"
 	"kith/internal/media"
+	"kith/transfer"
 )
 
 func openOp(run func(context.Context, OpenIn) (OpenOut, error)) app.Op {
@@ -49,11 +51,12 @@ func (f *Files) content(ctx context.Context, it item, index int) (name string, s
 	at := it.Path
 	name, size = it.Name, it.Size
 	if it.pending() {
-		if it.dl != nil {
-			name, err = fileOf(it, index)
-		}
+		file, err := fileOf(it, index)
 		if err != nil {
 			return "", 0, nil, err
+		}
+		if name, size = path.Base(file.Path), file.Size; complete && file.Path != "" { // a part of a draft
+			at = filepath.Join(it.Path, filepath.FromSlash(file.Path))
 		}
 	} else if it.manifest() {
 		m, err := f.env.Blobs.Manifest(ctx, it.Ref, sealKey(it))
@@ -88,18 +91,39 @@ func (f *Files) content(ctx context.Context, it item, index int) (name string, s
 	}, nil
 }
 
-// fileOf returns the name of a file of what only other networks know so far.
-func fileOf(it item, index int) (string, error) {
-	list := it.dl.Files(index + 1)
-	for _, file := range list {
+// fileOf returns a file of what only other networks know so far.
+func fileOf(it item, index int) (transfer.File, error) {
+	for _, file := range filesOf(it, index+1) {
 		if file.Index == index {
-			return path.Base(file.Path), nil
+			return file, nil
 		}
 	}
-	if len(list) == 0 && index == 0 {
-		return it.Name, nil
+	return transfer.File{}, fmt.Errorf("files: view %s: no file of number %d: %w", it.Ref.Short(), index, kith.NotFound)
+}
+
+// filesOf returns the files of what only other networks know so far, at most max: as its download says, or, of a part that was fetched before, as they are on disk.
+func filesOf(it item, max int) (list []transfer.File) {
+	if it.dl != nil {
+		return it.dl.Files(max)
 	}
-	return "", fmt.Errorf("files: view %s: no file of number %d: %w", it.Ref.Short(), index, kith.NotFound)
+	if it.State != stateDone {
+		return nil
+	}
+	filepath.WalkDir(it.Path, func(at string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if len(list) == max {
+			return fs.SkipAll
+		}
+		rel, err := filepath.Rel(it.Path, at)
+		st, bad := d.Info()
+		if err == nil && bad == nil && d.Type().IsRegular() {
+			list = append(list, transfer.File{Index: len(list), Path: filepath.ToSlash(rel), Size: st.Size(), Done: st.Size()})
+		}
+		return nil
+	})
+	return list
 }
 
 // WriteText implements app.Texter.

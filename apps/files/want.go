@@ -172,6 +172,9 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 		}
 		switch {
 		case more:
+		case it.Part:
+			it.dl = nil
+			return it, false, nil
 		case it.State == stateReady || it.State == stateDone:
 			err := f.env.Blobs.Look(ctx, it.Ref, it.Path)
 			if kith.KindOf(err) != kith.Gone {
@@ -282,6 +285,9 @@ func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, 
 	if len(sources) == 0 && it.Link != "" && err == nil {
 		job.Peers, _ = peer.AddrInfosFromP2pAddrs(l.Peers...)
 	}
+	if len(it.Only) == 0 {
+		job.Select = l.Select
+	}
 	if l.Ref, l.Name, l.Size, l.Key, l.Names = it.Ref, it.Name, it.Size, it.Key, it.Names; it.pending() {
 		l.Ref = kith.Ref{}
 	}
@@ -360,19 +366,28 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) e
 	if !ok {
 		return nil
 	}
-	it.Name, it.Path, it.Size, it.Files, it.State, it.Reason, it.Part = s.Name, s.Path, s.Size, s.Files, stateDone, "", s.Part
+	it.Name, it.Path, it.Size, it.Files, it.State, it.Reason, it.Part = s.Name, s.Path, s.Size, s.Files, stateDone, s.Reason, s.Part
 	it.Sources = s.From
 	for _, n := range s.Networks {
 		it.Sources += n.Peers
 	}
-	if err := f.env.Blobs.Pin(ctx, s.Root); err != nil {
-		return err
+	if s.Root.Codec != kith.Pending { // else it is a part of a draft
+		if err := f.env.Blobs.Pin(ctx, s.Root); err != nil {
+			return err
+		}
 	}
 	if ref != s.Root {
+		dl := it.dl
 		var err error
 		if it, err = f.become(ctx, it, s.Root); err != nil {
 			return err
 		}
+		f.env.Go("files.discard", func(ctx context.Context) error {
+			if err := dl.Wait(ctx); err != nil {
+				return nil // it is found again at the next start
+			}
+			return f.env.Moves.Discard(ref)
+		})
 	} else if err := f.save(ctx, it); err != nil {
 		return err
 	}
