@@ -201,6 +201,9 @@ func (f *Files) networksOf(it item, came []ItemNetwork) []ItemNetwork {
 func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
 	if it.pending() {
 		for _, file := range filesOf(it, maxTree) {
+			if file.Size < 0 { // nobody has told yet
+				break
+			}
 			out.Tree = append(out.Tree, TreeEntry{Index: file.Index, Path: file.Path, Size: file.Size, Done: file.Done, Media: media.Type(file.Path), Wanted: chosen(it.Only, file.Path)})
 		}
 		if len(out.Tree) == maxTree {

@@ -90,13 +90,7 @@ func (b *Bridge) fetch(ctx context.Context, l kith.Link, content transfer.Conten
 	} else if isTorrentURL(names.Source) {
 		b.o.Go("bittorrent.source", func(ctx context.Context) error { o.askSource(ctx, names.Source); return nil })
 	}
-	var peers []string
-	for _, p := range l.Rest {
-		if p.Key == "x.pe" {
-			peers = append(peers, p.Value)
-		}
-	}
-	s.hints(trackers, seeds, peers)
+	s.hints(trackers, seeds, l.Swarm)
 	c.tell.add(s, time.Now())
 	go o.run()
 	return o, nil
