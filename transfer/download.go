@@ -17,13 +17,14 @@ import (
 	"kith/blob/draft"
 	"kith/blob/folder"
 	"kith/transfer/engine"
+	"kith/transfer/proto"
+	"kith/transfer/stage"
 )
 
 // When a download does what it does now and then.
 const (
 	tickTime       = 250 * time.Millisecond
 	checkpointTime = 2 * time.Second
-	commitFiles    = 4096 // small files after which a checkpoint is made before its time
 )
 
 // ErrCanceled is the error of a download that Cancel, or the end of the node, has ended.
@@ -54,7 +55,7 @@ type Download struct {
 	folder   bool
 	sources  map[peer.ID]*source
 	lastID   engine.SourceID
-	stage    *stage
+	stage    *stage.Stage
 	bytes    int64 // here, when no stage runs
 	meter    engine.Meter
 	readers  map[*reader]int64
@@ -83,7 +84,7 @@ type Download struct {
 
 func newDownload(m *Manager, job Job) *Download {
 	d := &Download{
-		m: m, root: job.Root, job: job, state: Finding, name: plainName(job.Name), blobSize: -1, size: -1,
+		m: m, root: job.Root, job: job, state: Finding, name: proto.PlainName(job.Name), blobSize: -1, size: -1,
 		arrived: make(chan *arrival, 2), kick: make(chan struct{}, 1), sources: map[peer.ID]*source{}, readers: map[*reader]int64{},
 		changed: make(chan struct{}), sized: make(chan struct{}), hunted: make(chan struct{}, 1), looking: time.Now(),
 		told: make(chan struct{}), gone: make(chan struct{}),
@@ -248,11 +249,8 @@ func (d *Download) fetchRoot(ctx context.Context, size int64, path string) (stri
 	if b.Complete() {
 		return b.Path(), nil
 	}
-	st := d.newStage(rowRoot, rootRow(d.root, size))
-	ready := make(chan struct{})
-	close(ready)
-	st.open[0] = &openFile{target: b, blob: b, users: 2, ready: ready} // b is closed above, not by the stage
-	st.resume(0, b)
+	st := d.newStage(stage.Options{Number: proto.RowRoot, Row: stage.RootRow(d.root, size)})
+	st.OpenRoot(b)
 	err = d.runStage(ctx, st, func() error {
 		if !d.isTree() {
 			if err := d.verify(ctx, st); err != nil {
@@ -302,15 +300,14 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 		return err
 	}
 	defer tree.Close()
-	st := d.newStage(rowFiles, filesRow(man))
-	st.tree = tree
+	st := d.newStage(stage.Options{Number: proto.RowFiles, Row: stage.FilesRow(man), Tree: tree})
 	if err := d.resume(ctx, st, man); err != nil {
 		return err
 	}
 	d.leaveOut(st)
 	path := tree.Dir()
 	err = d.runStage(ctx, st, func() error {
-		if st.partial {
+		if st.Partial {
 			return nil
 		}
 		if err := d.verify(ctx, st); err != nil {
@@ -324,15 +321,15 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 		return err
 	}
 	d.mu.Lock()
-	d.part = st.partial
+	d.part = st.Partial
 	d.mu.Unlock()
 	d.placed(path, bytes, files)
 	return nil
 }
 
 // resume notes in st what is here of a folder, and puts empty files, which nobody need be asked for.
-func (d *Download) resume(ctx context.Context, st *stage, man *folder.Manifest) error {
-	list, err := st.tree.Missing(ctx)
+func (d *Download) resume(ctx context.Context, st *stage.Stage, man *folder.Manifest) error {
+	list, err := st.Tree.Missing(ctx)
 	if err != nil {
 		return err
 	}
@@ -340,25 +337,25 @@ func (d *Download) resume(ctx context.Context, st *stage, man *folder.Manifest) 
 	for _, i := range list {
 		missing[i] = true
 		if man.BlobSize(i) == 0 {
-			if err := st.tree.Put(ctx, i, nil); err != nil {
+			if err := st.Tree.Put(ctx, i, nil); err != nil {
 				return err
 			}
 		}
 	}
-	for i, f := range st.row.files {
-		if !missing[f.index] {
-			st.has(i, bao.Range{N: bao.Groups(f.size)}, st.here)
+	for i, f := range st.Row.Files {
+		if !missing[f.Index] {
+			st.Has(i, bao.Range{N: bao.Groups(f.Size)}, st.Here)
 			continue
 		}
-		if f.size <= blob.MaxPut {
+		if f.Size <= blob.MaxPut {
 			continue
 		}
-		b, err := d.m.o.Blobs.Blob(ctx, f.ref)
+		b, err := d.m.o.Blobs.Blob(ctx, f.Ref)
 		if err != nil {
 			continue // nothing of it is here
 		}
 		if have := b.Have(); !b.Complete() && !have.All() {
-			st.resume(i, b)
+			st.Resume(i, b)
 		}
 		b.Close()
 	}
@@ -370,7 +367,7 @@ func (d *Download) place(name string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if name != "" {
-		d.name = plainName(name)
+		d.name = proto.PlainName(name)
 	}
 	if d.path == "" {
 		d.path = d.job.Path
@@ -399,34 +396,34 @@ func (d *Download) placed(path string, size int64, files int) {
 }
 
 // runStage has sources asked until all of st is here, and then does what ends it.
-func (d *Download) runStage(ctx context.Context, st *stage, end func() error) (err error) {
+func (d *Download) runStage(ctx context.Context, st *stage.Stage, end func() error) (err error) {
 	d.setStage(st)
 	defer func() {
 		d.setStage(nil)
-		err = d.refused(errors.Join(err, st.checkpoint(context.WithoutCancel(ctx))))
-		st.close()
+		err = d.refused(errors.Join(err, st.Checkpoint(context.WithoutCancel(ctx))))
+		st.Close()
 	}()
 	tick, checkpoint := time.NewTicker(tickTime), time.NewTicker(checkpointTime)
 	defer tick.Stop()
 	defer checkpoint.Stop()
 	for {
 		select {
-		case <-st.done:
+		case <-st.Done:
 			d.mu.Lock()
 			d.checking = true
 			d.mu.Unlock()
 			d.set(Checking, nil)
 			return end()
-		case err := <-st.failed:
+		case err := <-st.Failed:
 			return err
 		case <-tick.C:
 			d.tick(st)
 		case <-checkpoint.C:
-			if err := st.checkpoint(ctx); err != nil {
+			if err := st.Checkpoint(ctx); err != nil {
 				return err
 			}
-		case <-st.full:
-			if err := st.checkpoint(ctx); err != nil {
+		case <-st.Full:
+			if err := st.Checkpoint(ctx); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -436,11 +433,11 @@ func (d *Download) runStage(ctx context.Context, st *stage, end func() error) (e
 }
 
 // tick looks for silent sources, and refreshes the state.
-func (d *Download) tick(st *stage) {
-	st.mu.Lock()
-	dead := st.engine.Tick(st.now())
-	awaited := st.pending > 0 && st.engine.Reading()
-	st.mu.Unlock()
+func (d *Download) tick(st *stage.Stage) {
+	st.Mu.Lock()
+	dead := st.Engine.Tick(st.Now())
+	awaited := st.Pending > 0 && st.Engine.Reading()
+	st.Mu.Unlock()
 	d.mu.Lock()
 	for _, src := range d.sources {
 		for _, id := range dead {
@@ -451,20 +448,20 @@ func (d *Download) tick(st *stage) {
 	}
 	d.mu.Unlock()
 	if awaited {
-		if err := st.checkpoint(context.Background()); err != nil {
-			st.fail(err)
+		if err := st.Checkpoint(context.Background()); err != nil {
+			st.Fail(err)
 		}
 	}
 	d.nudgeAll()
 	d.refresh()
 }
 
-func (d *Download) setStage(st *stage) {
+func (d *Download) setStage(st *stage.Stage) {
 	d.mu.Lock()
 	if st == nil && d.stage != nil {
-		d.stage.mu.Lock()
-		d.bytes = d.stage.bytes
-		d.stage.mu.Unlock()
+		d.stage.Mu.Lock()
+		d.bytes = d.stage.Bytes
+		d.stage.Mu.Unlock()
 	}
 	d.stage = st
 	d.attend()
@@ -473,7 +470,7 @@ func (d *Download) setStage(st *stage) {
 	d.nudgeAll()
 }
 
-func (d *Download) currentStage() *stage {
+func (d *Download) currentStage() *stage.Stage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.stage

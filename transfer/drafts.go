@@ -14,6 +14,8 @@ import (
 	"kith/blob"
 	"kith/blob/draft"
 	"kith/blob/folder"
+	"kith/transfer/proto"
+	"kith/transfer/stage"
 )
 
 const (
@@ -77,18 +79,17 @@ func (d *Download) fetchDraft(ctx context.Context) error {
 		d.m.o.Log.Warn("draft", "ref", d.root, "err", note)
 	}
 	files := dr.Files()
-	st := d.newStage(rowDraft, draftRow(files))
-	st.draft = dr
-	for i, f := range st.row.files {
-		for r := range dr.Have(f.index).Ranges() {
-			st.has(i, r, st.loose)
+	st := d.newStage(stage.Options{Number: proto.RowDraft, Row: stage.DraftRow(files), Draft: dr})
+	for i, f := range st.Row.Files {
+		for r := range dr.Have(f.Index).Ranges() {
+			st.Has(i, r, st.Loose)
 		}
 	}
 	d.leaveOut(st)
 	count := 0
 	var bytes int64
 	for i, f := range files {
-		if f.Link == "" && !f.Dir && d.selection().has(i, f.Path) {
+		if f.Link == "" && !f.Dir && d.selection().Has(i, f.Path) {
 			count++
 			bytes += f.Size
 		}
@@ -99,7 +100,7 @@ func (d *Download) fetchDraft(ctx context.Context) error {
 	d.mu.Unlock()
 	path := dr.Part()
 	err = d.runStage(ctx, st, func() (err error) {
-		if st.partial {
+		if st.Partial {
 			return nil
 		}
 		if err := d.verify(ctx, st); err != nil {
@@ -114,7 +115,7 @@ func (d *Download) fetchDraft(ctx context.Context) error {
 		return err
 	}
 	d.mu.Lock()
-	d.part = st.partial
+	d.part = st.Partial
 	d.mu.Unlock()
 	d.placed(path, bytes, count)
 	return nil
@@ -191,26 +192,35 @@ func (d *Download) verifiers() string {
 	return cmp.Or(said, "nobody")
 }
 
+// newStage begins a stage of this download.
+func (d *Download) newStage(o stage.Options) *stage.Stage {
+	o.Seed, o.Sequential = d.m.seed(), d.job.Sequential
+	if len(d.outsides) > 0 {
+		o.Heard = d.here
+	}
+	return stage.New(o)
+}
+
 // selection returns what is wanted.
-func (d *Download) selection() selection {
+func (d *Download) selection() stage.Selection {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return selection{d.job.Only, d.job.Select}
+	return stage.Selection{Only: d.job.Only, Select: d.job.Select}
 }
 
 // leaveOut has all files of a stage left out that are not wanted, and of which not all is here.
-func (d *Download) leaveOut(st *stage) {
+func (d *Download) leaveOut(st *stage.Stage) {
 	want := d.selection()
-	if want.all() {
+	if want.All() {
 		return
 	}
-	for i, f := range st.row.files {
-		n := f.index
-		if st.draft == nil {
+	for i, f := range st.Row.Files {
+		n := f.Index
+		if st.Draft == nil {
 			n = -1
 		}
-		if st.left[i] > 0 && !want.has(n, f.path) {
-			st.skip(i)
+		if st.Left[i] > 0 && !want.Has(n, f.Path) {
+			st.Skip(i)
 		}
 	}
 }
@@ -218,11 +228,11 @@ func (d *Download) leaveOut(st *stage) {
 // wantedOf returns the bytes of the plain files that are wanted, and how many they are.
 func (d *Download) wantedOf(man *folder.Manifest) (bytes int64, files int) {
 	want := d.selection()
-	if want.all() {
+	if want.All() {
 		return man.Size()
 	}
 	for _, e := range man.Entries {
-		if e.File() && want.has(-1, e.Path) {
+		if e.File() && want.Has(-1, e.Path) {
 			bytes += e.Size
 			files++
 		}
@@ -232,8 +242,8 @@ func (d *Download) wantedOf(man *folder.Manifest) (bytes int64, files int) {
 
 // Select changes which files are wanted, as Job has them, also of a download that is running: it goes on at once with those.
 func (d *Download) Select(only []string, ranges []kith.FileRange) error {
-	want := selection{only, ranges}
-	if err := want.check(); err != nil {
+	want := stage.Selection{Only: only, Select: ranges}
+	if err := want.Check(); err != nil {
 		return fmt.Errorf("transfer: select files of %s: %w", d.root.Short(), err)
 	}
 	d.mu.Lock()
@@ -246,11 +256,11 @@ func (d *Download) Select(only []string, ranges []kith.FileRange) error {
 }
 
 // verify has the whole compared with the digests by which other networks name it. Those that have not told what it consists of cannot do that, and it is noted.
-func (d *Download) verify(ctx context.Context, st *stage) error {
-	if st.draft != nil {
+func (d *Download) verify(ctx context.Context, st *stage.Stage) error {
+	if st.Draft != nil {
 		d.awaitTold(ctx)
 	}
-	if err := st.checkpoint(ctx); err != nil { // small files can be read from then on
+	if err := st.Checkpoint(ctx); err != nil { // small files can be read from then on
 		return err
 	}
 	for _, o := range d.outsides {
@@ -312,7 +322,7 @@ func (d *Download) awaitTold(ctx context.Context) {
 }
 
 // followed waits until o knows of a stage.
-func (o *outside) followed(ctx context.Context, st *stage) error {
+func (o *outside) followed(ctx context.Context, st *stage.Stage) error {
 	for {
 		changed := o.d.Changed()
 		o.mu.Lock()

@@ -6,18 +6,8 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/transfer/proto"
 )
-
-// haveTime is how often have-maps are sent at most to each of few; with more than fewAskers it is longer, so that all together do not get more.
-const (
-	haveTime  = 50 * time.Millisecond
-	fewAskers = 8
-)
-
-// havePause returns how long to wait until so many askers are told again of what has come.
-func havePause(askers int) time.Duration {
-	return haveTime * time.Duration(max(askers, fewAskers)) / fewAskers
-}
 
 // tellHaves sends the have-map of a row, and what comes to it, until ctx ends.
 func (x *session) tellHaves(ctx context.Context, row int) {
@@ -25,14 +15,14 @@ func (x *session) tellHaves(ctx context.Context, row int) {
 	for {
 		all, here, news := x.m.haves(ctx, x.root, row)
 		if all {
-			x.tell(ctx, &tell{Have: &haveMap{Row: row, All: true}})
+			x.tell(ctx, &proto.Tell{Have: &proto.HaveMap{Row: row, All: true}})
 			return
 		}
 		if here.Len() > 0 {
-			list := lessOf(here, told)
+			list := proto.Less(here, told)
 			told = here
-			for _, h := range haveMaps(row, list) {
-				x.tell(ctx, &tell{Have: h})
+			for _, h := range proto.HaveMaps(row, list) {
+				x.tell(ctx, &proto.Tell{Have: h})
 			}
 		}
 		select {
@@ -41,33 +31,18 @@ func (x *session) tellHaves(ctx context.Context, row int) {
 			return
 		}
 		select {
-		case <-time.After(havePause(x.m.askers(x.root))):
+		case <-time.After(proto.HavePause(x.m.askers(x.root))):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// lessOf returns the ranges of b that are not in told.
-func lessOf(b, told bao.Bits) (list []bao.Range) {
-	left := b
-	if told.Len() == b.Len() {
-		left = b.Clone()
-		for r := range told.Ranges() {
-			left.Clear(r)
-		}
-	}
-	for r := range left.Ranges() {
-		list = append(list, r)
-	}
-	return list
-}
-
 // comes notes that somebody else has begun to fetch the root.
-func (x *session) comes(o other) {
+func (x *session) comes(o proto.Other) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.others && len(x.came) < MaxTold {
+	if x.others && len(x.came) < proto.MaxTold {
 		x.came = append(x.came, o)
 		x.hasNews()
 	}
@@ -93,7 +68,7 @@ func (m *Manager) haves(ctx context.Context, root kith.Ref, row int) (all bool, 
 		return false, bao.Bits{}, nil
 	}
 	defer b.Close()
-	if row == rowFiles {
+	if row == proto.RowFiles {
 		return false, bao.Bits{}, nil
 	}
 	return b.Complete(), b.Have(), nil
@@ -107,16 +82,16 @@ func (d *Download) haves(row int) (all bool, here bao.Bits, news <-chan struct{}
 		return true, bao.Bits{}, nil
 	case st == nil:
 		return false, bao.Bits{}, d.changed
-	case st.number > row:
+	case st.Number > row:
 		return true, bao.Bits{}, nil
-	case st.number < row:
+	case st.Number < row:
 		return false, bao.Bits{}, d.changed
 	default:
-		st.mu.Lock()
-		defer st.mu.Unlock()
-		if st.here.All() {
+		st.Mu.Lock()
+		defer st.Mu.Unlock()
+		if st.Here.All() {
 			return true, bao.Bits{}, nil
 		}
-		return false, st.here.Clone(), st.news
+		return false, st.Here.Clone(), st.News
 	}
 }

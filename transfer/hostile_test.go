@@ -13,6 +13,7 @@ import (
 	"kith"
 	"kith/blob/bao"
 	"kith/network"
+	"kith/transfer/proto"
 	"kith/wire"
 )
 
@@ -20,10 +21,10 @@ import (
 type crook struct {
 	data    []byte
 	tree    *bao.Tree
-	welcome func(w *welcome)
-	follow  func(h *haveMap)
-	reply   func(w wanted, a *answer, payload []byte) []byte // returns the payload
-	write   func(s network.Stream, p []byte) error           // writes an answer; nil: plainly
+	welcome func(w *proto.Welcome)
+	follow  func(h *proto.HaveMap)
+	reply   func(w proto.Wanted, a *proto.Answer, payload []byte) []byte // returns the payload
+	write   func(s network.Stream, p []byte) error                       // writes an answer; nil: plainly
 }
 
 func newCrook(data []byte) *crook {
@@ -37,27 +38,27 @@ func newCrook(data []byte) *crook {
 
 func (c *crook) serve(ctx context.Context, s network.Stream) error {
 	br := bufio.NewReader(s)
-	if _, err := readAsk(br); err != nil {
+	if _, err := proto.ReadAsk(br); err != nil {
 		return err
 	}
-	w := welcome{Size: int64(len(c.data))}
+	w := proto.Welcome{Size: int64(len(c.data))}
 	if c.welcome != nil {
 		c.welcome(&w)
 	}
-	if err := wire.WriteMsg(s, tell{Welcome: &w}); err != nil {
+	if err := wire.WriteMsg(s, proto.Tell{Welcome: &w}); err != nil {
 		return err
 	}
 	for {
-		a, err := readAsk(br)
+		a, err := proto.ReadAsk(br)
 		switch {
 		case err != nil:
 			return err
 		case a.Follow != nil:
-			h := &haveMap{Row: *a.Follow, All: true}
+			h := &proto.HaveMap{Row: *a.Follow, All: true}
 			if c.follow != nil {
 				c.follow(h)
 			}
-			err = wire.WriteMsg(s, tell{Have: h})
+			err = wire.WriteMsg(s, proto.Tell{Have: h})
 		case a.Request != nil:
 			err = c.answer(s, *a.Request)
 		}
@@ -67,13 +68,13 @@ func (c *crook) serve(ctx context.Context, s network.Stream) error {
 	}
 }
 
-func (c *crook) answer(s network.Stream, w wanted) error {
-	a := &answer{ID: w.ID}
+func (c *crook) answer(s network.Stream, w proto.Wanted) error {
+	a := &proto.Answer{ID: w.ID}
 	var payload []byte
 	for _, it := range w.Items {
 		at := len(payload)
 		payload, _ = c.tree.Proof(payload, bao.Range{First: it.First, N: it.N})
-		p := part{Proof: int64(len(payload) - at)}
+		p := proto.Part{Proof: int64(len(payload) - at)}
 		from := min(it.First*bao.GroupSize, int64(len(c.data)))
 		to := min(from+it.N*bao.GroupSize, int64(len(c.data)))
 		p.Data = to - from
@@ -83,7 +84,7 @@ func (c *crook) answer(s network.Stream, w wanted) error {
 	if c.reply != nil && w.ID != probeID {
 		payload = c.reply(w, a, payload)
 	}
-	frame, err := wire.AppendMsg(nil, tell{Answer: a})
+	frame, err := wire.AppendMsg(nil, proto.Tell{Answer: a})
 	if err != nil {
 		return err
 	}
@@ -111,54 +112,59 @@ func TestHostile(t *testing.T) {
 			c.data[bad*bao.GroupSize+5] ^= 1
 		}, CutOff, "wrong data in group 37"},
 		{"a wrong proof", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte { p[3] ^= 1; return p }
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte { p[3] ^= 1; return p }
 		}, CutOff, "wrong proof in group"},
 		{"a proof that is too long", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte {
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte {
 				a.Parts[0].Proof += 64
 				return append(make([]byte, 64), p...)
 			}
 		}, Dropped, "a proof of"},
 		{"a proof of 2^62 bytes", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte { a.Parts[0].Proof = 1 << 62; return p }
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte { a.Parts[0].Proof = 1 << 62; return p }
 		}, Dropped, "a proof of"},
 		{"too much data", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte { a.Parts[0].Data++; return append(p, 0) }
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte { a.Parts[0].Data++; return append(p, 0) }
 		}, Dropped, "data of"},
 		{"more than it says", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte { return append(p, bytes.Repeat([]byte{0xff}, 99)...) }
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte {
+				return append(p, bytes.Repeat([]byte{0xff}, 99)...)
+			}
 		}, Dropped, "invalid"},
 		{"an answer to nothing", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte { a.ID += 1000; return p }
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte { a.ID += 1000; return p }
 		}, Dropped, "not asked for"},
 		{"one part too many", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte { a.Parts = append(a.Parts, part{}); return p }
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte {
+				a.Parts = append(a.Parts, proto.Part{})
+				return p
+			}
 		}, Dropped, "not asked for"},
 		{"garbage", func(c *crook) {
 			c.write = func(s network.Stream, p []byte) error { _, err := s.Write(noise(9, len(p))); return err }
 		}, Dropped, ""},
-		{"a smaller size", func(c *crook) { c.welcome = func(w *welcome) { w.Size-- } }, CutOff, "size"},
-		{"a size of 2^63-1", func(c *crook) { c.welcome = func(w *welcome) { w.Size = 1<<63 - 1 } }, Dropped, "a size of"},
-		{"the largest size there is", func(c *crook) { c.welcome = func(w *welcome) { w.Size = MaxSize } }, CutOff, "size"},
+		{"a smaller size", func(c *crook) { c.welcome = func(w *proto.Welcome) { w.Size-- } }, CutOff, "size"},
+		{"a size of 2^63-1", func(c *crook) { c.welcome = func(w *proto.Welcome) { w.Size = 1<<63 - 1 } }, Dropped, "a size of"},
+		{"the largest size there is", func(c *crook) { c.welcome = func(w *proto.Welcome) { w.Size = proto.MaxSize } }, CutOff, "size"},
 		{"a have-map beyond the end", func(c *crook) {
-			c.follow = func(h *haveMap) { h.All, h.Spans = false, []uint64{1 << 40, 1} }
+			c.follow = func(h *proto.HaveMap) { h.All, h.Spans = false, []uint64{1 << 40, 1} }
 		}, Dropped, "have-map"},
 		{"a have-map that overflows", func(c *crook) {
-			c.follow = func(h *haveMap) { h.All, h.Spans = false, []uint64{1, 1<<64 - 1} }
+			c.follow = func(h *proto.HaveMap) { h.All, h.Spans = false, []uint64{1, 1<<64 - 1} }
 		}, Dropped, "have-map"},
 		{"a lie about what it has", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte {
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte {
 				for i := range a.Parts {
-					a.Parts[i] = part{Status: kith.NotFound}
+					a.Parts[i] = proto.Part{Status: kith.NotFound}
 				}
 				return nil
 			}
 		}, Idle, ""},
 		{"a decline of everything", func(c *crook) {
-			c.reply = func(w wanted, a *answer, p []byte) []byte { *a = *decline(&w); return nil }
+			c.reply = func(w proto.Wanted, a *proto.Answer, p []byte) []byte { *a = *proto.Decline(&w); return nil }
 		}, Idle, ""},
 		{"a name to fool people", func(c *crook) {
-			c.welcome = func(w *welcome) { w.Name = "../\x1b[2Jgood\u202egpj.exe\n" }
+			c.welcome = func(w *proto.Welcome) { w.Name = "../\x1b[2Jgood\u202egpj.exe\n" }
 		}, "", ""},
 		{"silence", func(c *crook) {
 			c.write = func(s network.Stream, p []byte) error { _, err := io.Copy(io.Discard, s); return err }
@@ -229,33 +235,33 @@ func sourceOf(d *Download, id peerID) Source {
 // TestAskersThatBehaveBadly sends a holder what it must not take.
 func TestAskersThatBehaveBadly(t *testing.T) {
 	data := noise(4, 1<<20)
-	hi := func(root kith.Ref) ask { return ask{Hello: &hello{Root: root.CID().Bytes()}} }
+	hi := func(root kith.Ref) proto.Ask { return proto.Ask{Hello: &proto.Hello{Root: root.CID().Bytes()}} }
 	for _, tt := range []struct {
 		name string
 		say  func(root kith.Ref) []any
 		want string // in the error of Serve
 	}{
 		{"nothing", func(kith.Ref) []any { return nil }, "timeout"},
-		{"no hello", func(kith.Ref) []any { return []any{ask{Others: true}} }, "without a hello"},
-		{"a root that is none", func(kith.Ref) []any { return []any{ask{Hello: &hello{Root: []byte("x")}}} }, ""},
+		{"no hello", func(kith.Ref) []any { return []any{proto.Ask{Others: true}} }, "without a hello"},
+		{"a root that is none", func(kith.Ref) []any { return []any{proto.Ask{Hello: &proto.Hello{Root: []byte("x")}}} }, ""},
 		{"a root that is not here", func(kith.Ref) []any { return []any{hi(kith.RawRef([32]byte{1}))} }, ""},
-		{"a request of no items", func(r kith.Ref) []any { return []any{hi(r), ask{Request: &wanted{ID: 1}}} }, "items"},
+		{"a request of no items", func(r kith.Ref) []any { return []any{hi(r), proto.Ask{Request: &proto.Wanted{ID: 1}}} }, "items"},
 		{"a request that is too large", func(r kith.Ref) []any {
-			return []any{hi(r), ask{Request: &wanted{ID: 1, Items: []item{{N: 65}}}}}
+			return []any{hi(r), proto.Ask{Request: &proto.Wanted{ID: 1, Items: []proto.Item{{N: 65}}}}}
 		}, "groups"},
 		{"a request before the start", func(r kith.Ref) []any {
-			return []any{hi(r), ask{Request: &wanted{ID: 1, Items: []item{{First: -1, N: 1}}}}}
+			return []any{hi(r), proto.Ask{Request: &proto.Wanted{ID: 1, Items: []proto.Item{{First: -1, N: 1}}}}}
 		}, "groups"},
 		{"too many requests at once", func(r kith.Ref) (list []any) {
 			list = append(list, hi(r))
-			for i := range MaxOutstanding + 20 {
-				list = append(list, ask{Request: &wanted{ID: uint64(i + 1), Items: []item{{N: 64}}}})
+			for i := range proto.MaxOutstanding + 20 {
+				list = append(list, proto.Ask{Request: &proto.Wanted{ID: uint64(i + 1), Items: []proto.Item{{N: 64}}}})
 			}
 			return list
 		}, "requests at once"},
 		{"silence after the hello", func(r kith.Ref) []any { return []any{hi(r)} }, "timeout"},
 		{"a message that is too long", func(r kith.Ref) []any {
-			return []any{hi(r), ask{Hello: &hello{Root: make([]byte, MaxAsk)}}}
+			return []any{hi(r), proto.Ask{Hello: &proto.Hello{Root: make([]byte, proto.MaxAsk)}}}
 		}, "too large"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -279,7 +285,7 @@ func TestAskersThatBehaveBadly(t *testing.T) {
 					for i, m := range tt.say(root) {
 						wire.WriteMsg(s, m)
 						if i == 0 {
-							readTell(bufio.NewReaderSize(s, 16)) // the welcome; nothing else is read
+							proto.ReadTell(bufio.NewReaderSize(s, 16)) // the welcome; nothing else is read
 						}
 					}
 				}()
@@ -308,24 +314,24 @@ func TestOnlyWhatTheRootNames(t *testing.T) {
 		}
 		defer s.Close()
 		br := bufio.NewReader(s)
-		wire.WriteMsg(s, ask{Hello: &hello{Root: root.CID().Bytes()}})
-		if w, err := readTell(br); err != nil || w.Welcome == nil || w.Welcome.Status != statusOK || w.Welcome.Size != 1<<20 {
+		wire.WriteMsg(s, proto.Ask{Hello: &proto.Hello{Root: root.CID().Bytes()}})
+		if w, err := proto.ReadTell(br); err != nil || w.Welcome == nil || w.Welcome.Status != proto.StatusOK || w.Welcome.Size != 1<<20 {
 			t.Fatalf("welcome %+v, %v", w.Welcome, err)
 		}
-		wire.WriteMsg(s, ask{Request: &wanted{ID: 7, Items: []item{{Sum: secret.Sum[:], N: 1}, {First: 64, N: 1}, {First: 2, N: 2, Proof: true}}}})
-		a, err := readTell(br)
+		wire.WriteMsg(s, proto.Ask{Request: &proto.Wanted{ID: 7, Items: []proto.Item{{Sum: secret.Sum[:], N: 1}, {First: 64, N: 1}, {First: 2, N: 2, Proof: true}}}})
+		a, err := proto.ReadTell(br)
 		if err != nil || a.Answer == nil || len(a.Answer.Parts) != 3 {
 			t.Fatalf("answer %+v, %v", a, err)
 		}
-		for i, want := range []part{{Status: kith.NotFound}, {Status: kith.Invalid}, {Proof: bao.ProofSize(1<<20, bao.Range{First: 2, N: 2})}} {
+		for i, want := range []proto.Part{{Status: kith.NotFound}, {Status: kith.Invalid}, {Proof: bao.ProofSize(1<<20, bao.Range{First: 2, N: 2})}} {
 			if got := a.Answer.Parts[i]; got != want {
 				t.Errorf("part %d is %+v, want %+v", i, got, want)
 			}
 		}
 		seed.deny[asker.id] = true
-		wire.WriteMsg(s, ask{Request: &wanted{ID: 8, Items: []item{{N: 1}}}})
+		wire.WriteMsg(s, proto.Ask{Request: &proto.Wanted{ID: 8, Items: []proto.Item{{N: 1}}}})
 		io.CopyN(io.Discard, br, a.Answer.Parts[2].Proof)
-		if a, err = readTell(br); err != nil || a.Answer.Parts[0].Status != kith.Denied {
+		if a, err = proto.ReadTell(br); err != nil || a.Answer.Parts[0].Status != kith.Denied {
 			t.Errorf("after it was taken away: %+v, %v", a, err)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -14,6 +13,8 @@ import (
 	"kith/network"
 	"kith/network/relay"
 	"kith/transfer/engine"
+	"kith/transfer/proto"
+	"kith/transfer/stage"
 )
 
 // Limits and times of looking for sources.
@@ -44,7 +45,7 @@ func (d *Download) Add(p peer.AddrInfo) {
 		src = &source{info: p, state: Connecting}
 		d.sources[p.ID] = src
 	case len(p.Addrs) > 0:
-		src.info.Addrs = p.Addrs[:min(len(p.Addrs), 2*MaxAddrs)]
+		src.info.Addrs = p.Addrs[:min(len(p.Addrs), 2*proto.MaxAddrs)]
 	}
 	select {
 	case d.hunted <- struct{}{}:
@@ -182,9 +183,9 @@ func (d *Download) parted(c *conn) {
 	st := c.stage
 	c.mu.Unlock()
 	if st != nil {
-		st.mu.Lock()
-		st.engine.Leave(c.id)
-		st.mu.Unlock()
+		st.Mu.Lock()
+		st.Engine.Leave(c.id)
+		st.Mu.Unlock()
 	}
 	d.mu.Lock()
 	c.src.conn, c.src.have = nil, 0
@@ -202,7 +203,7 @@ func (d *Download) ended(ctx context.Context, src *source, err error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if w := (*wrong)(nil); errors.As(err, &w) {
+	if w := (*stage.Wrong)(nil); errors.As(err, &w) {
 		src.cut = true
 	}
 	if errors.Is(err, errDirect) {
@@ -227,8 +228,8 @@ func (d *Download) ended(ctx context.Context, src *source, err error) {
 }
 
 // cutOff ends a source that sent what is not what its name says, for good.
-func (d *Download) cutOff(c *conn, w *wrong) {
-	d.m.o.Log.Warn("source cut off", "ref", d.root, "peer", c.src.info.ID, "n", w.group, "err", w.err)
+func (d *Download) cutOff(c *conn, w *stage.Wrong) {
+	d.m.o.Log.Warn("source cut off", "ref", d.root, "peer", c.src.info.ID, "n", w.Group, "err", w.Err)
 	d.mu.Lock()
 	c.src.cut, c.src.state, c.src.why = true, CutOff, w.Error()
 	d.tell()
@@ -324,9 +325,9 @@ func (d *Download) refresh() {
 		}
 	case d.stage == nil:
 		state, reason = Finding, "asking how large it is"
-	case d.stage.idle() && out > 0:
-		state, reason = Waiting, d.stage.had(n == 0 && len(d.outsides) == 1 && d.outsides[0].network == "bittorrent")
-	case d.stage.idle():
+	case d.stage.Idle() && out > 0:
+		state, reason = Waiting, d.stage.Had(n == 0 && len(d.outsides) == 1 && d.outsides[0].network == "bittorrent")
+	case d.stage.Idle():
 		state, reason = Waiting, lacking(n)
 	}
 	if state != d.state || reason != d.reason || d.progress {
@@ -395,22 +396,4 @@ func (d *Download) outside() (n int) {
 		}
 	}
 	return n
-}
-
-// had says how much of the whole is to be had, when nobody has what is missing.
-func (s *stage) had(swarm bool) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	who := "nobody has all of it"
-	if swarm {
-		who = "the swarm has no complete copy"
-	}
-	return fmt.Sprintf("%s: %.0f %% is to be had", who, math.Floor(100*s.engine.Had()))
-}
-
-// idle reports whether something is missing, and nothing is asked for.
-func (s *stage) idle() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.finished && s.engine.Asked() == 0
 }

@@ -8,9 +8,10 @@ import (
 
 	"kith"
 	"kith/blob"
-	"kith/blob/bao"
 	"kith/blob/draft"
 	"kith/blob/folder"
+	"kith/transfer/proto"
+	"kith/transfer/stage"
 )
 
 // Limits of what another network says content consists of.
@@ -36,7 +37,7 @@ func (l *Layout) check() error {
 		return fmt.Errorf("pieces of %d bytes: %w", l.Unit, kith.Invalid)
 	}
 	l.Window = min(max(l.Window, 0), maxWindow)
-	l.Name = plainName(l.Name)
+	l.Name = proto.PlainName(l.Name)
 	var size int64
 	seen := folder.NewNames()
 	for _, f := range l.Files {
@@ -193,38 +194,38 @@ func (l *Layout) sizes() map[string]int64 {
 }
 
 // match returns for each file of a layout its place in the row of st, -1 for one that is not in it. Its error says that they are two contents.
-func (d *Download) match(o *outside, l *Layout, st *stage) ([]int, error) {
+func (d *Download) match(o *outside, l *Layout, st *stage.Stage) ([]int, error) {
 	rows := make([]int, len(l.Files))
 	for i := range rows {
 		rows[i] = -1
 	}
-	name := func(i int) string { return st.row.files[i].path }
+	name := func(i int) string { return st.Row.Files[i].Path }
 	switch {
-	case st.number == rowRoot && d.isTree():
+	case st.Number == proto.RowRoot && d.isTree():
 		if d.job.Key == nil {
 			return rows, nil // the manifest is nothing to other networks
 		}
 		name = func(int) string { return folder.SealedName(-1) }
-	case st.number == rowFiles && d.job.Key != nil:
-		name = func(i int) string { return folder.SealedName(st.row.files[i].index) }
-	case len(l.Files) == 1 && len(st.row.files) == 1 && (!l.Folder || st.number == rowRoot):
+	case st.Number == proto.RowFiles && d.job.Key != nil:
+		name = func(i int) string { return folder.SealedName(st.Row.Files[i].Index) }
+	case len(l.Files) == 1 && len(st.Row.Files) == 1 && (!l.Folder || st.Number == proto.RowRoot):
 		name = func(int) string { return l.Files[0].Path }
 	}
 	at := make(map[string]int, len(l.Files))
 	for i, f := range l.Files {
 		at[f.Path] = i
 	}
-	for i, f := range st.row.files {
+	for i, f := range st.Row.Files {
 		k, ok := at[name(i)]
 		switch {
 		case !ok:
 			return nil, d.mixed(NetworkName(o.network), "Kith", fmt.Sprintf("%q is missing", name(i)))
-		case l.Files[k].Size != f.size:
-			return nil, d.mixed(NetworkName(o.network), "Kith", fmt.Sprintf("%q has %d bytes, not %d", name(i), l.Files[k].Size, f.size))
+		case l.Files[k].Size != f.Size:
+			return nil, d.mixed(NetworkName(o.network), "Kith", fmt.Sprintf("%q has %d bytes, not %d", name(i), l.Files[k].Size, f.Size))
 		}
 		rows[k] = i
 	}
-	if d.job.Key != nil || st.number == rowRoot {
+	if d.job.Key != nil || st.Number == proto.RowRoot {
 		return rows, nil
 	}
 	for k, f := range l.Files {
@@ -267,13 +268,4 @@ func (d *Download) refuse(err error) {
 	if d.stop != nil {
 		d.stop(err)
 	}
-}
-
-// want returns the stretches of groups of the row, without files that are left out.
-func (s *stage) want(r bao.Range) []stretch {
-	list := s.row.cut(r)
-	if s.partial {
-		list = slices.DeleteFunc(list, func(st stretch) bool { return s.skipped.Get(s.row.first[st.file]) })
-	}
-	return list
 }

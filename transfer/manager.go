@@ -14,14 +14,17 @@ import (
 	"kith"
 	"kith/blob/bao"
 	"kith/transfer/engine"
+	"kith/transfer/flow"
+	"kith/transfer/proto"
+	"kith/transfer/stage"
 )
 
 // Manager runs all transfers of a node. Its methods may be called at once from several goroutines.
 type Manager struct {
 	o        Options
 	base     time.Time
-	up, down *flow
-	slots    *slots
+	up, down *flow.Flow
+	slots    *flow.Slots
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
@@ -48,7 +51,7 @@ func New(o Options) *Manager {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	return &Manager{
-		o: o, base: time.Now(), up: newFlow(), down: newFlow(), slots: newSlots(), ctx: ctx, stop: stop,
+		o: o, base: time.Now(), up: flow.New(), down: flow.New(), slots: flow.NewSlots(), ctx: ctx, stop: stop,
 		downloads: map[kith.Ref]*Download{}, ending: map[kith.Ref]*Download{}, sessions: map[kith.Ref]map[*session]bool{}, streams: map[peer.ID]int{}, uploads: map[kith.Ref]*upload{},
 	}
 }
@@ -67,7 +70,7 @@ func (m *Manager) Start(job Job) (*Download, error) {
 	case job.Path == "" && job.Dir == "", job.Path != "" && !filepath.IsAbs(job.Path), job.Dir != "" && !filepath.IsAbs(job.Dir):
 		return nil, fmt.Errorf("transfer: start %s: no absolute path to put it at: %w", job.Root, kith.Invalid)
 	}
-	if err := (selection{job.Only, job.Select}).check(); err != nil {
+	if err := (stage.Selection{Only: job.Only, Select: job.Select}).Check(); err != nil {
 		return nil, fmt.Errorf("transfer: start %s: %w", job.Root.Short(), err)
 	}
 	m.mu.Lock()
@@ -178,12 +181,12 @@ func (m *Manager) sent(root kith.Ref, n int64) {
 
 // maxPromised is how many requests of one session are remembered, so that others' are declined: those that wait, and as many that were answered,
 // which others do not know yet.
-const maxPromised = 2 * MaxOutstanding
+const maxPromised = 2 * proto.MaxOutstanding
 
 // declines reports whether a fresh request shall be declined, since somebody else who fetches the same has been promised a part of it. If not, it is promised
 // to x. Without this a part of what a seed sends it sends twice: an asker knows what the others have, but not what waits for them in the seed's queues.
 // Who has not everything need not decline: his have-map names what he sends.
-func (m *Manager) declines(x *session, w *wanted) bool {
+func (m *Manager) declines(x *session, w *proto.Wanted) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if d := m.downloads[x.root]; d != nil && !d.over() {
@@ -224,7 +227,7 @@ func (m *Manager) isPromised(x *session, r bao.Range) bool {
 func (m *Manager) enter(x *session) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || m.serving >= MaxSessions || m.streams[x.peer] >= MaxStreams {
+	if m.closed || m.serving >= proto.MaxSessions || m.streams[x.peer] >= proto.MaxStreams {
 		return fmt.Errorf("transfer: too many streams: %w", kith.Unavailable)
 	}
 	m.serving++
@@ -234,7 +237,7 @@ func (m *Manager) enter(x *session) error {
 	}
 	for o := range m.sessions[x.root] {
 		if o.peer != x.peer {
-			o.comes(other{ID: []byte(x.peer), Addrs: x.addr})
+			o.comes(proto.Other{ID: []byte(x.peer), Addrs: x.addr})
 		}
 	}
 	m.sessions[x.root][x] = true
@@ -263,13 +266,13 @@ func (m *Manager) askers(root kith.Ref) int {
 
 // others returns peers that may have what x fetches: who fetches it from here, and who it is fetched from here. All of them know
 // the root already.
-func (m *Manager) others(x *session) (list []other) {
+func (m *Manager) others(x *session) (list []proto.Other) {
 	m.mu.Lock()
 	seen := map[peer.ID]bool{x.peer: true}
 	for o := range m.sessions[x.root] {
-		if !seen[o.peer] && len(list) < MaxTold && m.o.Guard.Allow(o.peer, x.root) == nil {
+		if !seen[o.peer] && len(list) < proto.MaxTold && m.o.Guard.Allow(o.peer, x.root) == nil {
 			seen[o.peer] = true
-			list = append(list, other{ID: []byte(o.peer), Addrs: o.addr})
+			list = append(list, proto.Other{ID: []byte(o.peer), Addrs: o.addr})
 		}
 	}
 	d := m.downloads[x.root]
@@ -280,8 +283,8 @@ func (m *Manager) others(x *session) (list []other) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for id, src := range d.sources {
-		if src.conn != nil && !seen[id] && len(list) < MaxTold {
-			list = append(list, other{ID: []byte(id), Addrs: encodeAddrs(src.info.Addrs)})
+		if src.conn != nil && !seen[id] && len(list) < proto.MaxTold {
+			list = append(list, proto.Other{ID: []byte(id), Addrs: proto.EncodeAddrs(src.info.Addrs)})
 		}
 	}
 	return list
@@ -290,7 +293,7 @@ func (m *Manager) others(x *session) (list []other) {
 // nameOf returns what root is called here.
 func (m *Manager) nameOf(ctx context.Context, root kith.Ref) string {
 	if t, err := m.o.Blobs.State(ctx, root); err == nil && !t.Private {
-		return plainName(t.Name)
+		return proto.PlainName(t.Name)
 	}
 	return ""
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"kith/blob/seal"
 	"kith/network"
 	"kith/network/relay"
-	"kith/transfer/engine"
 )
 
 func TestManySources(t *testing.T) {
@@ -314,82 +312,6 @@ func TestDenied(t *testing.T) {
 		}
 		if s := d.Status(); s.State != Finding || sourceOf(d, seed.id).Why == "" {
 			t.Errorf("status %+v", s)
-		}
-	})
-}
-
-// TestSlots sends equally to two peers of which one asks through three streams.
-func TestSlots(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newSlots()
-		l.free = 2
-		ctx, cancel := context.WithCancel(t.Context())
-		var mu sync.Mutex
-		sent := map[peerID]int{}
-		for _, p := range []peerID{"greedy", "greedy", "greedy", "modest", "modest"} {
-			go func() {
-				for l.Acquire(ctx, p) == nil {
-					time.Sleep(time.Millisecond)
-					mu.Lock()
-					sent[p]++
-					mu.Unlock()
-					l.Release(p, 1000)
-				}
-			}()
-		}
-		time.Sleep(time.Second)
-		cancel()
-		time.Sleep(time.Second)
-		mu.Lock()
-		defer mu.Unlock()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if g, m := sent["greedy"], sent["modest"]; g+m < 1900 || max(g, m)-min(g, m) > 100 {
-			t.Errorf("who asks through three streams got %d, the other %d", g, m)
-		}
-		if l.free != 2 {
-			t.Errorf("%d slots are free in the end", l.free)
-		}
-	})
-}
-
-func FuzzAsk(f *testing.F) {
-	f.Add([]byte("\x05\xa1\x02\xa2\x01\x01"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		a, err := readAsk(bytes.NewReader(in))
-		if err == nil && a.Request != nil {
-			var n int64
-			for _, it := range a.Request.Items {
-				n += it.N
-			}
-			if n > engine.MaxRequest || n < 1 {
-				t.Errorf("a request of %d groups was taken", n)
-			}
-		}
-	})
-}
-
-func FuzzTell(f *testing.F) {
-	f.Add([]byte("\x06\xa1\x03\xa1\x03\x80"))
-	f.Add([]byte("\x09\xa1\x03\xa2\x01\x00\x03\x82\x05\x05"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		m, err := readTell(bytes.NewReader(in))
-		if err != nil {
-			return
-		}
-		if m.Have != nil {
-			list, err := m.Have.ranges(1000)
-			for _, r := range list {
-				if err == nil && (r.First < 0 || r.N < 1 || r.First+r.N > 1000) {
-					t.Errorf("a range of %v", r)
-				}
-			}
-		}
-		for _, o := range m.Others {
-			o.peer()
-		}
-		if m.Welcome != nil && len(plainName(m.Welcome.Name)) > MaxHintName {
-			t.Error("the name is too long")
 		}
 	})
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
 	"kith"
 	"kith/blob/bao"
 	"kith/transfer/engine"
+	"kith/transfer/stage"
 )
 
 // Limits and times of other networks as sources.
@@ -48,9 +50,9 @@ type outside struct {
 	id       engine.SourceID
 
 	mu      sync.Mutex
-	stage   *stage // that it is asked about
-	rows    []int  // for each file of the layout, its place in the stage's row; -1: none
-	files   []int  // the other way round
+	stage   *stage.Stage // that it is asked about
+	rows    []int        // for each file of the layout, its place in the stage's row; -1: none
+	files   []int        // the other way round
 	brought bao.Bits
 	fetches map[uint64]context.CancelFunc // by request
 	running int                           // requests
@@ -189,9 +191,9 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 			return err
 		}
 		for st != nil && st == o.d.currentStage() && o.free() {
-			st.mu.Lock()
-			q, ok := st.engine.Next(o.id, st.now())
-			st.mu.Unlock()
+			st.Mu.Lock()
+			q, ok := st.Engine.Next(o.id, st.Now())
+			st.Mu.Unlock()
 			if !ok {
 				break
 			}
@@ -201,7 +203,7 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 				o.count(-1)
 				o.nudge()
 			})
-			if err := o.d.m.down.wait(ctx, q.N*bao.GroupSize, func() bool { return st == o.d.currentStage() }); err != nil {
+			if err := o.d.m.down.Wait(ctx, q.N*bao.GroupSize, func() bool { return st == o.d.currentStage() }); err != nil {
 				return err
 			}
 		}
@@ -234,7 +236,7 @@ func (o *outside) free() bool {
 }
 
 // follow lets it be asked about a stage, and tells it what is here of that.
-func (o *outside) follow(st *stage, origin Origin) error {
+func (o *outside) follow(st *stage.Stage, origin Origin) error {
 	o.mu.Lock()
 	old := o.stage
 	o.mu.Unlock()
@@ -251,7 +253,7 @@ func (o *outside) follow(st *stage, origin Origin) error {
 	if err != nil {
 		return err
 	}
-	files := make([]int, len(st.row.files))
+	files := make([]int, len(st.Row.Files))
 	for i := range files {
 		files[i] = -1
 	}
@@ -261,20 +263,20 @@ func (o *outside) follow(st *stage, origin Origin) error {
 		}
 	}
 	o.mu.Lock()
-	o.stage, o.rows, o.files, o.brought, o.fetches, o.lacking = st, rows, files, bao.NewBits(st.row.n), map[uint64]context.CancelFunc{}, nil
+	o.stage, o.rows, o.files, o.brought, o.fetches, o.lacking = st, rows, files, bao.NewBits(st.Row.N), map[uint64]context.CancelFunc{}, nil
 	o.stalled, o.known = map[uint64]bool{}, bao.Bits{}
 	o.mu.Unlock()
 	unit := max((l.Unit+bao.GroupSize-1)/bao.GroupSize, 1)
-	st.mu.Lock()
-	st.engine.JoinUnits(o.id, st.now(), unit, l.Window/bao.GroupSize)
+	st.Mu.Lock()
+	st.Engine.JoinUnits(o.id, st.Now(), unit, l.Window/bao.GroupSize)
 	for i, file := range files {
 		if file >= 0 {
-			st.engine.Has(o.id, st.row.groups(i))
+			st.Engine.Has(o.id, st.Row.Groups(i))
 		}
 	}
-	st.mu.Unlock()
+	st.Mu.Unlock()
 	o.learn(origin)
-	for _, s := range st.readable() {
+	for _, s := range st.Readable() {
 		o.tell(origin, st, s)
 	}
 	o.d.mu.Lock()
@@ -293,9 +295,9 @@ func (o *outside) leave() {
 		cancel()
 	}
 	if st != nil {
-		st.mu.Lock()
-		st.engine.Leave(o.id)
-		st.mu.Unlock()
+		st.Mu.Lock()
+		st.Engine.Leave(o.id)
+		st.Mu.Unlock()
 	}
 }
 
@@ -311,7 +313,7 @@ func (o *outside) withdraw(list []*engine.Request) {
 }
 
 // place returns the stage that it is asked about, and the place of a file of its layout in the stage's row, or -1.
-func (o *outside) place(file int) (*stage, int) {
+func (o *outside) place(file int) (*stage.Stage, int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.stage == nil || file < 0 || file >= len(o.rows) {
@@ -328,20 +330,20 @@ func (o *outside) isEmpty(file int) bool {
 }
 
 // tell tells the Origin that groups can be read.
-func (o *outside) tell(origin Origin, st *stage, s stretch) {
+func (o *outside) tell(origin Origin, st *stage.Stage, s stage.Stretch) {
 	o.mu.Lock()
 	file := -1
 	if o.stage == st {
-		file = o.files[s.file]
+		file = o.files[s.File]
 	}
 	o.mu.Unlock()
 	if file >= 0 {
-		origin.Here(Span{File: file, Off: s.First * bao.GroupSize, N: st.row.bytes(s)})
+		origin.Here(Span{File: file, Off: s.First * bao.GroupSize, N: st.Row.Bytes(s)})
 	}
 }
 
 // here tells all Origins that groups of a stage can be read.
-func (d *Download) here(st *stage, list []stretch) {
+func (d *Download) here(st *stage.Stage, list []stage.Stretch) {
 	for _, o := range d.outsides {
 		d.mu.Lock()
 		origin := o.origin
@@ -352,198 +354,6 @@ func (d *Download) here(st *stage, list []stretch) {
 		for _, s := range list {
 			o.tell(origin, st, s)
 		}
-	}
-}
-
-// fetch brings what one request asks for.
-func (o *outside) fetch(whole context.Context, origin Origin, st *stage, q engine.Request, slots chan struct{}) {
-	ctx, cancel := context.WithCancel(whole)
-	defer cancel()
-	o.mu.Lock()
-	if o.stage != st {
-		o.mu.Unlock()
-		return
-	}
-	o.fetches[q.ID] = cancel
-	o.mu.Unlock()
-	defer func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if o.stage == st {
-			delete(o.fetches, q.ID)
-			delete(o.stalled, q.ID)
-		}
-	}()
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var lacks []bao.Range
-	for _, s := range o.parts(st, q) {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			data, err := o.part(ctx, origin, st, q, s)
-			if err == nil {
-				o.keep(whole, st, q, s, data)
-			}
-			<-slots
-			if err == nil || ctx.Err() != nil {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			lacks = append(lacks, bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
-			o.failed(err)
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		st.mu.Lock()
-		st.engine.Failed(q.ID) // if it was not cancelled as needless
-		st.mu.Unlock()
-		return
-	}
-	o.settle(st, q, lacks)
-}
-
-// settle draws the conclusions from a request, of which lacks did not come.
-func (o *outside) settle(st *stage, q engine.Request, lacks []bao.Range) {
-	var needless []*engine.Request
-	st.mu.Lock()
-	if len(lacks) == 0 {
-		st.engine.Arrived(q.ID, st.now())
-		needless = st.engine.Verified(q.ID)
-	} else {
-		for _, r := range lacks {
-			st.engine.Lacks(q.Source, r)
-		}
-		st.engine.Failed(q.ID)
-	}
-	st.finishIfComplete()
-	st.mu.Unlock()
-	if len(lacks) == 0 {
-		o.d.needless(needless)
-		return
-	}
-	o.mu.Lock()
-	for _, r := range lacks {
-		o.lacks(r)
-	}
-	o.mu.Unlock()
-	o.d.nudgeAll()
-}
-
-// lacks notes that the Origin did not have groups. o.mu is held.
-func (o *outside) lacks(r bao.Range) {
-	for i := range o.lacking {
-		if l := &o.lacking[i]; l.Range == r {
-			l.tried++
-			l.until = time.Now().Add(min(lacksMin<<min(l.tried, 10), lacksMax))
-			return
-		}
-	}
-	o.lacking = append(o.lacking, lack{r, 0, time.Now().Add(lacksMin)})
-}
-
-// again lets what the Origin did not have be asked of it again, when some time has passed.
-func (o *outside) again(st *stage) {
-	if st == nil {
-		return
-	}
-	o.mu.Lock()
-	var due []bao.Range
-	now := time.Now()
-	for i := range o.lacking {
-		if l := &o.lacking[i]; o.stage == st && !l.until.IsZero() && now.After(l.until) {
-			l.until = time.Time{}
-			if o.known.Len() == 0 || o.known.Next(l.First, false) >= l.First+l.N {
-				due = append(due, l.Range)
-			}
-		}
-	}
-	o.mu.Unlock()
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for _, r := range due {
-		st.engine.Has(o.id, r)
-	}
-}
-
-// parts divides a request into spans of one file, each of whole units.
-func (o *outside) parts(st *stage, q engine.Request) (list []stretch) {
-	o.d.mu.Lock()
-	unit := max((o.layout.Unit+bao.GroupSize-1)/bao.GroupSize, 1)
-	o.d.mu.Unlock()
-	step := (fetchSize/bao.GroupSize + unit - 1) / unit * unit
-	for _, s := range st.want(bao.Range{First: q.First, N: q.N}) {
-		for s.N > 0 {
-			n := min(s.N, step-s.First%step)
-			list = append(list, stretch{s.file, bao.Range{First: s.First, N: n}})
-			s.First, s.N = s.First+n, s.N-n
-		}
-	}
-	return list
-}
-
-// part fetches one span.
-func (o *outside) part(ctx context.Context, origin Origin, st *stage, q engine.Request, s stretch) ([]byte, error) {
-	o.mu.Lock()
-	file := -1
-	if o.stage == st {
-		file = o.files[s.file]
-	}
-	o.mu.Unlock()
-	if file < 0 {
-		return nil, kith.NotFound
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	silent := time.AfterFunc(silentTime, func() { cancel(fmt.Errorf("transfer: nothing came for %v: %w", silentTime, kith.Timeout)) })
-	defer silent.Stop()
-	stall := time.AfterFunc(stallTime, func() { o.stall(st, q) })
-	defer stall.Stop()
-	var mu sync.Mutex
-	var heard time.Time
-	alive := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if now := time.Now(); now.Sub(heard) >= heardTime {
-			heard = now
-			silent.Reset(silentTime)
-			stall.Reset(stallTime)
-			st.mu.Lock()
-			st.engine.Heard(q.Source, st.now())
-			st.mu.Unlock()
-		}
-	}
-	want := Span{File: file, Off: s.First * bao.GroupSize, N: st.row.bytes(s)}
-	data, err := origin.Fetch(ctx, want, alive)
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		err = cause
-	}
-	if err == nil && int64(len(data)) != want.N {
-		err = fmt.Errorf("transfer: %s brought %d bytes, not %d: %w", o.network, len(data), want.N, kith.Corrupt)
-	}
-	return data, err
-}
-
-// stall lets others be asked for what does not come.
-func (o *outside) stall(st *stage, q engine.Request) {
-	o.mu.Lock()
-	there := o.stage == st && o.fetches[q.ID] != nil
-	if there {
-		o.stalled[q.ID] = true
-	}
-	o.mu.Unlock()
-	if there {
-		st.mu.Lock()
-		st.engine.Stalled(q.ID)
-		st.mu.Unlock()
-		o.d.nudgeAll()
 	}
 }
 
@@ -565,8 +375,8 @@ func (o *outside) learn(origin Origin) {
 	if st == nil {
 		return
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	st.Mu.Lock()
+	defer st.Mu.Unlock()
 	for g := int64(0); g < now.Len(); {
 		in := now.Get(g)
 		end := now.Next(g, !in)
@@ -574,9 +384,9 @@ func (o *outside) learn(origin Origin) {
 		switch g = end; {
 		case was.Len() == now.Len() && same(was, r, in): // it may lack some of it, as Fetch has shown
 		case in:
-			st.engine.Has(o.id, r)
+			st.Engine.Has(o.id, r)
 		default:
-			st.engine.Lacks(o.id, r)
+			st.Engine.Lacks(o.id, r)
 		}
 	}
 }
@@ -585,74 +395,24 @@ func (o *outside) learn(origin Origin) {
 func same(b bao.Bits, r bao.Range, in bool) bool { return b.Next(r.First, !in) >= r.First+r.N }
 
 // bitsOf returns the groups of the row that spans have a part of; all of them, if nothing is sure. o.mu is held.
-func (o *outside) bitsOf(st *stage, spans []Span, sure bool) bao.Bits {
-	bits := bao.NewBits(st.row.n)
+func (o *outside) bitsOf(st *stage.Stage, spans []Span, sure bool) bao.Bits {
+	bits := bao.NewBits(st.Row.N)
 	if !sure {
 		spans = nil
 		for file, at := range o.rows {
 			if at >= 0 {
-				spans = append(spans, Span{File: file, N: st.row.files[at].size})
+				spans = append(spans, Span{File: file, N: st.Row.Files[at].Size})
 			}
 		}
 	}
 	for _, s := range spans {
-		if s.File < 0 || s.File >= len(o.rows) || o.rows[s.File] < 0 || s.Off < 0 || s.N <= 0 || s.N > st.row.files[o.rows[s.File]].size-s.Off {
+		if s.File < 0 || s.File >= len(o.rows) || o.rows[s.File] < 0 || s.Off < 0 || s.N <= 0 || s.N > st.Row.Files[o.rows[s.File]].Size-s.Off {
 			continue
 		}
 		first := s.Off / bao.GroupSize
-		bits.Set(bao.Range{First: st.row.first[o.rows[s.File]] + first, N: (s.Off+s.N-1)/bao.GroupSize + 1 - first})
+		bits.Set(bao.Range{First: st.Row.First[o.rows[s.File]] + first, N: (s.Off+s.N-1)/bao.GroupSize + 1 - first})
 	}
 	return bits
-}
-
-// keep writes what was fetched.
-func (o *outside) keep(ctx context.Context, st *stage, q engine.Request, s stretch, data []byte) {
-	if err := st.takeLoose(ctx, s, data); err != nil {
-		st.fail(err)
-		return
-	}
-	if err := st.took(ctx, []stretch{s}, true); err != nil {
-		st.fail(err)
-		return
-	}
-	at := bao.Range{First: st.row.first[s.file] + s.First, N: s.N}
-	o.mu.Lock()
-	if o.stage == st {
-		o.brought.Set(at)
-	}
-	o.mu.Unlock()
-	st.mu.Lock()
-	st.note(at)
-	st.engine.Heard(q.Source, st.now())
-	st.mu.Unlock()
-	st.tell()
-	o.credit(int64(len(data)))
-}
-
-// credit counts bytes that came.
-func (o *outside) credit(n int64) {
-	now := o.d.m.now()
-	o.d.m.down.count(int(n))
-	o.d.mu.Lock()
-	defer o.d.mu.Unlock()
-	o.bytes += n
-	o.meter.Add(now, n)
-	o.d.meter.Add(now, n)
-	o.d.progress = true
-	if o.why != "" {
-		o.why = ""
-		o.d.tell()
-	}
-}
-
-// failed notes why a span did not come.
-func (o *outside) failed(err error) {
-	o.d.mu.Lock()
-	defer o.d.mu.Unlock()
-	if why := err.Error(); !errors.Is(err, kith.NotFound) && o.why != why {
-		o.why = why
-		o.d.tell()
-	}
 }
 
 // look notes how much is to be had of the Origin, and whether it has found anybody.
@@ -663,12 +423,40 @@ func (o *outside) look(origin Origin) {
 	o.mu.Unlock()
 	have := 0.0
 	if st != nil {
-		st.mu.Lock()
-		have = st.engine.Part(o.id)
-		st.mu.Unlock()
+		st.Mu.Lock()
+		have = st.Engine.Part(o.id)
+		st.Mu.Unlock()
 	}
 	o.d.mu.Lock()
 	defer o.d.mu.Unlock()
 	o.met = o.met || met
 	o.have = have
+}
+
+// A content is what an Origin sees of a download.
+type content struct{ o *outside }
+
+// ReadAt implements Content.
+func (c content) ReadAt(p []byte, file int, off int64) (int, error) {
+	st, i := c.o.place(file)
+	switch {
+	case off < 0:
+		return 0, fmt.Errorf("transfer: read at %d: %w", off, kith.Invalid)
+	case c.o.isEmpty(file):
+		return 0, io.EOF
+	case st == nil || i < 0:
+		return 0, fmt.Errorf("transfer: file %d is not here yet: %w", file, kith.NotFound)
+	case off >= st.Row.Files[i].Size:
+		return 0, io.EOF
+	}
+	return st.ReadHere(c.o.d.m.ctx, c.o.d.m.o.Blobs, i, p, off)
+}
+
+// Has implements Content.
+func (c content) Has(s Span) bool {
+	st, i := c.o.place(s.File)
+	if c.o.isEmpty(s.File) {
+		return s.Off == 0 && s.N == 0
+	}
+	return st != nil && i >= 0 && st.CanRead(i, s.Off, s.N)
 }

@@ -15,6 +15,8 @@ import (
 	"kith/blob"
 	"kith/blob/bao"
 	"kith/blob/seal"
+	"kith/transfer/proto"
+	"kith/transfer/stage"
 )
 
 // A reader reads a file while it comes.
@@ -69,7 +71,7 @@ func (r *reader) open() error {
 		return fmt.Errorf("file %d: %w", r.index, kith.NotFound)
 	}
 	e := man.Entries[r.index]
-	if !d.selection().has(-1, e.Path) && !d.isHere(r.ctx, e.Ref) {
+	if !d.selection().Has(-1, e.Path) && !d.isHere(r.ctx, e.Ref) {
 		return fmt.Errorf("%q is left out: %w", e.Path, kith.NotFound)
 	}
 	r.ref, r.cut, r.size, r.plain = e.Ref, man.BlobSize(r.index), e.Size, sealed{r}
@@ -91,7 +93,7 @@ func (r *reader) openDraft() (bool, error) {
 		return false, nil
 	}
 	if err := r.until(func() bool {
-		return d.drafted != nil || d.stage != nil && d.stage.number == rowFiles || d.state == Done
+		return d.drafted != nil || d.stage != nil && d.stage.Number == proto.RowFiles || d.state == Done
 	}); err != nil {
 		return false, err
 	}
@@ -104,7 +106,7 @@ func (r *reader) openDraft() (bool, error) {
 		return false, fmt.Errorf("file %d: %w", r.index, kith.NotFound)
 	}
 	f := d.drafted[r.index]
-	if !(selection{d.job.Only, d.job.Select}).has(r.index, f.Path) {
+	if !(stage.Selection{Only: d.job.Only, Select: d.job.Select}).Has(r.index, f.Path) {
 		return false, fmt.Errorf("%q is left out: %w", f.Path, kith.NotFound)
 	}
 	r.cut, r.size, r.file, r.plain = f.Size, f.Size, f.Path, sealed{r}
@@ -121,8 +123,8 @@ func (r *reader) readDraft(p []byte, off int64) (int, error) {
 		}
 		r.d.mu.Unlock()
 		switch {
-		case st != nil && st.draft != nil:
-			n, err := st.draft.ReadAt(r.index, p, off)
+		case st != nil && st.Draft != nil:
+			n, err := st.Draft.ReadAt(r.index, p, off)
 			if !errors.Is(err, kith.Unavailable) {
 				return n, err
 			}
@@ -140,13 +142,6 @@ func (r *reader) readDraft(p []byte, off int64) (int, error) {
 			return 0, r.ctx.Err()
 		}
 	}
-}
-
-// isDraft reports whether only other networks know what it consists of.
-func (d *Download) isDraft() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.drafted != nil
 }
 
 // until waits until ok, which is called with d.mu held, is true.
@@ -224,7 +219,7 @@ func (s sealed) ReadAt(p []byte, off int64) (int, error) {
 	if err := r.wait(off/bao.GroupSize, last/bao.GroupSize); err != nil {
 		return 0, err
 	}
-	if r.d.isDraft() {
+	if r.cut >= 0 && r.ref.IsZero() {
 		return r.readDraft(p, off)
 	}
 	for again := false; ; again = true {
@@ -271,8 +266,8 @@ func (r *reader) wait(first, last int64) error {
 		}
 		news := (<-chan struct{})(nil)
 		if st != nil {
-			if at := st.row.of(r.index); at >= 0 && st.row.files[at].ref == r.ref {
-				missing, ch := st.lacks(st.row.first[at]+first, st.row.first[at]+last)
+			if at := st.Row.Of(r.index); at >= 0 && st.Row.Files[at].Ref == r.ref {
+				missing, ch := st.Lacks(st.Row.First[at]+first, st.Row.First[at]+last)
 				if missing < 0 {
 					return nil
 				}
@@ -289,18 +284,6 @@ func (r *reader) wait(first, last int64) error {
 			return r.ctx.Err()
 		}
 	}
-}
-
-// lacks returns the first group of first to last that is not here, or -1, and what is closed when there are more.
-func (s *stage) lacks(first, last int64) (int64, <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for g := first; g <= last; g++ {
-		if !s.here.Get(g) && !s.loose.Get(g) {
-			return g, s.news
-		}
-	}
-	return -1, nil
 }
 
 // isHere reports whether a blob is complete.
@@ -335,7 +318,7 @@ func (d *Download) attend() {
 	if d.stage == nil {
 		return
 	}
-	d.stage.mu.Lock()
-	defer d.stage.mu.Unlock()
-	d.stage.engine.Read(slices.Collect(maps.Values(d.readers)))
+	d.stage.Mu.Lock()
+	defer d.stage.Mu.Unlock()
+	d.stage.Engine.Read(slices.Collect(maps.Values(d.readers)))
 }

@@ -18,6 +18,7 @@ import (
 	"kith/blob"
 	"kith/blob/bao"
 	"kith/network"
+	"kith/transfer/proto"
 	"kith/wire"
 )
 
@@ -33,22 +34,22 @@ type session struct {
 	promised []bao.Range // of the root, what it asked for lately; m.mu guards it
 
 	tells chan any          // *tell, or *reply: what is to be written
-	queue chan wanted       // what is to be answered
+	queue chan proto.Wanted // what is to be answered
 	refs  map[kith.Ref]bool // the files of the folder, if it is open to us and not too large
 
 	mu       sync.Mutex
 	canceled map[uint64]bool
 	waiting  map[uint64]bool
-	follow   map[int]bool  // rows whose have-maps it wants
-	others   bool          // it wants to hear of other sources
-	declined []*answer     // not written yet
-	came     []other       // sources that came since
-	news     chan struct{} // cap 1: declined or came has grown
+	follow   map[int]bool    // rows whose have-maps it wants
+	others   bool            // it wants to hear of other sources
+	declined []*proto.Answer // not written yet
+	came     []proto.Other   // sources that came since
+	news     chan struct{}   // cap 1: declined or came has grown
 }
 
 // A reply is an answer with what follows it.
 type reply struct {
-	tell tell
+	tell proto.Tell
 	data []byte
 	n    int64 // bytes of content in it
 }
@@ -63,9 +64,9 @@ type shelf map[kith.Ref]*blob.Blob
 
 // Serve answers what a peer asks over one stream, until it has no more to ask.
 func (m *Manager) Serve(ctx context.Context, s network.Stream) error {
-	br := bufio.NewReaderSize(s, MaxAsk)
-	s.SetReadDeadline(time.Now().Add(helloTime))
-	first, err := readAsk(br)
+	br := bufio.NewReaderSize(s, proto.MaxAsk)
+	s.SetReadDeadline(time.Now().Add(proto.HelloTime))
+	first, err := proto.ReadAsk(br)
 	if err != nil {
 		return fmt.Errorf("transfer: hello of %s: %w", s.Peer(), err)
 	}
@@ -75,32 +76,32 @@ func (m *Manager) Serve(ctx context.Context, s network.Stream) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	x := &session{
-		m: m, s: s, peer: s.Peer(), tells: make(chan any, 1), queue: make(chan wanted, MaxOutstanding), addr: first.Hello.Addrs,
+		m: m, s: s, peer: s.Peer(), tells: make(chan any, 1), queue: make(chan proto.Wanted, proto.MaxOutstanding), addr: first.Hello.Addrs,
 		canceled: map[uint64]bool{}, waiting: map[uint64]bool{}, follow: map[int]bool{}, news: make(chan struct{}, 1),
 	}
 	w := x.welcome(ctx, first.Hello)
-	if w.Status == statusOK {
+	if w.Status == proto.StatusOK {
 		if err := m.enter(x); err != nil {
-			w = welcome{Status: kith.KindOf(err), Size: -1}
+			w = proto.Welcome{Status: kith.KindOf(err), Size: -1}
 		} else {
 			defer m.leave(x)
 		}
 	}
-	s.SetWriteDeadline(time.Now().Add(helloTime))
-	if err := wire.WriteMsg(s, tell{Welcome: &w}); err != nil || w.Status != statusOK {
+	s.SetWriteDeadline(time.Now().Add(proto.HelloTime))
+	if err := wire.WriteMsg(s, proto.Tell{Welcome: &w}); err != nil || w.Status != proto.StatusOK {
 		return err
 	}
 	return x.run(ctx, stop, br)
 }
 
 // welcome decides whether the peer may fetch what it names.
-func (x *session) welcome(ctx context.Context, h *hello) welcome {
-	no := func(err error) welcome {
+func (x *session) welcome(ctx context.Context, h *proto.Hello) proto.Welcome {
+	no := func(err error) proto.Welcome {
 		k := kith.KindOf(err)
 		if k == kith.Internal {
 			k = kith.Unavailable
 		}
-		return welcome{Status: k, Size: -1}
+		return proto.Welcome{Status: k, Size: -1}
 	}
 	_, c, err := cid.CidFromBytes(h.Root)
 	if err != nil {
@@ -112,7 +113,7 @@ func (x *session) welcome(ctx context.Context, h *hello) welcome {
 	if err := x.m.o.Guard.Allow(x.peer, x.root); err != nil {
 		return no(err)
 	}
-	w := welcome{Size: -1, Name: x.m.nameOf(ctx, x.root), Narrow: x.m.o.Guard.Narrow(x.root)}
+	w := proto.Welcome{Size: -1, Name: x.m.nameOf(ctx, x.root), Narrow: x.m.o.Guard.Narrow(x.root)}
 	b, err := x.m.o.Blobs.Blob(ctx, x.root)
 	switch {
 	case err == nil:
@@ -142,8 +143,8 @@ func (x *session) run(ctx context.Context, stop func(), br *bufio.Reader) error 
 		})
 	}
 	for {
-		x.s.SetReadDeadline(time.Now().Add(idleTime))
-		a, err := readAsk(br)
+		x.s.SetReadDeadline(time.Now().Add(proto.IdleTime))
+		a, err := proto.ReadAsk(br)
 		if err == nil {
 			err = x.asked(ctx, &wg, a)
 		}
@@ -162,16 +163,16 @@ func (x *session) run(ctx context.Context, stop func(), br *bufio.Reader) error 
 	}
 }
 
-func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a ask) error {
+func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a proto.Ask) error {
 	declines := a.Request != nil && x.m.declines(x, a.Request)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
 	case declines:
-		if len(x.declined) >= MaxOutstanding {
-			return fmt.Errorf("more than %d requests at once: %w", MaxOutstanding, kith.TooLarge)
+		if len(x.declined) >= proto.MaxOutstanding {
+			return fmt.Errorf("more than %d requests at once: %w", proto.MaxOutstanding, kith.TooLarge)
 		}
-		x.declined = append(x.declined, decline(a.Request))
+		x.declined = append(x.declined, proto.Decline(a.Request))
 		x.hasNews()
 	case a.Request != nil:
 		if x.waiting[a.Request.ID] {
@@ -181,7 +182,7 @@ func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a ask) error {
 		case x.queue <- *a.Request:
 			x.waiting[a.Request.ID] = true
 		default:
-			return fmt.Errorf("more than %d requests at once: %w", MaxOutstanding, kith.TooLarge)
+			return fmt.Errorf("more than %d requests at once: %w", proto.MaxOutstanding, kith.TooLarge)
 		}
 	case a.Cancel != 0:
 		if x.waiting[a.Cancel] {
@@ -194,7 +195,7 @@ func (x *session) asked(ctx context.Context, wg *sync.WaitGroup, a ask) error {
 		}
 	case a.Others && !x.others:
 		x.others = true
-		wg.Go(func() { x.tell(ctx, &tell{Others: x.m.others(x)}) })
+		wg.Go(func() { x.tell(ctx, &proto.Tell{Others: x.m.others(x)}) })
 	}
 	return nil
 }
@@ -232,14 +233,14 @@ func (x *session) answer(ctx context.Context) error {
 }
 
 // reply makes the answer to one request.
-func (x *session) reply(ctx context.Context, open shelf, w wanted) *reply {
+func (x *session) reply(ctx context.Context, open shelf, w proto.Wanted) *reply {
 	x.mu.Lock()
 	dropped := x.canceled[w.ID]
 	delete(x.canceled, w.ID)
 	delete(x.waiting, w.ID)
 	x.mu.Unlock()
 	r := &reply{data: getBuffer()}
-	a := &answer{ID: w.ID, Parts: make([]part, len(w.Items))}
+	a := &proto.Answer{ID: w.ID, Parts: make([]proto.Part, len(w.Items))}
 	r.tell.Answer = a
 	denied := x.m.o.Guard.Allow(x.peer, x.root)
 	for i, it := range w.Items {
@@ -260,14 +261,14 @@ func (x *session) reply(ctx context.Context, open shelf, w wanted) *reply {
 }
 
 // part appends the proof and the data of one item to buf.
-func (x *session) part(ctx context.Context, open shelf, it item, buf []byte) (part, []byte) {
+func (x *session) part(ctx context.Context, open shelf, it proto.Item, buf []byte) (proto.Part, []byte) {
 	at := len(buf)
-	no := func(err error) (part, []byte) {
+	no := func(err error) (proto.Part, []byte) {
 		k := kith.KindOf(err)
 		if k == kith.Internal {
 			k = kith.Unavailable
 		}
-		return part{Status: k}, buf[:at]
+		return proto.Part{Status: k}, buf[:at]
 	}
 	b, err := x.blob(ctx, open, it.Sum)
 	if err != nil {
@@ -280,7 +281,7 @@ func (x *session) part(ctx context.Context, open shelf, it item, buf []byte) (pa
 	if buf, err = b.Proof(buf, bao.Range{First: it.First, N: it.N}); err != nil {
 		return no(err)
 	}
-	p := part{Proof: int64(len(buf) - at)}
+	p := proto.Part{Proof: int64(len(buf) - at)}
 	if it.Proof {
 		return p, buf
 	}
@@ -318,7 +319,7 @@ func (x *session) blob(ctx context.Context, open shelf, sum []byte) (*blob.Blob,
 }
 
 // ahead opens the files that the next items name, all at once if they are many: one question to the database in place of one for each.
-func (x *session) ahead(ctx context.Context, open shelf, items []item) {
+func (x *session) ahead(ctx context.Context, open shelf, items []proto.Item) {
 	var refs []kith.Ref
 	for _, it := range items[:min(len(items), blob.MaxAhead)] {
 		if len(it.Sum) > 0 {
@@ -371,7 +372,7 @@ func (m *Manager) filesOf(ctx context.Context, root kith.Ref) map[kith.Ref]bool 
 
 // write writes what is to be written, and a sign of life when there is nothing.
 func (x *session) write(ctx context.Context) error {
-	alive := time.NewTicker(aliveTime)
+	alive := time.NewTicker(proto.AliveTime)
 	defer alive.Stop()
 	for {
 		var err error
@@ -383,13 +384,13 @@ func (x *session) write(ctx context.Context) error {
 			switch t := t.(type) {
 			case *reply:
 				err = x.send(ctx, t)
-			case *tell:
+			case *proto.Tell:
 				err = x.put(t)
 			}
 		case <-x.news:
 			err = x.putNews()
 		case <-alive.C:
-			err = x.put(&tell{})
+			err = x.put(&proto.Tell{})
 		case <-ctx.Done():
 			return nil
 		}
@@ -406,18 +407,18 @@ func (x *session) putNews() error {
 	x.declined, x.came = nil, nil
 	x.mu.Unlock()
 	for _, a := range declined {
-		if err := x.put(&tell{Answer: a}); err != nil {
+		if err := x.put(&proto.Tell{Answer: a}); err != nil {
 			return err
 		}
 	}
 	if len(came) == 0 {
 		return nil
 	}
-	return x.put(&tell{Others: came})
+	return x.put(&proto.Tell{Others: came})
 }
 
-func (x *session) put(t *tell) error {
-	x.s.SetWriteDeadline(time.Now().Add(idleTime))
+func (x *session) put(t *proto.Tell) error {
+	x.s.SetWriteDeadline(time.Now().Add(proto.IdleTime))
 	return wire.WriteMsg(x.s, t)
 }
 
@@ -427,7 +428,7 @@ func (x *session) send(ctx context.Context, r *reply) error {
 	if err := x.put(&r.tell); err != nil {
 		return err
 	}
-	if err := x.m.up.write(ctx, x.s, r.data); err != nil {
+	if err := x.m.up.Write(ctx, x.s, r.data); err != nil {
 		return err
 	}
 	x.m.sent(x.root, r.n)
@@ -437,7 +438,7 @@ func (x *session) send(ctx context.Context, r *reply) error {
 func (r *reply) free() { putBuffer(r.data) }
 
 // buffers holds room for one answer with its proofs.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, MaxAnswer+64<<10); return &b }}
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, proto.MaxAnswer+64<<10); return &b }}
 
 func getBuffer() []byte  { return (*buffers.Get().(*[]byte))[:0] }
 func putBuffer(b []byte) { buffers.Put(&b) }

@@ -14,6 +14,9 @@ import (
 	"kith/blob/bao"
 	"kith/network"
 	"kith/transfer/engine"
+	"kith/transfer/flow"
+	"kith/transfer/proto"
+	"kith/transfer/stage"
 	"kith/wire"
 )
 
@@ -47,44 +50,21 @@ type conn struct {
 	end  context.CancelCauseFunc
 
 	mu      sync.Mutex
-	stage   *stage // that it is asked about
+	stage   *stage.Stage // that it is asked about
 	asked   map[uint64]*asking
 	cancels []uint64
-	pace    pace
+	pace    flow.Pace
 
 	proofs    int    // requests for proofs that are not answered
 	lastProof uint64 // how many there have been
 }
 
-// A pace is how fast a stream was while something was asked of it: time in which a source owes nothing says nothing.
-type pace struct {
-	owed  int // answers that are not wholly here
-	since time.Time
-	busy  time.Duration
-	bytes int64
-}
-
-// ask notes that something was asked for.
-func (p *pace) ask(now time.Time) {
-	if p.owed++; p.owed == 1 {
-		p.since = now
-	}
-}
-
-// came notes an answer of n bytes.
-func (p *pace) came(n int, now time.Time) {
-	p.owed--
-	p.bytes += int64(n)
-	p.busy += now.Sub(p.since)
-	p.since = now
-}
-
 // An asking is a request that waits for its answer.
 type asking struct {
-	stage *stage
+	stage *stage.Stage
 	id    uint64
 	fresh bool
-	list  []stretch
+	list  []stage.Stretch
 	proof bool // only proofs, of groups that are loose
 }
 
@@ -108,14 +88,14 @@ func (d *Download) talk(ctx context.Context, src *source, id engine.SourceID) er
 	c.end(c.read(ctx))
 	wg.Wait()
 	if _, down := d.m.Limits(); down == 0 { // a rate that was held down here says nothing of the stream
-		d.m.o.Net.Report(c.s.Peer(), c.s.Bulk(), c.pace.bytes, c.pace.busy)
+		d.m.o.Net.Report(c.s.Peer(), c.s.Bulk(), c.pace.Bytes, c.pace.Busy)
 	}
 	return context.Cause(ctx)
 }
 
 // open reaches the peer.
 func (c *conn) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*helloTime)
+	ctx, cancel := context.WithTimeout(ctx, 2*proto.HelloTime)
 	defer cancel()
 	c.d.mu.Lock()
 	info := c.src.info
@@ -132,25 +112,25 @@ func (c *conn) open(ctx context.Context) error {
 		return err
 	}
 	c.via = !direct && !s.Bulk() // if a direct way was found just now, it is taken up anew
-	c.s, c.br, c.out = s, bufio.NewReaderSize(s, slice), bufio.NewWriterSize(s, slice)
+	c.s, c.br, c.out = s, bufio.NewReaderSize(s, flow.Slice), bufio.NewWriterSize(s, flow.Slice)
 	return nil
 }
 
 // greet says hello, and has the size of the root proven if it is not known yet.
 func (c *conn) greet(ctx context.Context) error {
-	c.s.SetDeadline(time.Now().Add(helloTime))
+	c.s.SetDeadline(time.Now().Add(proto.HelloTime))
 	defer c.s.SetDeadline(time.Time{})
-	h := hello{Root: c.d.root.CID().Bytes(), Addrs: encodeAddrs(c.d.m.o.Net.Addrs())}
-	if err := wire.WriteMsg(c.s, ask{Hello: &h}); err != nil {
+	h := proto.Hello{Root: c.d.root.CID().Bytes(), Addrs: proto.EncodeAddrs(c.d.m.o.Net.Addrs())}
+	if err := wire.WriteMsg(c.s, proto.Ask{Hello: &h}); err != nil {
 		return err
 	}
-	t, err := readTell(c.br)
+	t, err := proto.ReadTell(c.br)
 	switch {
 	case err != nil:
 		return err
 	case t.Welcome == nil:
 		return fmt.Errorf("transfer: it does not begin with a welcome: %w", kith.Invalid)
-	case t.Welcome.Status != statusOK:
+	case t.Welcome.Status != proto.StatusOK:
 		return fmt.Errorf("transfer: it does not share this: %w", t.Welcome.Status)
 	}
 	c.d.widen(t.Welcome.Narrow)
@@ -159,19 +139,22 @@ func (c *conn) greet(ctx context.Context) error {
 	switch {
 	case size < 0:
 	case known >= 0 && size != known:
-		if by := c.d.sizeFrom(); by != "" && c.probe(ctx, size) == nil {
+		c.d.mu.Lock()
+		by := c.d.sizedBy
+		c.d.mu.Unlock()
+		if by != "" && c.probe(ctx, size) == nil {
 			err := c.d.mixed(NetworkName(by), "Kith", fmt.Sprintf("%d bytes, not %d", known, size))
 			c.d.refuse(err)
 			return err
 		}
-		return &wrong{0, "size", fmt.Errorf("it says %d bytes, it is %d: %w", size, known, kith.Corrupt)}
+		return &stage.Wrong{What: "size", Err: fmt.Errorf("it says %d bytes, it is %d: %w", size, known, kith.Corrupt)}
 	case known < 0:
 		if err := c.probe(ctx, size); err != nil {
 			return err
 		}
-		c.d.learn(size, plainName(t.Welcome.Name))
+		c.d.learn(size, proto.PlainName(t.Welcome.Name))
 	}
-	return wire.WriteMsg(c.s, ask{Others: true})
+	return wire.WriteMsg(c.s, proto.Ask{Others: true})
 }
 
 // probeID is the number of the request that probe makes.
@@ -181,11 +164,11 @@ const probeID = 1 << 62
 // last chunk go into the digest.
 func (c *conn) probe(ctx context.Context, size int64) error {
 	last := bao.Range{First: bao.Groups(size) - 1, N: 1}
-	w := wanted{ID: probeID, Items: []item{{First: last.First, N: 1}}}
-	if err := wire.WriteMsg(c.s, ask{Request: &w}); err != nil {
+	w := proto.Wanted{ID: probeID, Items: []proto.Item{{First: last.First, N: 1}}}
+	if err := wire.WriteMsg(c.s, proto.Ask{Request: &w}); err != nil {
 		return err
 	}
-	t, err := readTell(c.br)
+	t, err := proto.ReadTell(c.br)
 	if err != nil {
 		return err
 	}
@@ -193,44 +176,17 @@ func (c *conn) probe(ctx context.Context, size int64) error {
 		return fmt.Errorf("transfer: no answer to the first request: %w", kith.Invalid)
 	}
 	p := t.Answer.Parts[0]
-	if p.Status != statusOK {
+	if p.Status != proto.StatusOK {
 		return fmt.Errorf("transfer: it does not have the end of it yet: %w", kith.Unavailable)
 	}
 	if p.Proof != bao.ProofSize(size, last) || p.Data != size-last.First*bao.GroupSize {
-		return &wrong{last.First, "size", fmt.Errorf("a proof of %d and data of %d bytes: %w", p.Proof, p.Data, kith.Corrupt)}
+		return &stage.Wrong{Group: last.First, What: "size", Err: fmt.Errorf("a proof of %d and data of %d bytes: %w", p.Proof, p.Data, kith.Corrupt)}
 	}
 	buf := make([]byte, p.Proof+p.Data)
-	if err := c.d.m.down.read(ctx, c.s, c.br, buf); err != nil {
+	if err := c.d.m.down.Read(ctx, c.s, c.br, buf); err != nil {
 		return err
 	}
-	tree := bao.NewTree(c.d.root.Sum, size, sparse{})
-	if p.Proof > 0 {
-		if err := tree.AddProof(last, buf[:p.Proof]); err != nil {
-			return &wrong{last.First, "size", err}
-		}
-	}
-	if err := tree.Verify(last.First, buf[p.Proof:]); err != nil {
-		return &wrong{last.First, "size", err}
-	}
-	return nil
-}
-
-// sparse is a bao.Storage of a few parents, each of 64 bytes.
-type sparse map[int64][64]byte
-
-func (s sparse) WriteAt(p []byte, off int64) (int, error) {
-	for i := 0; i+64 <= len(p); i += 64 {
-		s[off+int64(i)] = [64]byte(p[i:])
-	}
-	return len(p), nil
-}
-
-func (s sparse) ReadAt(p []byte, off int64) (int, error) {
-	for i := 0; i+64 <= len(p); i += 64 {
-		parent := s[off+int64(i)]
-		copy(p[i:], parent[:])
-	}
-	return len(p), nil
+	return stage.CheckEnd(c.d.root.Sum, size, buf[:p.Proof], buf[p.Proof:])
 }
 
 // nudge lets the conn look for something to ask.
@@ -243,7 +199,7 @@ func (c *conn) nudge() {
 
 // write asks for what the engine decides.
 func (c *conn) write(ctx context.Context) error {
-	alive := time.NewTicker(aliveTime)
+	alive := time.NewTicker(proto.AliveTime)
 	defer alive.Stop()
 	for {
 		if err := c.send(); err != nil {
@@ -252,7 +208,7 @@ func (c *conn) write(ctx context.Context) error {
 		select {
 		case <-c.wake:
 		case <-alive.C:
-			if err := wire.WriteMsg(c.out, ask{}); err != nil {
+			if err := wire.WriteMsg(c.out, proto.Ask{}); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -263,7 +219,7 @@ func (c *conn) write(ctx context.Context) error {
 
 // send writes all that is to be asked now.
 func (c *conn) send() error {
-	c.s.SetWriteDeadline(time.Now().Add(idleTime))
+	c.s.SetWriteDeadline(time.Now().Add(proto.IdleTime))
 	st := c.d.currentStage()
 	c.mu.Lock()
 	moved := st != c.stage
@@ -272,7 +228,7 @@ func (c *conn) send() error {
 	c.cancels = nil
 	c.mu.Unlock()
 	for _, id := range cancels {
-		if err := wire.WriteMsg(c.out, ask{Cancel: id}); err != nil {
+		if err := wire.WriteMsg(c.out, proto.Ask{Cancel: id}); err != nil {
 			return err
 		}
 	}
@@ -280,24 +236,24 @@ func (c *conn) send() error {
 		return c.out.Flush()
 	}
 	if moved {
-		st.mu.Lock()
-		st.engine.Join(c.id, st.now())
-		st.mu.Unlock()
-		if err := wire.WriteMsg(c.out, ask{Follow: &st.number}); err != nil {
+		st.Mu.Lock()
+		st.Engine.Join(c.id, st.Now())
+		st.Mu.Unlock()
+		if err := wire.WriteMsg(c.out, proto.Ask{Follow: &st.Number}); err != nil {
 			return err
 		}
 	}
 	for {
-		st.mu.Lock()
-		q, ok := st.engine.Next(c.id, st.now())
-		st.mu.Unlock()
+		st.Mu.Lock()
+		q, ok := st.Engine.Next(c.id, st.Now())
+		st.Mu.Unlock()
 		if !ok {
 			if err := c.askProofs(st); err != nil {
 				return err
 			}
 			return c.out.Flush()
 		}
-		a := &asking{stage: st, id: q.ID, fresh: q.Fresh, list: st.want(bao.Range{First: q.First, N: q.N})}
+		a := &asking{stage: st, id: q.ID, fresh: q.Fresh, list: st.Want(bao.Range{First: q.First, N: q.N})}
 		if err := c.request(a); err != nil {
 			return err
 		}
@@ -311,15 +267,15 @@ const (
 )
 
 // askProofs asks for proofs of groups that another network brought, if the source has them.
-func (c *conn) askProofs(st *stage) error {
-	for st.mixed {
+func (c *conn) askProofs(st *stage.Stage) error {
+	for st.Mixed {
 		c.mu.Lock()
 		full := c.proofs >= maxProofs
 		c.mu.Unlock()
 		if full {
 			return nil
 		}
-		s, ok := st.nextLoose(func(r bao.Range) bool { return st.engine.Holds(c.id, r) }, engine.MaxRequest)
+		s, ok := st.NextLoose(func(r bao.Range) bool { return st.Engine.Holds(c.id, r) }, engine.MaxRequest)
 		if !ok {
 			return nil
 		}
@@ -328,7 +284,7 @@ func (c *conn) askProofs(st *stage) error {
 		c.lastProof++
 		id := proofID + c.lastProof
 		c.mu.Unlock()
-		if err := c.request(&asking{stage: st, id: id, list: []stretch{s}, proof: true}); err != nil {
+		if err := c.request(&asking{stage: st, id: id, list: []stage.Stretch{s}, proof: true}); err != nil {
 			return err
 		}
 	}
@@ -336,26 +292,26 @@ func (c *conn) askProofs(st *stage) error {
 }
 
 func (c *conn) request(a *asking) error {
-	w := wanted{ID: a.id, Fresh: a.fresh}
+	w := proto.Wanted{ID: a.id, Fresh: a.fresh}
 	for _, s := range a.list {
-		it := item{First: s.First, N: s.N, Proof: a.proof}
-		if a.stage.number == rowFiles {
-			it.Sum = a.stage.row.files[s.file].ref.Sum[:]
+		it := proto.Item{First: s.First, N: s.N, Proof: a.proof}
+		if a.stage.Number == proto.RowFiles {
+			it.Sum = a.stage.Row.Files[s.File].Ref.Sum[:]
 		}
 		w.Items = append(w.Items, it)
 	}
 	c.mu.Lock()
 	c.asked[a.id] = a
-	c.pace.ask(time.Now())
+	c.pace.Ask(time.Now())
 	c.mu.Unlock()
-	return wire.WriteMsg(c.out, ask{Request: &w})
+	return wire.WriteMsg(c.out, proto.Ask{Request: &w})
 }
 
 // read takes in what the source sends.
 func (c *conn) read(ctx context.Context) error {
 	for {
-		c.s.SetReadDeadline(time.Now().Add(idleTime))
-		t, err := readTell(c.br)
+		c.s.SetReadDeadline(time.Now().Add(proto.IdleTime))
+		t, err := proto.ReadTell(c.br)
 		switch {
 		case err != nil:
 			return err
@@ -365,7 +321,7 @@ func (c *conn) read(ctx context.Context) error {
 			err = c.receive(ctx, t.Answer)
 		case t.Others != nil:
 			for _, o := range t.Others {
-				if p, err := o.peer(); err == nil {
+				if p, err := o.Peer(); err == nil {
 					c.d.Add(p)
 				}
 			}
@@ -379,26 +335,26 @@ func (c *conn) read(ctx context.Context) error {
 }
 
 // has takes in a have-map.
-func (c *conn) has(h *haveMap) error {
+func (c *conn) has(h *proto.HaveMap) error {
 	c.mu.Lock()
 	st := c.stage
 	c.mu.Unlock()
-	if st == nil || h.Row != st.number {
+	if st == nil || h.Row != st.Number {
 		return nil // of a row that it was asked for before
 	}
-	list, err := h.ranges(st.row.n)
+	list, err := h.Ranges(st.Row.N)
 	if err != nil {
 		return err
 	}
-	st.mu.Lock()
+	st.Mu.Lock()
 	for _, r := range list {
-		st.engine.Has(c.id, r)
+		st.Engine.Has(c.id, r)
 	}
 	if h.All {
-		st.engine.HasAll(c.id)
+		st.Engine.HasAll(c.id)
 	}
-	part := st.engine.Part(c.id)
-	st.mu.Unlock()
+	part := st.Engine.Part(c.id)
+	st.Mu.Unlock()
 	c.d.mu.Lock()
 	c.src.have = part
 	c.d.mu.Unlock()
@@ -407,7 +363,7 @@ func (c *conn) has(h *haveMap) error {
 }
 
 // receive reads what follows an answer, and hands it to who checks it.
-func (c *conn) receive(ctx context.Context, a *answer) error {
+func (c *conn) receive(ctx context.Context, a *proto.Answer) error {
 	c.mu.Lock()
 	q := c.asked[a.ID]
 	delete(c.asked, a.ID)
@@ -415,12 +371,12 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 	if q == nil || len(a.Parts) != len(q.list) {
 		return fmt.Errorf("transfer: an answer that was not asked for: %w", kith.Invalid)
 	}
-	if q.fresh && a.declines() {
-		q.stage.mu.Lock()
-		q.stage.engine.Declined(q.id, q.stage.now())
-		q.stage.mu.Unlock()
+	if q.fresh && a.Declines() {
+		q.stage.Mu.Lock()
+		q.stage.Engine.Declined(q.id, q.stage.Now())
+		q.stage.Mu.Unlock()
 		c.mu.Lock()
-		c.pace.came(0, time.Now())
+		c.pace.Came(0, time.Now())
 		c.mu.Unlock()
 		c.nudge()
 		return nil
@@ -428,10 +384,10 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 	total := 0
 	for i, p := range a.Parts {
 		proof, data := int64(0), int64(0)
-		if p.Status == statusOK {
-			proof = bao.ProofSize(q.stage.row.files[q.list[i].file].size, q.list[i].Range)
+		if p.Status == proto.StatusOK {
+			proof = bao.ProofSize(q.stage.Row.Files[q.list[i].File].Size, q.list[i].Range)
 			if !q.proof {
-				data = q.stage.row.bytes(q.list[i])
+				data = q.stage.Row.Bytes(q.list[i])
 			}
 		}
 		if p.Proof != proof || p.Data != data {
@@ -440,16 +396,16 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 		total += int(proof + data)
 	}
 	buf := grow(getBuffer(), total)
-	if err := c.d.m.down.read(ctx, c.s, c.br, buf); err != nil {
+	if err := c.d.m.down.Read(ctx, c.s, c.br, buf); err != nil {
 		putBuffer(buf)
 		return err
 	}
 	c.mu.Lock()
-	c.pace.came(total, time.Now())
+	c.pace.Came(total, time.Now())
 	c.mu.Unlock()
-	q.stage.mu.Lock()
-	q.stage.engine.Arrived(q.id, q.stage.now())
-	q.stage.mu.Unlock()
+	q.stage.Mu.Lock()
+	q.stage.Engine.Arrived(q.id, q.stage.Now())
+	q.stage.Mu.Unlock()
 	if q.proof {
 		c.mu.Lock()
 		c.proofs--
@@ -469,7 +425,7 @@ func (c *conn) receive(ctx context.Context, a *answer) error {
 type arrival struct {
 	c     *conn
 	q     *asking
-	parts []part
+	parts []proto.Part
 	buf   []byte
 }
 
@@ -481,7 +437,7 @@ func (a *arrival) settle(ctx context.Context) {
 		return
 	}
 	st, rest := a.q.stage, a.buf
-	var right []stretch
+	var right []stage.Stretch
 	var lacks []bao.Range
 	var bytes int64
 	failed := false
@@ -489,44 +445,44 @@ func (a *arrival) settle(ctx context.Context) {
 		s := a.q.list[i]
 		proof, data := rest[:p.Proof], rest[p.Proof:p.Proof+p.Data]
 		rest = rest[p.Proof+p.Data:]
-		if p.Status != statusOK {
+		if p.Status != proto.StatusOK {
 			failed = true
-			lacks = append(lacks, bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
+			lacks = append(lacks, bao.Range{First: st.Row.First[s.File] + s.First, N: s.N})
 			continue
 		}
-		err := st.take(ctx, s, proof, data)
-		if w := (*wrong)(nil); errors.As(err, &w) {
+		err := st.Take(ctx, s, proof, data)
+		if w := (*stage.Wrong)(nil); errors.As(err, &w) {
 			a.c.d.cutOff(a.c, w)
 			return
 		} else if err != nil {
-			st.fail(err)
+			st.Fail(err)
 			return
 		}
 		right = append(right, s)
 		bytes += p.Data
 	}
-	if err := st.took(ctx, right, false); err != nil {
-		st.fail(err)
+	if err := st.Took(ctx, right, false); err != nil {
+		st.Fail(err)
 		return
 	}
 	a.c.d.credit(a.c.src, bytes)
-	st.mu.Lock()
+	st.Mu.Lock()
 	var needless []*engine.Request
 	if failed {
 		for _, s := range right {
-			st.note(bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
+			st.Note(bao.Range{First: st.Row.First[s.File] + s.First, N: s.N})
 		}
 		for _, r := range lacks {
-			st.engine.Lacks(a.c.id, r)
+			st.Engine.Lacks(a.c.id, r)
 		}
-		st.engine.Failed(a.q.id)
+		st.Engine.Failed(a.q.id)
 	} else {
-		needless = st.engine.Verified(a.q.id)
+		needless = st.Engine.Verified(a.q.id)
 	}
-	st.finishIfComplete()
-	st.mu.Unlock()
+	st.FinishIfComplete()
+	st.Mu.Unlock()
 	a.c.d.needless(needless)
-	st.tell()
+	st.Tell()
 	if failed {
 		a.c.d.nudgeAll()
 	}
@@ -538,28 +494,21 @@ func (a *arrival) settleProofs(ctx context.Context) {
 	for i, p := range a.parts {
 		s, proof := a.q.list[i], rest[:p.Proof]
 		rest = rest[p.Proof:]
-		if p.Status != statusOK {
-			st.mu.Lock()
-			st.engine.Lacks(a.c.id, bao.Range{First: st.row.first[s.file] + s.First, N: s.N})
-			st.mu.Unlock()
-			st.unprove(s)
+		if p.Status != proto.StatusOK {
+			st.Mu.Lock()
+			st.Engine.Lacks(a.c.id, bao.Range{First: st.Row.First[s.File] + s.First, N: s.N})
+			st.Mu.Unlock()
+			st.Unprove(s)
 			continue
 		}
-		err := st.prove(ctx, s, proof)
-		if w := (*wrong)(nil); errors.As(err, &w) {
+		err := st.Prove(ctx, s, proof)
+		if w := (*stage.Wrong)(nil); errors.As(err, &w) {
 			a.c.d.cutOff(a.c, w)
 			return
 		} else if err != nil {
-			st.fail(err)
+			st.Fail(err)
 			return
 		}
 	}
-	st.tell()
-}
-
-// sizeFrom returns the network that told the size of the root blob; "" if it is proven.
-func (d *Download) sizeFrom() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.sizedBy
+	st.Tell()
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"kith"
-	"kith/blob/bao"
 	"kith/transfer/engine"
+	"kith/transfer/proto"
 )
 
 // Status returns how it stands.
@@ -21,12 +21,12 @@ func (d *Download) Status() Status {
 		Done: d.bytes, Rate: d.meter.At(now), ETA: -1, Files: d.files, Folder: d.folder, Err: d.err,
 	}
 	if d.stage != nil {
-		d.stage.mu.Lock()
-		s.Done = d.stage.bytes
-		d.stage.mu.Unlock()
+		d.stage.Mu.Lock()
+		s.Done = d.stage.Bytes
+		d.stage.Mu.Unlock()
 	}
 	switch {
-	case d.isTree() && d.stage != nil && d.stage.number == rowRoot:
+	case d.isTree() && d.stage != nil && d.stage.Number == proto.RowRoot:
 		s.Done = 0 // the manifest does not count
 	case s.Size >= 0:
 		s.Done = min(s.Done, s.Size) // of a private share, ciphertext came
@@ -123,9 +123,9 @@ func (d *Download) doing(id engine.SourceID) SourceState {
 	if d.stage == nil {
 		return Idle
 	}
-	d.stage.mu.Lock()
-	defer d.stage.mu.Unlock()
-	switch owes, slow := d.stage.engine.Doing(id); {
+	d.stage.Mu.Lock()
+	defer d.stage.Mu.Unlock()
+	switch owes, slow := d.stage.Engine.Doing(id); {
 	case !owes:
 		return Idle
 	case slow:
@@ -145,8 +145,8 @@ func (d *Download) Files(max int) (list []File) {
 			break
 		}
 		if f.Link == "" && !f.Dir {
-			file := File{Index: i, Path: cmp.Or(f.Path, path), Size: f.Size, Skip: !want.has(i, f.Path)}
-			file.Done = st.doneOf(i, f.Size, state == Done && !file.Skip)
+			file := File{Index: i, Path: cmp.Or(f.Path, path), Size: f.Size, Skip: !want.Has(i, f.Path)}
+			file.Done = st.DoneOf(i, f.Size, state == Done && !file.Skip)
 			list = append(list, file)
 		}
 	}
@@ -155,9 +155,9 @@ func (d *Download) Files(max int) (list []File) {
 	}
 	if !d.isTree() {
 		if st != nil {
-			st.mu.Lock()
-			done = st.bytes
-			st.mu.Unlock()
+			st.Mu.Lock()
+			done = st.Bytes
+			st.Mu.Unlock()
 		}
 		return []File{{Path: path, Size: size, Done: done}}
 	}
@@ -172,33 +172,15 @@ func (d *Download) Files(max int) (list []File) {
 		if !e.File() {
 			continue
 		}
-		f := File{Index: i, Path: e.Path, Size: e.Size, Skip: !want.has(-1, e.Path)}
+		f := File{Index: i, Path: e.Path, Size: e.Size, Skip: !want.Has(-1, e.Path)}
 		files := st
-		if st != nil && st.number != rowFiles {
+		if st != nil && st.Number != proto.RowFiles {
 			files = nil
 		}
-		f.Done = files.doneOf(i, e.Size, state == Done && !f.Skip)
+		f.Done = files.DoneOf(i, e.Size, state == Done && !f.Skip)
 		list = append(list, f)
 	}
 	return list
-}
-
-// doneOf returns how much is here of the file of size bytes that has the index in what the stage is of; s may be nil.
-func (s *stage) doneOf(index int, size int64, done bool) int64 {
-	if s == nil {
-		if done {
-			return size
-		}
-		return 0
-	}
-	at := s.row.of(index)
-	if at < 0 {
-		return 0
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	total := bao.Groups(s.row.files[at].size)
-	return int64(float64(size) * float64(total-int64(s.left[at])) / float64(total))
 }
 
 // Pieces divides the content into n equal stretches (fewer if it is small) and returns how much of each is here (0 none, 255 all) and
@@ -216,7 +198,7 @@ func (d *Download) Pieces(n int) (have, rarity []byte) {
 		}
 		return have, rarity
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.engine.Map(n)
+	st.Mu.Lock()
+	defer st.Mu.Unlock()
+	return st.Engine.Map(n)
 }

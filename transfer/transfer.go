@@ -6,7 +6,9 @@ package transfer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -17,6 +19,7 @@ import (
 
 	"kith"
 	"kith/blob"
+	"kith/blob/bao"
 	"kith/blob/seal"
 	"kith/network"
 	"kith/overlay"
@@ -68,7 +71,7 @@ type Job struct {
 	Sequential bool // from the beginning to the end, for watching
 
 	Origins []Opener         // other networks that it comes from too. With a Root that is Pending, from them alone
-	Only    []string         // files to fetch, as Covers has them, or folders with all that is in them …
+	Only    []string         // files to fetch, as stage.Covers has them, or folders with all that is in them …
 	Select  []kith.FileRange // … and those with these numbers in the layout of the first Origin; with neither, all
 }
 
@@ -171,4 +174,34 @@ func Rendezvous(root kith.Ref) cid.Cid {
 		return cid.Undef
 	}
 	return cid.NewCidV1(cid.Raw, mh)
+}
+
+// PendingRef returns what stands for the root of a download of which only other networks' names are known, until it is complete: equal names, equal refs. Where it
+// is found (trackers, web seeds) is no part of what it is called. It is the zero Ref if n names nothing.
+func PendingRef(n kith.Names) kith.Ref {
+	if n.None() {
+		return kith.Ref{}
+	}
+	text := strings.Builder{}
+	text.WriteString("kith pending\x00")
+	add := func(key, value string) { fmt.Fprintf(&text, "%s=%s\n", key, value) }
+	if n.V1 != (kith.InfoHash{}) {
+		add("btih", fmt.Sprintf("%x", n.V1[:]))
+	}
+	if n.V2 != ([32]byte{}) {
+		add("btmh", fmt.Sprintf("%x", n.V2[:]))
+	}
+	if n.IPFS.Defined() {
+		add("cid", cid.NewCidV1(n.IPFS.Type(), n.IPFS.Hash()).String())
+	}
+	if n.IPNS != "" {
+		add("ipns", n.IPNS)
+	}
+	if n.Path != "" {
+		add("path", n.Path)
+	}
+	if text.Len() == len("kith pending\x00") {
+		add("url", n.Source)
+	}
+	return kith.Ref{Sum: bao.Hash([]byte(text.String())), Codec: kith.Pending}
 }

@@ -16,6 +16,7 @@ import (
 	"kith/internal/media"
 	"kith/internal/plain"
 	"kith/transfer"
+	"kith/transfer/stage"
 )
 
 func selectOp(run func(context.Context, SelectIn) (GetOut, error)) app.Op {
@@ -41,7 +42,7 @@ func wanted(patterns []string) (only []string, err error) {
 
 // chosen reports whether a file is among what is wanted.
 func chosen(only []string, name string) bool {
-	return len(only) == 0 || slices.ContainsFunc(only, func(p string) bool { return transfer.Covers(p, name) })
+	return len(only) == 0 || slices.ContainsFunc(only, func(p string) bool { return stage.Covers(p, name) })
 }
 
 func (f *Files) choose(ctx context.Context, in SelectIn) (GetOut, error) {

@@ -1,4 +1,4 @@
-package transfer
+package stage
 
 import (
 	"fmt"
@@ -12,16 +12,17 @@ import (
 // MaxOnly is how many patterns and ranges a job may have.
 const MaxOnly = 10_000
 
-// A selection is files of a folder. The zero selection is all of them; a file is in another one if a pattern or a range names it.
-type selection struct {
-	Only   []string         // as path.Match has them, or folders with all that is in them
+// A Selection is files of a folder. The zero selection is all of them; a file is in another one if a pattern or a range names it.
+type Selection struct {
+	Only   []string         // as Covers has them, or folders with all that is in them
 	Select []kith.FileRange // by their places in the layout of the first Origin: as in the torrent
 }
 
-func (s selection) all() bool { return len(s.Only) == 0 && len(s.Select) == 0 }
+// All reports whether nothing is left out.
+func (s Selection) All() bool { return len(s.Only) == 0 && len(s.Select) == 0 }
 
-// check refuses patterns that mean nothing.
-func (s selection) check() error {
+// Check refuses patterns that mean nothing.
+func (s Selection) Check() error {
 	if len(s.Only)+len(s.Select) > MaxOnly {
 		return fmt.Errorf("more than %d patterns: %w", MaxOnly, kith.TooLarge)
 	}
@@ -33,9 +34,9 @@ func (s selection) check() error {
 	return nil
 }
 
-// has reports whether file n of a layout, or -1, with the given path is in the selection.
-func (s selection) has(n int, file string) bool {
-	return s.all() || slices.ContainsFunc(s.Only, func(p string) bool { return Covers(p, file) }) ||
+// Has reports whether file n of a layout, or -1, with the given path is in the selection.
+func (s Selection) Has(n int, file string) bool {
+	return s.All() || slices.ContainsFunc(s.Only, func(p string) bool { return Covers(p, file) }) ||
 		n >= 0 && slices.ContainsFunc(s.Select, func(r kith.FileRange) bool { return r.First <= n && n <= r.Last })
 }
 

@@ -1,4 +1,4 @@
-package transfer
+package flow
 
 import (
 	"context"
@@ -11,11 +11,12 @@ import (
 const (
 	uploadSlots  = 16
 	slotsPerPeer = 2
+	maxShares    = 512 // peers that are remembered while they wait for nothing
 )
 
-// slots shares sending fairly between peers: a free slot goes to the waiting peer that was sent the least of late, however many
+// Slots share sending fairly between peers: a free slot goes to the waiting peer that was sent the least of late, however many
 // streams it has opened.
-type slots struct {
+type Slots struct {
 	mu    sync.Mutex
 	free  int
 	peers map[peer.ID]*share
@@ -28,10 +29,11 @@ type share struct {
 	waiting []chan struct{}
 }
 
-func newSlots() *slots { return &slots{free: uploadSlots, peers: map[peer.ID]*share{}} }
+// NewSlots returns Slots that are all free.
+func NewSlots() *Slots { return &Slots{free: uploadSlots, peers: map[peer.ID]*share{}} }
 
 // Acquire waits for a slot for p and returns nil once it has one.
-func (l *slots) Acquire(ctx context.Context, p peer.ID) error {
+func (l *Slots) Acquire(ctx context.Context, p peer.ID) error {
 	l.mu.Lock()
 	s := l.peers[p]
 	if s == nil {
@@ -61,13 +63,13 @@ func (l *slots) Acquire(ctx context.Context, p peer.ID) error {
 }
 
 // Release gives back a slot of p, over which n bytes were sent.
-func (l *slots) Release(p peer.ID, n int64) {
+func (l *Slots) Release(p peer.ID, n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.release(p, l.peers[p], n)
 }
 
-func (l *slots) release(p peer.ID, s *share, n int64) {
+func (l *Slots) release(p peer.ID, s *share, n int64) {
 	s.busy--
 	s.sent += n
 	l.free++
@@ -76,7 +78,7 @@ func (l *slots) release(p peer.ID, s *share, n int64) {
 }
 
 // grant gives free slots to whoever was sent the least. Equal peers take turns, as what they were sent changes.
-func (l *slots) grant() {
+func (l *Slots) grant() {
 	for l.free > 0 {
 		var next *share
 		for _, s := range l.peers {
@@ -96,8 +98,8 @@ func (l *slots) grant() {
 }
 
 // tidy forgets a peer that neither sends nor waits, if it is not ahead of the others.
-func (l *slots) tidy(p peer.ID, s *share) {
-	if s.busy == 0 && len(s.waiting) == 0 && (s.sent <= l.floor || len(l.peers) > MaxSessions) {
+func (l *Slots) tidy(p peer.ID, s *share) {
+	if s.busy == 0 && len(s.waiting) == 0 && (s.sent <= l.floor || len(l.peers) > maxShares) {
 		delete(l.peers, p)
 	}
 }

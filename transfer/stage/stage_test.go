@@ -1,0 +1,75 @@
+package stage
+
+import (
+	"testing"
+
+	"kith"
+	"kith/blob/bao"
+	"kith/blob/draft"
+	"kith/transfer/proto"
+)
+
+func TestSelection(t *testing.T) {
+	for _, c := range []struct {
+		only []string
+		file string
+		n    int
+		want bool
+	}{
+		{nil, "a/b", 0, true},
+		{[]string{"a"}, "a/b/c", 0, true},
+		{[]string{"a/"}, "a/b", 0, true},
+		{[]string{"a"}, "ab", 0, false},
+		{[]string{"*.mkv"}, "film.mkv", 0, true},
+		{[]string{"*.mkv"}, "a/film.mkv", 0, true},
+		{[]string{"*/*.mkv"}, "a/film.mkv", 0, true},
+		{[]string{"s0[12]"}, "s02/e01.mkv", 0, true},
+		{[]string{"[x]"}, "[x]", 0, true}, // a name with brackets is itself, too
+		{[]string{"b"}, "a/b", 0, false},
+	} {
+		if got := (Selection{Only: c.only}).Has(c.n, c.file); got != c.want {
+			t.Errorf("%v has %s: %v", c.only, c.file, got)
+		}
+	}
+	ranges := Selection{Select: []kith.FileRange{{First: 2, Last: 3}}}
+	if ranges.Has(1, "a") || !ranges.Has(3, "b") || ranges.Has(-1, "c") {
+		t.Error("ranges are not what they say")
+	}
+	if (Selection{Only: []string{"[a"}}).Check() == nil || (Selection{Only: []string{""}}).Check() == nil || (Selection{Only: []string{"a*"}}).Check() != nil {
+		t.Error("what is no pattern is taken for one")
+	}
+}
+
+// TestSkip: small files share a piece; with some of them left out, and the others here, all that is wanted is here.
+func TestSkip(t *testing.T) {
+	var files []draft.File
+	for i := range 5000 {
+		files = append(files, draft.File{Path: string(rune('a' + i)), Size: 2*bao.GroupSize - 5})
+	}
+	s := New(Options{Number: proto.RowDraft, Row: DraftRow(files)})
+	for i := range files {
+		if i%3 == 0 {
+			s.Skip(i)
+		}
+	}
+	for i := range files {
+		if s.Engine.Complete() {
+			t.Fatalf("it is complete before file %d", i)
+		}
+		if i%3 > 0 {
+			s.Has(i, bao.Range{N: 1}, s.Loose)
+			s.Has(i, bao.Range{First: 1, N: 1}, s.Loose)
+		}
+	}
+	select {
+	case <-s.Done:
+	default:
+		t.Errorf("it is not complete; %.3f of it is", s.Engine.Had())
+	}
+	if got := s.Want(bao.Range{N: 12}); len(got) != 4 || got[0].File != 1 || got[3].File != 5 {
+		t.Errorf("of six files %v are wanted", got)
+	}
+	if st := (Stretch{1, bao.Range{First: 1, N: 1}}); s.Row.Bytes(st) != bao.GroupSize-5 {
+		t.Errorf("%d bytes", s.Row.Bytes(st))
+	}
+}
