@@ -112,7 +112,7 @@ func Transmission(dir string) ([]Torrent, error) {
 		t := Torrent{Name: base, Subfolder: true}
 		var r transmission
 		if err := bencoded(filepath.Join(dir, "resume", base+".resume"), &r); err != nil {
-			t.Trouble = err.Error()
+			t.Trouble, r = err.Error(), transmission{} // of what is damaged nothing is believed
 		}
 		if r.Name != "" {
 			t.Name = r.Name
@@ -126,11 +126,30 @@ func Transmission(dir string) ([]Torrent, error) {
 		case filepath.Ext(path) == ".magnet":
 			t.Link = strings.TrimSpace(string(data))
 		default:
-			t.File = data
+			if t.Link = magnetOf(data); t.Link == "" {
+				t.File = data
+			}
 		}
 		all = append(all, t)
 	}
 	return all, nil
+}
+
+// magnetOf returns the link of a .torrent file that Transmission has written of a magnet link, "" for any other.
+func magnetOf(data []byte) string {
+	var m struct {
+		Info   bencode.Bytes `bencode:"info"`
+		Magnet struct {
+			Hash string `bencode:"info_hash"`
+			Name string `bencode:"display-name"`
+		} `bencode:"magnet-info"`
+		Trackers [][]string `bencode:"announce-list"`
+		Tracker  string     `bencode:"announce"`
+	}
+	if err := decode(data, &m); err != nil || len(m.Info) > 0 {
+		return ""
+	}
+	return link(m.Magnet.Name, m.Magnet.Hash, "", append([][]string{{m.Tracker}}, m.Trackers...))
 }
 
 // qbittorrent is what libtorrent and qBittorrent write in BT_backup/*.fastresume.
@@ -210,27 +229,30 @@ func (q qbittorrent) torrent(file []byte) Torrent {
 	}
 	if len(file) == 0 {
 		t.File = nil
-		t.Link = q.link()
+		t.Link = link(t.Name, q.Hash, q.Hash2, q.Trackers)
 	}
 	return t
 }
 
 // link returns the magnet link of what is known by its infohash alone, or "".
-func (q qbittorrent) link() string {
+func link(name, hash, hash2 string, trackers [][]string) string {
 	var xt []string
-	if len(q.Hash) == 20 && q.Hash != strings.Repeat("\x00", 20) {
-		xt = append(xt, "xt=urn:btih:"+hex.EncodeToString([]byte(q.Hash)))
+	if len(hash) == 20 && hash != strings.Repeat("\x00", 20) {
+		xt = append(xt, "xt=urn:btih:"+hex.EncodeToString([]byte(hash)))
 	}
-	if len(q.Hash2) == 32 && q.Hash2 != strings.Repeat("\x00", 32) {
-		xt = append(xt, "xt=urn:btmh:1220"+hex.EncodeToString([]byte(q.Hash2)))
+	if len(hash2) == 32 && hash2 != strings.Repeat("\x00", 32) {
+		xt = append(xt, "xt=urn:btmh:1220"+hex.EncodeToString([]byte(hash2)))
 	}
 	if xt == nil {
 		return ""
 	}
+	if name != "" {
+		xt = append(xt, "dn="+url.QueryEscape(name))
+	}
 	n := 0
-	for _, tier := range q.Trackers {
+	for _, tier := range trackers {
 		for _, u := range tier {
-			if n++; n <= 20 {
+			if n++; n <= 20 && u != "" {
 				xt = append(xt, "tr="+url.QueryEscape(u))
 			}
 		}
@@ -264,12 +286,13 @@ func database(ctx context.Context, path string) (all []Torrent, err error) {
 		} else if err := decode(data, &q); err != nil {
 			trouble = err.Error()
 		}
+		q.QName = first(name.String, q.QName)
 		q.QSavePath, q.Incomplete = first(save.String, q.QSavePath), first(incomplete.String, q.Incomplete)
 		if layout.String != "" {
 			q.Layout = layout.String
 		}
 		t := q.torrent(meta)
-		t.Name, t.Paused, t.Trouble = first(name.String, t.Name), stopped, trouble
+		t.Paused, t.Trouble = stopped, trouble
 		all = append(all, t)
 	}
 	if err := rows.Err(); err != nil {
