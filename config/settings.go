@@ -68,6 +68,7 @@ type BitTorrent struct {
 	NoUTP        bool     // TCP only
 	NoWebTorrent bool     // no peers in browsers
 	Encryption   string   // prefer, require or off; "": prefer
+	Hybrid       bool     // torrents are made of version 1 and 2; else of version 1, which every program opens
 	Trackers     []string // URLs that everything is announced to
 	Peers        int      // of one torrent, at most; 0: 50
 	Up, Down     int64    // bytes a second, where it is less than for the whole node; 0: as for the whole node
@@ -113,6 +114,7 @@ type file struct {
 		UTP        *bool    `toml:"utp"`
 		WebTorrent *bool    `toml:"webtorrent"`
 		Encryption string   `toml:"encryption"`
+		Torrents   string   `toml:"torrents"`
 		Trackers   []string `toml:"trackers"`
 		Peers      int      `toml:"peers"`
 		Up         size     `toml:"up"`
@@ -211,7 +213,7 @@ func (f file) bitTorrent() (BitTorrent, error) {
 	off := func(s *bool) bool { return s != nil && !*s }
 	c := BitTorrent{
 		Listen: b.Listen, Port: b.Port, NoDHT: off(b.DHT), NoPEX: off(b.PEX), NoLPD: off(b.LPD), NoUTP: off(b.UTP), NoWebTorrent: off(b.WebTorrent),
-		Encryption: b.Encryption, Trackers: b.Trackers, Peers: b.Peers, Up: int64(b.Up), Down: int64(b.Down), Ratio: b.Ratio,
+		Encryption: b.Encryption, Hybrid: b.Torrents == "hybrid", Trackers: b.Trackers, Peers: b.Peers, Up: int64(b.Up), Down: int64(b.Down), Ratio: b.Ratio,
 	}
 	if _, err := netip.ParseAddr(b.Listen); b.Listen != "" && err != nil {
 		return c, fmt.Errorf("listen is %q, which is no address: %w", b.Listen, kith.Invalid)
@@ -221,6 +223,8 @@ func (f file) bitTorrent() (BitTorrent, error) {
 		return c, fmt.Errorf("port %d is none: %w", b.Port, kith.Invalid)
 	case !slices.Contains([]string{"", "prefer", "require", "off"}, b.Encryption):
 		return c, fmt.Errorf("encryption is %q; it may be prefer, require or off: %w", b.Encryption, kith.Invalid)
+	case !slices.Contains([]string{"", "v1", "hybrid"}, b.Torrents):
+		return c, fmt.Errorf("torrents is %q; it may be v1 or hybrid: %w", b.Torrents, kith.Invalid)
 	case b.Peers < 0 || b.Peers > 1000:
 		return c, fmt.Errorf("peers is %d; it may be up to 1000: %w", b.Peers, kith.Invalid)
 	case b.Ratio < 0:

@@ -15,10 +15,16 @@ func folder() map[string][]byte {
 	}
 }
 
-// TestBetweenNodes publishes a file and a folder, and fetches them by the infohash of each version alone.
+// TestBetweenNodes publishes a file and a folder, and fetches them.
 func TestBetweenNodes(t *testing.T) {
+	for _, hybrid := range []bool{false, true} {
+		t.Run(map[bool]string{false: "v1", true: "hybrid"}[hybrid], func(t *testing.T) { testBetweenNodes(t, hybrid) })
+	}
+}
+
+func testBetweenNodes(t *testing.T, hybrid bool) {
 	ctx := timed(t, 2*time.Minute)
-	a, b := newNode(t, nil), newNode(t, nil)
+	a, b := newNode(t, func(o *Options) { o.Config.Hybrid = hybrid }), newNode(t, nil)
 	single := map[string][]byte{"": sample(9, 5<<20+4321)}
 	for name, files := range map[string]map[string][]byte{"film.mkv": single, "Ordner ü": folder()} {
 		t.Run(name, func(t *testing.T) {
@@ -29,6 +35,9 @@ func TestBetweenNodes(t *testing.T) {
 			}
 			b.t = t
 			d := b.get(ctx, a.link(names))
+			if (names.V2 != [32]byte{}) != hybrid {
+				t.Errorf("names %+v", names)
+			}
 			if d.layout.Name != name {
 				t.Errorf("it is called %q", d.layout.Name)
 			}

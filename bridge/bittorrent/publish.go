@@ -16,7 +16,8 @@ import (
 // readAhead is how many bytes are read at once where a file is hashed that no tap has seen.
 const readAhead = 1 << 20
 
-// Publish implements bridge.Bridge. What was fetched by a torrent is served under that torrent; of all else one is made, the same on every node.
+// Publish implements bridge.Bridge. What was fetched by a torrent is served under that torrent; of all else one is made, the same on every node
+// with the same settings.
 func (b *Bridge) Publish(ctx context.Context, share bridge.Share) (kith.Names, error) {
 	names, err := b.publish(ctx, share)
 	if err != nil {
@@ -159,7 +160,7 @@ func (b *Bridge) make(ctx context.Context, share bridge.Share) (*metainfo.Torren
 		}
 		entries = append(entries, e)
 	}
-	return metainfo.Make(share.Name, share.Folder, piece, entries)
+	return metainfo.Make(share.Name, share.Folder, b.o.Config.Hybrid, piece, entries)
 }
 
 // digest returns the digests of a file; it reads the file only if no tap has seen it.

@@ -21,9 +21,9 @@ type Entry struct {
 	Digest Digest
 }
 
-// Make makes a hybrid torrent (BEP 52, "upgrade path") whose pieces have a length that PieceLength gave. In a folder every file begins at a piece, and pad files (BEP 47)
-// fill the one before up. A single file is called name, whatever the path of its entry.
-func Make(name string, isFolder bool, piece int64, entries []Entry) (*Torrent, error) {
+// Make makes a torrent of version 1, or a hybrid (BEP 52, "upgrade path"), whose pieces have a length that PieceLength gave. In a folder every file begins at a piece, and pad
+// files (BEP 47) fill the one before up. A single file is called name, whatever the path of its entry.
+func Make(name string, isFolder, hybrid bool, piece int64, entries []Entry) (*Torrent, error) {
 	if !isFolder {
 		if len(entries) != 1 {
 			return nil, fmt.Errorf("metainfo: make torrent of %d files that are no folder: %w", len(entries), kith.Invalid)
@@ -47,12 +47,12 @@ func Make(name string, isFolder bool, piece int64, entries []Entry) (*Torrent, e
 	slices.SortFunc(entries, func(a, b Entry) int { return comparePaths(a.Path, b.Path) })
 	t := &Torrent{Layers: map[[sha256.Size]byte][]byte{}}
 	for _, e := range entries {
-		if e.Digest.Layer != nil {
+		if hybrid && e.Digest.Layer != nil {
 			t.Layers[e.Digest.Root] = e.Digest.Layer
 		}
 	}
 	var err error
-	t.Info, err = Parse(encodeInfo(name, isFolder, piece, entries))
+	t.Info, err = Parse(encodeInfo(name, isFolder, hybrid, piece, entries))
 	return t, err
 }
 
@@ -61,11 +61,13 @@ func comparePaths(a, b string) int {
 	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
 }
 
-func encodeInfo(name string, isFolder bool, piece int64, entries []Entry) []byte {
+func encodeInfo(name string, isFolder, hybrid bool, piece int64, entries []Entry) []byte {
 	var e encoder
 	e.WriteByte('d')
-	e.text("file tree")
-	e.tree(entries, 0)
+	if hybrid {
+		e.text("file tree")
+		e.tree(entries, 0)
+	}
 	if isFolder {
 		e.text("files")
 		e.WriteByte('l')
@@ -83,7 +85,9 @@ func encodeInfo(name string, isFolder bool, piece int64, entries []Entry) []byte
 	} else {
 		e.pair("length", entries[0].Digest.Size)
 	}
-	e.pair("meta version", 2)
+	if hybrid {
+		e.pair("meta version", 2)
+	}
 	e.text("name")
 	e.text(name)
 	e.pair("piece length", piece)

@@ -97,7 +97,7 @@ func TestAsLibtorrent(t *testing.T) {
 	entries := write(t, folder, files)
 	check := func(t *testing.T, name string, isFolder bool, entries []Entry, path string) {
 		t.Helper()
-		got, err := Make(name, isFolder, piece, entries)
+		got, err := Make(name, isFolder, true, piece, entries)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,130 @@
+//go:build linux
+
+package bittorrent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"kith"
+	"kith/bridge/bittorrent/tracker"
+	"kith/lab/space"
+)
+
+// Addresses in the namespace in which programs of others run: some of them refuse peers on loopback.
+var (
+	kithAt    = netip.MustParseAddr("10.77.0.1")
+	otherAt   = netip.MustParseAddr("10.77.0.2")
+	trackerAt = netip.MustParseAddr("10.77.0.3")
+	thirdAt   = netip.MustParseAddr("10.77.0.4")
+)
+
+const insideEnv = "KITH_TEST_INSIDE"
+
+// inside runs the test again in a network namespace that has nothing but the addresses above, and reports whether this is that run.
+func inside(t *testing.T, limit time.Duration, programs ...string) bool {
+	t.Helper()
+	if os.Getenv(insideEnv) == t.Name() {
+		return true
+	}
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("not tested against %s, which is not installed (.ci/install does)", p)
+		}
+	}
+	sp, err := space.New(func() error {
+		for _, args := range []string{
+			"addr add 10.77.0.1/24 dev lo", "addr add 10.77.0.2/24 dev lo", "addr add 10.77.0.3/24 dev lo", "addr add 10.77.0.4/24 dev lo", "link set lo up", "link set lo multicast on",
+			"route add 239.192.0.0/16 dev lo", // local peer discovery
+		} {
+			if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+				return fmt.Errorf("ip %s: %w: %s", args, err, out)
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, kith.Unavailable) {
+		t.Skip("not tested against programs of others: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.Close()
+	defer sp.Kill()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	args := []string{"-test.run", "^" + t.Name() + "$", "-test.timeout", limit.String()}
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	if run := os.Getenv("KITH_TEST_ONLY"); run != "" {
+		args[1] += "/" + run
+	}
+	cmd := sp.Command(ctx, os.Args[0], args...)
+	cmd.Env = append(os.Environ(), insideEnv+"="+t.Name())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("in the namespace: %v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	return false
+}
+
+// newTracker runs a tracker, and returns its URL.
+func newTracker(t *testing.T) string {
+	t.Helper()
+	tr, err := tracker.Listen(tracker.Options{At: []netip.Addr{trackerAt}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { tr.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); tr.Close(); <-done })
+	return "http://" + tr.Addrs()[0].String() + "/announce"
+}
+
+// program starts a program of others, which ends with the test.
+func program(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
+	out, err := os.CreateTemp(t.TempDir(), "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			text, _ := os.ReadFile(out.Name())
+			if len(text) > 4000 {
+				text = text[len(text)-4000:]
+			}
+			t.Logf("%s said:\n%s", name, text)
+		}
+		out.Close()
+	})
+	return cmd
+}
+
+// until waits for something that other programs do.
+func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %s", what, limit)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+//go:build linux
+
+package bittorrent
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"kith"
+	"kith/bridge"
+)
+
+// python is Debian's, which has libtorrent.
+const python = "/usr/bin/python3"
+
+const programTime = 90 * time.Second // for one to fetch a few MB: Transmission waits 16 s before its first byte
+
+// shares are what is served to programs of others: a file, and a folder with names that are difficult.
+func shares() map[string]map[string][]byte {
+	return map[string]map[string][]byte{"film ü.mkv": {"": sample(9, 4<<20+4321)}, "Ordner 雪": folder()}
+}
+
+// below returns files as they lie in a folder of their own.
+func below(name string, files map[string][]byte) map[string][]byte {
+	out := map[string][]byte{}
+	for p, data := range files {
+		out[path.Join(name, p)] = data
+	}
+	return out
+}
+
+// magnet is what kith share prints.
+func magnet(share bridge.Share, names kith.Names) string {
+	l := kith.Link{Ref: share.Root, Name: share.Name, Size: -1, Names: names}
+	return l.String()
+}
+
+// file writes bytes to a file that ends with the test.
+func file(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	at := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(at, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// clients are the programs, made anew.
+var clients = map[string]func(t *testing.T, dir string, seed bool) program1{
+	"transmission": func(t *testing.T, dir string, _ bool) program1 { return newTransmission(t, dir) },
+	"aria2":        func(t *testing.T, dir string, seed bool) program1 { return newAria2(t, dir, seed) },
+	"qbittorrent":  func(t *testing.T, dir string, _ bool) program1 { return newQBittorrent(t, dir) },
+}
+
+var programs = []string{"transmission-daemon", "transmission-remote", "transmission-create", "aria2c", "qbittorrent-nox", python}
+
+// atKith is a node that programs of others can reach, and that tells a tracker.
+func atKith(t *testing.T, url string) *node {
+	return newNode(t, func(o *Options) {
+		o.Bind = kithAt
+		o.Config.Trackers = []string{url}
+	})
+}
+
+// TestProgramsFetch has the programs fetch what Kith shares, by the magnet link as it is printed and by the .torrent file, and what it has not changed on its disk is what is read.
+func TestProgramsFetch(t *testing.T) {
+	if !inside(t, 8*time.Minute, programs...) {
+		return
+	}
+	for name, client := range clients {
+		t.Run(name, func(t *testing.T) {
+			ctx := timed(t, 4*programTime)
+			n := atKith(t, newTracker(t))
+			dir := t.TempDir()
+			c := client(t, dir, false)
+			want := map[string][]byte{}
+			for name, files := range shares() {
+				share := n.share(name, files)
+				names, err := n.Publish(ctx, share)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if share.Folder {
+					meta, err := n.Torrent(ctx, share.Root)
+					if err != nil {
+						t.Fatal(err)
+					}
+					c.add(file(t, "x.torrent", meta))
+				} else {
+					c.add(magnet(share, names))
+				}
+				maps.Copy(want, below(name, files))
+			}
+			if name == "transmission" { // it makes no empty files
+				maps.DeleteFunc(want, func(_ string, data []byte) bool { return len(data) == 0 })
+			}
+			mustHave(t, programTime, dir, want)
+			n.store.GC(ctx) // nothing but what was shared in place is there
+			if kept, err := n.store.Stored(ctx); err != nil || kept > 64<<10 {
+				t.Errorf("the store keeps %d bytes, %v", kept, err)
+			}
+		})
+	}
+}
+
+// of are torrents of a path as other makers make them.
+func of(t *testing.T, maker, path, tracker string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "x.torrent")
+	var cmd *exec.Cmd
+	switch maker {
+	case "v1":
+		cmd = exec.Command("transmission-create", "-o", out, "-t", tracker, "-s", "64", path)
+	case "v2", "hybrid":
+		flags := "0"
+		if maker == "v2" {
+			flags = "lt.create_torrent_flags_t.v2_only"
+		}
+		cmd = exec.Command(python, "-c", fmt.Sprintf(`
+import sys, libtorrent as lt
+fs = lt.file_storage()
+lt.add_files(fs, sys.argv[1])
+ct = lt.create_torrent(fs, piece_size=65536, flags=%s)
+ct.add_tracker(sys.argv[3])
+lt.set_piece_hashes(ct, sys.argv[2])
+open(sys.argv[4], "wb").write(lt.bencode(ct.generate()))
+`, flags), path, filepath.Dir(path), tracker, out)
+	}
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, msg)
+	}
+	return out
+}
+
+// TestFetchFromPrograms fetches from the programs, by infohash alone: version 1, version 2, and both.
+func TestFetchFromPrograms(t *testing.T) {
+	if !inside(t, 8*time.Minute, programs...) {
+		return
+	}
+	for name, client := range clients {
+		t.Run(name, func(t *testing.T) {
+			makers := []string{"v1"}
+			if name == "qbittorrent" { // the others do not know version 2
+				makers = []string{"v1", "v2", "hybrid"}
+			}
+			for _, maker := range makers {
+				t.Run(maker, func(t *testing.T) {
+					ctx := timed(t, 2*programTime)
+					url := newTracker(t)
+					dir := t.TempDir()
+					var torrents []string
+					for name, files := range shares() {
+						for p, data := range below(name, files) {
+							at := filepath.Join(dir, filepath.FromSlash(p))
+							os.MkdirAll(filepath.Dir(at), 0o755)
+							if err := os.WriteFile(at, data, 0o644); err != nil {
+								t.Fatal(err)
+							}
+						}
+						torrents = append(torrents, of(t, maker, filepath.Join(dir, name), url))
+					}
+					c := client(t, dir, true)
+					n := atKith(t, url)
+					for i, torrent := range torrents {
+						c.add(torrent)
+						data, err := os.ReadFile(torrent)
+						if err != nil {
+							t.Fatal(err)
+						}
+						l, err := newNode(t, nil).AddTorrent(ctx, data) // another node's: this one is to ask the swarm
+						if err != nil {
+							t.Fatal(err)
+						}
+						_ = i
+						d := n.get(ctx, l)
+						d.all(ctx)
+						d.mustBe(ctx, shares()[d.layout.Name])
+						d.o.Close()
+					}
+				})
+			}
+		})
+	}
+}
