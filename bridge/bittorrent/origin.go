@@ -117,7 +117,7 @@ func (o *origin) Layout(ctx context.Context) (transfer.Layout, error) {
 		switch {
 		case err != nil:
 			return transfer.Layout{}, fmt.Errorf("bittorrent: %w", err)
-		case in != nil && set:
+		case in != nil && set && o.s.lacks() == "":
 			o.keep(in)
 			return layout(in), nil
 		}
@@ -127,7 +127,11 @@ func (o *origin) Layout(ctx context.Context) (transfer.Layout, error) {
 			if long > 0 {
 				return transfer.Layout{}, fmt.Errorf("bittorrent: peers say that the metadata has %d bytes, at most %d: %w", long, metainfo.MaxInfo, kith.TooLarge)
 			}
-			return transfer.Layout{}, fmt.Errorf("bittorrent: nobody has given the metadata: %w: %w", ctx.Err(), kith.Unavailable)
+			what := "the metadata"
+			if in != nil {
+				what = "the digests of the pieces of " + o.s.lacks()
+			}
+			return transfer.Layout{}, fmt.Errorf("bittorrent: nobody has given %s: %w: %w", what, ctx.Err(), kith.Unavailable)
 		}
 	}
 }

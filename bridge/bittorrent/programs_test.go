@@ -167,7 +167,7 @@ func TestFetchFromPrograms(t *testing.T) {
 					}
 					c := client(t, dir, true)
 					n := atKith(t, url)
-					for i, torrent := range torrents {
+					for _, torrent := range torrents {
 						c.add(torrent)
 						data, err := os.ReadFile(torrent)
 						if err != nil {
@@ -177,10 +177,13 @@ func TestFetchFromPrograms(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						_ = i
 						d := n.get(ctx, l)
 						d.all(ctx)
-						d.mustBe(ctx, shares()[d.layout.Name])
+						want := shares()[d.layout.Name]
+						if maker == "v1" { // transmission-create leaves empty files out
+							maps.DeleteFunc(want, func(_ string, data []byte) bool { return len(data) == 0 })
+						}
+						d.mustBe(ctx, want)
 						d.o.Close()
 					}
 				})

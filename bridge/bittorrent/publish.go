@@ -128,11 +128,33 @@ func (b *Bridge) torrentOf(ctx context.Context, share bridge.Share) (*metainfo.T
 			return nil, err
 		}
 		if t != nil {
-			_, err := b.sourceOf(share, t.Info)
+			src, err := b.sourceOf(share, t.Info)
+			if err == nil && t.LacksLayers() {
+				err = b.layers(ctx, t, src)
+			}
 			return t, err
 		}
 	}
 	return b.make(ctx, share)
+}
+
+// layers makes the digests of pieces of a hybrid that was fetched by a magnet link, in which they are not.
+func (b *Bridge) layers(ctx context.Context, t *metainfo.Torrent, src *shareSource) error {
+	t.Layers = map[[32]byte][]byte{}
+	for i, f := range t.Files {
+		if f.Size <= t.PieceLength || t.Layers[f.Root] != nil {
+			continue
+		}
+		d, err := b.digest(ctx, bridge.File{Path: f.Path, Size: f.Size, Ref: src.refs[i]}, t.PieceLength)
+		if err != nil {
+			return err
+		}
+		if d.Root != f.Root {
+			return fmt.Errorf("%q is not what its digest of BitTorrent version 2 says: %w", f.Path, kith.Corrupt)
+		}
+		t.Layers[f.Root] = d.Layer
+	}
+	return nil
 }
 
 // make makes a torrent of a share.

@@ -181,6 +181,12 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	}
 	if in.HasV2 && !viewed(in) {
 		s.t.AddPieceLayers(text(layers))
+		for root := range layers {
+			s.settleOrder(in, root)
+		}
+	}
+	if !in.HasV1 {
+		s.again()
 	}
 	s.mu.Lock()
 	s.set = true
@@ -188,6 +194,33 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	s.changed.Ring()
 	return nil
 }
+
+// again connects anew to all peers: the library speaks version 2 only to those whom it met when it knew that the torrent is of version 2.
+func (s *swarm) again() {
+	var infos []torrent.PeerInfo
+	for _, pc := range s.t.PeerConns() {
+		at, err := netip.ParseAddrPort(pc.RemoteAddr.String())
+		if err != nil {
+			continue
+		}
+		if p := pc.PeerListenPort; p > 0 && p < 1<<16 {
+			at = netip.AddrPortFrom(at.Addr(), uint16(p))
+		}
+		infos = append(infos, torrent.PeerInfo{Addr: net.TCPAddrFromAddrPort(at), Source: torrent.PeerSourceDirect})
+		pc.Close()
+	}
+	if len(infos) == 0 {
+		return
+	}
+	go func() { // once the library has forgotten them: until then it dials none of them
+		for end := time.Now().Add(againTime); time.Now().Before(end) && len(s.t.PeerConns()) > 0; {
+			time.Sleep(againTime / 100)
+		}
+		s.t.AddPeers(infos)
+	}()
+}
+
+const againTime = 5 * time.Second // for closed connections to end
 
 // know makes a swarm known by all its names.
 func (b *Bridge) know(s *swarm) {
@@ -255,8 +288,35 @@ func (s *swarm) layered(root [sha256.Size]byte, layer []byte) {
 	s.mu.Unlock()
 	if !viewed(in) {
 		s.t.AddPieceLayers(map[string]string{string(root[:]): string(layer)})
+		s.settleOrder(in, root)
 	}
 	s.changed.Ring()
+}
+
+// settleOrder has the library put its books of a file's pieces right: while they had no digests it took them for wanted, and would not notice when they are.
+func (s *swarm) settleOrder(in *metainfo.Info, root [sha256.Size]byte) {
+	for _, f := range in.Files {
+		if f.Size > in.PieceLength && f.Root == root {
+			for i := f.Off / in.PieceLength; i*in.PieceLength < f.Off+f.Size; i++ {
+				s.t.Piece(int(i)).SetPriority(torrent.PiecePriorityNone)
+			}
+		}
+	}
+}
+
+// lacks returns a file of version 2 whose pieces have no digests yet.
+func (s *swarm) lacks() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.info == nil || s.info.HasV1 {
+		return ""
+	}
+	for _, f := range s.info.Files {
+		if f.Size > s.info.PieceLength && s.layers[f.Root] == nil {
+			return f.Path
+		}
+	}
+	return ""
 }
 
 // fail ends hope.

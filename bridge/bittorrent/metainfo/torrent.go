@@ -55,7 +55,10 @@ func read(data []byte) (*Torrent, error) {
 	if !t.HasV2 {
 		return t, nil
 	}
-	layers, _ := d.get("piece layers").(dict)
+	layers, ok := d.get("piece layers").(dict)
+	if !ok && t.HasV1 {
+		return t, nil // of a magnet link, in which they are not: version 1 does
+	}
 	return t, t.readLayers(layers)
 }
 
@@ -153,6 +156,11 @@ func CheckLayer(f File, piece int64, layer []byte) error {
 	return nil
 }
 
+// LacksLayers reports whether digests of version 2 of pieces are not known.
+func (t *Torrent) LacksLayers() bool {
+	return t.HasV2 && slices.ContainsFunc(t.Files, func(f File) bool { return f.Size > t.PieceLength && t.Layers[f.Root] == nil })
+}
+
 // Encode returns the .torrent file.
 func (t *Torrent) Encode() []byte {
 	var e encoder
@@ -169,7 +177,7 @@ func (t *Torrent) Encode() []byte {
 	}
 	e.text("info")
 	e.Write(t.Raw)
-	if t.HasV2 {
+	if t.HasV2 && (len(t.Layers) > 0 || !t.LacksLayers()) {
 		e.text("piece layers")
 		e.WriteByte('d')
 		roots := make([]string, 0, len(t.Layers))
