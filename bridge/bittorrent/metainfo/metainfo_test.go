@@ -2,18 +2,12 @@ package metainfo
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-
-	"kith"
 )
 
 // python is Debian's, which has libtorrent; .ci/install sees to it.
@@ -134,8 +128,55 @@ func TestAsLibtorrent(t *testing.T) {
 	}
 }
 
-var _ = hex.EncodeToString
-var _ = errors.Is
-var _ = strings.Join
-var _ = sha256.Size
-var _ = kith.Invalid
+// TestOthers reads torrents of Transmission and mktorrent, which know version 1 alone.
+func TestOthers(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "Ordner ü")
+	files := contents(64 << 10)
+	write(t, folder, files)
+	for name, args := range map[string][]string{
+		"transmission-create": {"-s", "64", "-t", "http://127.0.0.1:1/announce", "-o"},
+		"mktorrent":           {"-l", "16", "-a", "http://127.0.0.1:1/announce", "-o"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath(name); err != nil {
+				t.Skipf("not tested against %s, which is not installed (.ci/install does)", name)
+			}
+			out := filepath.Join(t.TempDir(), "x.torrent")
+			if msg, err := exec.Command(name, append(args, out, folder)...).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, msg)
+			}
+			data, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Read(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Name != "Ordner ü" || got.HasV2 || got.PieceLength != 64<<10 || len(got.Trackers) != 1 {
+				t.Errorf("read %q, %v, %d, %v", got.Name, got.HasV2, got.PieceLength, got.Trackers)
+			}
+			for _, f := range got.Files {
+				if want, ok := files[f.Path]; !ok || int64(want) != f.Size {
+					t.Errorf("%q has %d bytes", f.Path, f.Size)
+				}
+			}
+		})
+	}
+}
+
+// TestPieceLength: 1,000 to 2,000 pieces, and no more pads than an eighth.
+func TestPieceLength(t *testing.T) {
+	for _, c := range []struct {
+		files       int
+		bytes, want int64
+	}{
+		{1, 0, 16 << 10}, {1, 1 << 20, 16 << 10}, {1, 32 << 20, 16 << 10}, {1, 32<<20 + 1, 32 << 10}, {1, 1 << 30, 512 << 10}, {1, 1 << 40, 16 << 20}, {1, 1 << 44, 16 << 20},
+		{10, 1 << 30, 512 << 10}, {1000, 1 << 30, 256 << 10}, {100_000, 100 << 20, 64 << 10}, {20_000, 1 << 30, 32 << 10},
+	} {
+		if got := PieceLength(c.files, c.bytes); got != c.want {
+			t.Errorf("%d files of %d bytes: pieces of %d, want %d", c.files, c.bytes, got, c.want)
+		}
+	}
+}
