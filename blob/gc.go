@@ -26,9 +26,15 @@ const (
 // A removal is what is to be done after blobs have left the database: files of the store's own, and parts.
 type removal struct {
 	files []string
-	back  [][2]string // damaged files that get their name back
+	back  []repaired
 	sums  []bao.Sum
 	kept  int64
+}
+
+// A repaired is a damaged file that gets its name back.
+type repaired struct {
+	part, name string
+	mode       fs.FileMode // 0: as it is
 }
 
 func (s *Store) remove(r removal) {
@@ -45,8 +51,12 @@ func (s *Store) remove(r removal) {
 		}
 	}
 	for _, b := range r.back {
-		if _, err := disk.Settle(b[0], b[1], func(string) error { return nil }); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.log.Warn("file could not be given its name back", "op", "gc", "path", b[0], "err", err)
+		to, err := disk.Settle(b.part, b.name, func(string) error { return nil })
+		if err == nil && b.mode != 0 {
+			err = os.Chmod(to, b.mode)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("file could not be given its name back", "op", "gc", "path", b.part, "err", err)
 		}
 	}
 	for _, file := range r.files {
@@ -84,8 +94,8 @@ func (in *inserter) doom(query string, args ...any) error {
 // sweep removes the rows of the doomed blobs, and returns what else is to be removed then.
 func (in *inserter) sweep() (r removal, err error) {
 	keep := in.s.keep()
-	rows, err := in.tx.Query("SELECT folder, path, name, CASE WHEN repair > 0 AND header IS NULL THEN dest ELSE '' END FROM part JOIN folder ON folder.id = folder WHERE blob IN doomed" +
-		" UNION ALL SELECT 0, '', name, '' FROM place WHERE folder = 0 AND blob IN doomed")
+	rows, err := in.tx.Query("SELECT folder, path, name, CASE WHEN repair > 0 AND header IS NULL THEN dest ELSE '' END, mode FROM part JOIN folder ON folder.id = folder WHERE blob IN doomed" +
+		" UNION ALL SELECT 0, '', name, '', 0 FROM place WHERE folder = 0 AND blob IN doomed")
 	if err != nil {
 		return r, err
 	}
@@ -93,14 +103,15 @@ func (in *inserter) sweep() (r removal, err error) {
 	for rows.Next() {
 		var at spot
 		var dest string
-		if err := rows.Scan(&at.folder, &at.dir, &at.name, &dest); err != nil {
+		var mode fs.FileMode
+		if err := rows.Scan(&at.folder, &at.dir, &at.name, &dest, &mode); err != nil {
 			return r, err
 		}
 		if at.folder == keepFolder {
 			at.dir = keep
 		}
 		if dest != "" {
-			r.back = append(r.back, [2]string{at.path(), spot{at.folder, at.dir, dest}.path()})
+			r.back = append(r.back, repaired{at.path(), spot{at.folder, at.dir, dest}.path(), mode})
 			continue
 		}
 		r.files = append(r.files, at.path())

@@ -355,3 +355,21 @@ func TestRepairOfAChangedFile(t *testing.T) {
 		}
 	}
 }
+
+// A download that is forgotten while it is repaired keeps its file, under its name, or loses it with all others if that was asked for.
+func TestDeleteDuringRepair(t *testing.T) {
+	for _, what := range []string{"file", "folder", "private"} {
+		for _, files := range []bool{false, true} {
+			_, s, tree, dir, file, _ := damagedDownload(t, what)
+			damaged := treeText(t, filepath.Dir(dir))
+			if err := s.Repair(t.Context(), tree.Root, file); err != nil {
+				t.Fatal(err)
+			}
+			remove(t, s, tree.Root, files)
+			empty(t, s)
+			if got := treeText(t, filepath.Dir(dir)); files == exists(dir) || !files && got != damaged {
+				t.Errorf("%s, files=%v: left\n%s\nof\n%s", what, files, got, damaged)
+			}
+		}
+	}
+}
