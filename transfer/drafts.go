@@ -86,14 +86,7 @@ func (d *Download) fetchDraft(ctx context.Context) error {
 		}
 	}
 	d.leaveOut(st)
-	count := 0
-	var bytes int64
-	for i, f := range files {
-		if f.Link == "" && !f.Dir && d.selection().Has(i, f.Path) {
-			count++
-			bytes += f.Size
-		}
-	}
+	bytes, count := d.wantedIn(files)
 	d.mu.Lock()
 	d.drafted, d.folder, d.size, d.files = files, dr.Folder(), bytes, count
 	d.path, d.name = dr.Path(), filepath.Base(dr.Path())
@@ -142,7 +135,21 @@ func (d *Download) openDraft(ctx context.Context) (*draft.Draft, error) {
 	if !l.Folder {
 		name = cmp.Or(name, path.Base(l.Files[0].Path))
 	}
-	return draft.Open(ctx, draft.Options{State: state, Path: d.place(name), Folder: l.Folder, Files: l.drafted()})
+	files := l.drafted()
+	room, _ := d.wantedIn(files)
+	return draft.Open(ctx, draft.Options{State: state, Path: d.place(name), Folder: l.Folder, Files: files, Room: room})
+}
+
+// wantedIn returns the bytes of the files of a draft that are wanted, and how many they are.
+func (d *Download) wantedIn(list []draft.File) (bytes int64, files int) {
+	want := d.selection()
+	for i, f := range list {
+		if f.Link == "" && !f.Dir && want.Has(i, f.Path) {
+			bytes += f.Size
+			files++
+		}
+	}
+	return bytes, files
 }
 
 // awaitLayout returns what the first network that knows it says that the content consists of.

@@ -13,17 +13,8 @@ import (
 	"kith/transfer/stage"
 )
 
-// fetch brings what one request asks for.
-func (o *outside) fetch(whole context.Context, origin Origin, st *stage.Stage, q engine.Request, slots chan struct{}) {
-	ctx, cancel := context.WithCancel(whole)
-	defer cancel()
-	o.mu.Lock()
-	if o.stage != st {
-		o.mu.Unlock()
-		return
-	}
-	o.fetches[q.ID] = cancel
-	o.mu.Unlock()
+// fetch brings what one request asks for, until ctx ends; what has come is written until whole ends.
+func (o *outside) fetch(whole, ctx context.Context, origin Origin, st *stage.Stage, q engine.Request, slots chan struct{}) {
 	defer func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()

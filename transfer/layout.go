@@ -166,7 +166,10 @@ func (l *Layout) differs(m *Layout) string {
 		}
 		return ""
 	}
-	theirs := l.sizes()
+	theirs := make(map[string]int64, len(l.Files))
+	for _, f := range l.Files {
+		theirs[f.Path] = f.Size
+	}
 	for _, f := range m.Files {
 		size, ok := theirs[f.Path]
 		if !ok && (f.Size > 0 || f.Link != "") {
@@ -183,14 +186,6 @@ func (l *Layout) differs(m *Layout) string {
 		}
 	}
 	return ""
-}
-
-func (l *Layout) sizes() map[string]int64 {
-	m := make(map[string]int64, len(l.Files))
-	for _, f := range l.Files {
-		m[f.Path] = f.Size
-	}
-	return m
 }
 
 // match returns for each file of a layout its place in the row of st, -1 for one that is not in it. Its error says that they are two contents.

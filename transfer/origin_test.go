@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -16,6 +17,8 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/blob/bao"
+	"kith/blob/folder"
+	"kith/blob/seal"
 )
 
 // A foreign is another network in memory, that knows content by the BLAKE3 digest of each of its units: what it brings is compared with that, as real ones do.
@@ -581,5 +584,92 @@ func TestNobodyHasAll(t *testing.T) {
 		mu.Unlock()
 		wait(t, d)
 		mustHold(t, d.Status().Path, data)
+	})
+}
+
+// TestPrivateFromNetworks: what is private is public as the ciphertext that it is, under opaque names: manifest and files come from a network alone.
+func TestPrivateFromNetworks(t *testing.T) {
+	h := newHub(t)
+	seed, leech := h.node(), h.node()
+	dir := photos(t, 20)
+	key := seal.NewKey()
+	root := seed.sharePath(dir, blob.ImportOptions{Key: &key})
+	man, err := seed.store.Manifest(t.Context(), root, &key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bt := &foreign{network: "bittorrent", layout: Layout{Name: "0", Folder: true, Unit: 64 << 10, Window: 1 << 20}}
+	add := func(i int, ref kith.Ref) {
+		b, err := seed.store.Blob(t.Context(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		data, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bt.layout.Files = append(bt.layout.Files, LayoutFile{Path: folder.SealedName(i), Size: int64(len(data))})
+		bt.files = append(bt.files, data)
+	}
+	add(-1, root)
+	for i, e := range man.Entries {
+		if e.File() {
+			add(i, e.Ref)
+		}
+	}
+	job := leech.job(root, []*foreign{bt})
+	job.Key, job.Name = &key, ""
+	d, err := leech.m.Start(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, d)
+	if want, got := tree(t, dir), tree(t, d.Status().Path); !maps.Equal(want, got) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+	if n := networkOf(d, "bittorrent"); !n.Verified {
+		t.Errorf("%+v", n)
+	}
+}
+
+// TestLimitOrigins: what comes from other networks is limited as what comes from nodes is.
+func TestLimitOrigins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(45, 8<<20)
+		leech := h.node()
+		leech.m.SetLimits(0, 1<<20)
+		begun := time.Now()
+		d := leech.from(pending(11), []*foreign{file("bittorrent", 256<<10, data)})
+		wait(t, d)
+		if took := time.Since(begun); took < 6*time.Second || took > 12*time.Second {
+			t.Errorf("8 MiB at 1 MiB/s took %v", took)
+		}
+		if down, _ := leech.m.Rates(); down > 2<<20 {
+			t.Errorf("%.0f bytes a second", down)
+		}
+	})
+}
+
+// TestSelectWhileItComes changes what is wanted of a download that is running.
+func TestSelectWhileItComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		dir := photos(t, 10)
+		bt := photosFrom(t, "bittorrent", dir)
+		bt.rate = 1 << 20
+		d := h.node().from(pending(12), []*foreign{bt})
+		time.Sleep(time.Second)
+		if err := d.Select([]string{"[", "x"}, nil); !errors.Is(err, kith.Invalid) {
+			t.Errorf("%v", err)
+		}
+		if err := d.Select([]string{"d0*/*", "small"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, d)
+		if s := d.Status(); !s.Part || s.Files != 11 || s.Done != s.Size {
+			t.Errorf("%+v", s)
+		}
 	})
 }

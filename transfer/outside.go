@@ -10,6 +10,7 @@ import (
 
 	"kith"
 	"kith/blob/bao"
+	"kith/blob/folder"
 	"kith/transfer/engine"
 	"kith/transfer/stage"
 )
@@ -55,7 +56,6 @@ type outside struct {
 	files   []int        // the other way round
 	brought bao.Bits
 	fetches map[uint64]context.CancelFunc // by request
-	running int                           // requests
 	stalled map[uint64]bool               // those of which nothing comes
 	known   bao.Bits                      // what the Origin said last is to be had, as a Knower
 	lacking []lack
@@ -197,10 +197,13 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 			if !ok {
 				break
 			}
-			o.count(+1)
+			one, cancel := context.WithCancel(ctx)
+			o.mu.Lock()
+			o.fetches[q.ID] = cancel
+			o.mu.Unlock()
 			wg.Go(func() {
-				o.fetch(ctx, origin, st, q, slots)
-				o.count(-1)
+				defer cancel()
+				o.fetch(ctx, one, origin, st, q, slots)
 				o.nudge()
 			})
 			if err := o.d.m.down.Wait(ctx, q.N*bao.GroupSize, func() bool { return st == o.d.currentStage() }); err != nil {
@@ -220,19 +223,11 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 	}
 }
 
-// count adds d to the requests that are running, and returns how many they are.
-func (o *outside) count(d int) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.running += d
-	return o.running
-}
-
 // free reports whether more may be asked for.
 func (o *outside) free() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.running < maxFetches && len(o.stalled) < maxStalled
+	return len(o.fetches) < maxFetches && len(o.stalled) < maxStalled
 }
 
 // follow lets it be asked about a stage, and tells it what is here of that.
@@ -322,11 +317,15 @@ func (o *outside) place(file int) (*stage.Stage, int) {
 	return o.stage, o.rows[file]
 }
 
-// isEmpty reports whether a file of its layout has no bytes.
-func (o *outside) isEmpty(file int) bool {
+// kindOf says whether a file of its layout has no bytes, and whether it is the manifest of a private share.
+func (o *outside) kindOf(file int) (empty, root bool) {
 	o.d.mu.Lock()
 	defer o.d.mu.Unlock()
-	return o.layout != nil && file >= 0 && file < len(o.layout.Files) && o.layout.Files[file].Size == 0
+	if o.layout == nil || file < 0 || file >= len(o.layout.Files) {
+		return false, false
+	}
+	f := o.layout.Files[file]
+	return f.Size == 0, o.d.job.Key != nil && f.Path == folder.SealedName(-1)
 }
 
 // tell tells the Origin that groups can be read.
@@ -382,7 +381,7 @@ func (o *outside) learn(origin Origin) {
 		end := now.Next(g, !in)
 		r := bao.Range{First: g, N: end - g}
 		switch g = end; {
-		case was.Len() == now.Len() && same(was, r, in): // it may lack some of it, as Fetch has shown
+		case was.Len() == now.Len() && was.Next(r.First, !in) >= end: // it may lack some of it, as Fetch has shown
 		case in:
 			st.Engine.Has(o.id, r)
 		default:
@@ -390,9 +389,6 @@ func (o *outside) learn(origin Origin) {
 		}
 	}
 }
-
-// same reports whether all of r is in b, or nothing is.
-func same(b bao.Bits, r bao.Range, in bool) bool { return b.Next(r.First, !in) >= r.First+r.N }
 
 // bitsOf returns the groups of the row that spans have a part of; all of them, if nothing is sure. o.mu is held.
 func (o *outside) bitsOf(st *stage.Stage, spans []Span, sure bool) bao.Bits {
@@ -439,15 +435,19 @@ type content struct{ o *outside }
 // ReadAt implements Content.
 func (c content) ReadAt(p []byte, file int, off int64) (int, error) {
 	st, i := c.o.place(file)
+	empty, root := c.o.kindOf(file)
 	switch {
-	case off < 0:
-		return 0, fmt.Errorf("transfer: read at %d: %w", off, kith.Invalid)
-	case c.o.isEmpty(file):
+	case empty:
 		return 0, io.EOF
+	case st != nil && i < 0 && root: // it is complete while its files come
+		b, err := c.o.d.m.o.Blobs.Blob(c.o.d.m.ctx, c.o.d.root)
+		if err != nil {
+			return 0, err
+		}
+		defer b.Close()
+		return b.ReadAt(p, off)
 	case st == nil || i < 0:
 		return 0, fmt.Errorf("transfer: file %d is not here yet: %w", file, kith.NotFound)
-	case off >= st.Row.Files[i].Size:
-		return 0, io.EOF
 	}
 	return st.ReadHere(c.o.d.m.ctx, c.o.d.m.o.Blobs, i, p, off)
 }
@@ -455,8 +455,11 @@ func (c content) ReadAt(p []byte, file int, off int64) (int, error) {
 // Has implements Content.
 func (c content) Has(s Span) bool {
 	st, i := c.o.place(s.File)
-	if c.o.isEmpty(s.File) {
+	switch empty, root := c.o.kindOf(s.File); {
+	case empty:
 		return s.Off == 0 && s.N == 0
+	case st != nil && i < 0 && root:
+		return s.Off >= 0 && s.N >= 0 && s.Off <= c.o.d.rootSize()-s.N
 	}
 	return st != nil && i >= 0 && st.CanRead(i, s.Off, s.N)
 }

@@ -1,6 +1,7 @@
 package draft
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func (d *Draft) begin(o Options) error {
 	if err := os.MkdirAll(filepath.Dir(at), 0o777); err != nil {
 		return err
 	}
-	if err := disk.Room(filepath.Dir(at), total(o.Files)); err != nil {
+	if err := disk.Room(filepath.Dir(at), cmp.Or(o.Room, total(o.Files))); err != nil {
 		return err
 	}
 	for n := 0; ; n++ {

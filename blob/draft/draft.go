@@ -46,6 +46,7 @@ type Options struct {
 	Path   string // absolute: where it will be. Until then it is beside that, under a name that ends in folder.PartSuffix
 	Folder bool   // false: Files is one file
 	Files  []File // nil: those of the state, which must be there
+	Room   int64  // bytes that there must be room for, if not all of it is wanted; 0: all
 }
 
 // A Draft is open. All methods may be called at once.
