@@ -189,3 +189,49 @@ func BenchmarkWriteGroups(b *testing.B) {
 		wg.Wait()
 	}
 }
+
+// BenchmarkVerify reads 1 GiB that is stored, and compares it with its tree; beside it, what b3sum takes.
+func BenchmarkVerify(b *testing.B) {
+	file := big(b, 1<<30)
+	s := openStore(b, b.TempDir())
+	tree := share(b, s, file, nil)
+	b3 := 0.0
+	b.SetBytes(1 << 30)
+	for b.Loop() {
+		b.StopTimer()
+		b3 += took(b, func() { command(b, "b3sum", file) })
+		b.StartTimer()
+		if found, err := s.Verify(b.Context(), tree.Root, nil); err != nil || len(found) != 0 {
+			b.Fatal(found, err)
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/b3, "x-b3sum")
+}
+
+// BenchmarkFinishLoose finishes 256 MiB that another network has brought, after it was hashed once; beside it, what b3sum takes.
+func BenchmarkFinishLoose(b *testing.B) {
+	const size = 256 << 20
+	file := big(b, size)
+	from := openStore(b, b.TempDir())
+	tree := share(b, from, file, nil)
+	data := content1(b, from, tree.Root)
+	b3 := 0.0
+	b.SetBytes(size)
+	for b.Loop() {
+		b.StopTimer()
+		b3 += took(b, func() { command(b, "b3sum", file) })
+		s := openStore(b, b.TempDir())
+		blob, err := s.Create(b.Context(), tree.Root, size, filepath.Join(b.TempDir(), "big"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := join(blob.WriteLoose(0, data), blob.Checkpoint(b.Context())); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := join(blob.Finish(b.Context()), blob.Close()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/b3, "x-b3sum")
+}
