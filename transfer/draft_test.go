@@ -235,6 +235,34 @@ func TestNoManifest(t *testing.T) {
 	})
 }
 
+// TestDraftIsNotServed: who fetches a folder as a draft tells nodes that ask for it that nothing is here.
+func TestDraftIsNotServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		dir := filepath.Join(t.TempDir(), "photos")
+		os.Mkdir(dir, 0o755)
+		os.WriteFile(filepath.Join(dir, "a"), noise(1, 4<<20), 0o644)
+		root := h.node().sharePath(dir, blob.ImportOptions{})
+		a, b := h.node(), h.node()
+		bt := photosFrom(t, "bittorrent", dir)
+		bt.rate = 64 << 10
+		da := a.from(root, []*foreign{bt})
+		waitFor(t, da, 512<<10)
+		for row := range 2 {
+			if all, here, _ := a.m.haves(t.Context(), root, row); all || here.Len() > 0 {
+				t.Errorf("of row %d all is here: %v; %d groups", row, all, here.Len())
+			}
+		}
+		db := b.get(root, a)
+		time.Sleep(5 * time.Second)
+		if s := db.Status(); s.State == Failed || sourceOf(db, a.id).State == CutOff {
+			t.Errorf("%+v", s)
+		}
+		wait(t, da)
+		wait(t, db)
+	})
+}
+
 // TestDraftRead reads from a draft before and after it is done.
 func TestDraftRead(t *testing.T) {
 	h := newHub(t)

@@ -78,9 +78,9 @@ func (d *Download) haves(row int) (all bool, here bao.Bits, news <-chan struct{}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch st := d.stage; {
-	case d.state == Done:
+	case d.state == Done && !d.part:
 		return true, bao.Bits{}, nil
-	case st == nil:
+	case st == nil || st.Draft != nil: // nobody has proven anything of a draft
 		return false, bao.Bits{}, d.changed
 	case st.Number > row:
 		return true, bao.Bits{}, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"kith"
 	"kith/internal/human"
 	"kith/network"
 	"kith/network/relay"
@@ -27,6 +28,7 @@ const (
 	retryMin      = time.Second
 	retryMax      = 30 * time.Second
 	findProviders = 40               // asked of the overlay at once
+	sizeTime      = 5 * time.Second  // who has not told how large the root is after this is asked anew
 	seekAfter     = 10 * time.Second // without a source: the overlay has been asked three times
 )
 
@@ -103,8 +105,11 @@ func (d *Download) hunt(ctx context.Context) {
 	}
 }
 
-// errDirect ends a conversation through a relay that can go on directly.
-var errDirect = errors.New("transfer: a direct way was found")
+// Why conversations are begun anew: a relay is needed no longer; who did not know how large it is may know by now.
+var (
+	errDirect = errors.New("transfer: a direct way was found")
+	errNoSize = fmt.Errorf("transfer: it does not know how large it is: %w", kith.Unavailable)
+)
 
 // leaveRelays ends conversations through relays with peers that are connected directly by now. The next begins at once, where the last ended: only
 // what was on its way is asked for again.
@@ -112,8 +117,10 @@ func (d *Download) leaveRelays() {
 	d.mu.Lock()
 	var list []*conn
 	for _, src := range d.sources {
-		if src.conn != nil && src.conn.via {
-			list = append(list, src.conn)
+		if c := src.conn; c != nil && c.via {
+			list = append(list, c)
+		} else if c != nil && d.blobSize < 0 && time.Since(c.begun) >= sizeTime {
+			c.end(errNoSize)
 		}
 	}
 	d.mu.Unlock()
@@ -168,6 +175,7 @@ func (d *Download) look(ctx context.Context) {
 func (d *Download) joined(c *conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	c.begun = time.Now()
 	c.src.conn, c.src.state, c.src.why, c.src.fails, c.src.held = c, Active, "", 0, nil
 	c.src.via = "stream"
 	if c.s.Bulk() {

@@ -38,13 +38,14 @@ type source struct {
 
 // A conn is a stream to a source, from the hello to the end.
 type conn struct {
-	d   *Download
-	src *source
-	id  engine.SourceID
-	s   network.Stream
-	via bool // through a relay
-	br  *bufio.Reader
-	out *bufio.Writer
+	d     *Download
+	src   *source
+	id    engine.SourceID
+	s     network.Stream
+	via   bool      // through a relay
+	begun time.Time // d.mu guards it
+	br    *bufio.Reader
+	out   *bufio.Writer
 
 	wake chan struct{} // cap 1: there may be something to ask
 	end  context.CancelCauseFunc

@@ -38,9 +38,7 @@ func (d *Download) Status() Status {
 		s.Root = d.real
 	}
 	s.Part = d.part && d.state == Done
-	if d.state == Done && s.Reason == "" {
-		s.Reason = d.verdict
-	}
+	s.Reason = cmp.Or(s.Reason, d.verdict)
 	if d.state == Done {
 		s.Rate, s.ETA = 0, 0
 	} else if s.Size >= 0 && s.Rate > 0 {
