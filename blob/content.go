@@ -275,8 +275,6 @@ func (p place) open() (*view, error) {
 	return v, nil
 }
 
-var groupBuffers = sync.Pool{New: func() any { return new([bao.GroupSize]byte) }}
-
 // errBad is what a source gives that is not what it was.
 var errBad = errors.New("source is not what it was")
 

@@ -216,9 +216,7 @@ func (p *part) finish(ctx context.Context) error {
 	if have := p.have(); !have.All() {
 		return fmt.Errorf("%d of %d groups are here: %w", have.Count(), have.Len(), kith.Invalid)
 	}
-	p.pen.Lock() // until who still writes what is here already is done
-	p.pen.Unlock()
-	if err := p.f.Sync(); err != nil {
+	if err := p.sync(); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -242,6 +240,13 @@ func (p *part) finish(ctx context.Context) error {
 		return err
 	}
 	return p.complete(ctx, place{spot: at, Stamp: disk.StampOf(info), own: p.repair != othersRepair})
+}
+
+// sync makes the bytes of a part durable of which all is here, when who still writes some of them again is done.
+func (p *part) sync() error {
+	p.pen.Lock()
+	defer p.pen.Unlock()
+	return p.f.Sync()
 }
 
 // rename gives the file its name, and says which.
