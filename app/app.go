@@ -23,12 +23,13 @@ import (
 // An App describes an application. Name and Help are required; every other field may be left out.
 type App struct {
 	Name, Help string
-	Root       bool         // its commands stand at the top: kith share, not kith files share
-	Ops        []Op         // CLI + HTTP + OpenAPI + form
-	Protocols  []Protocol   // what peers may ask
-	HTTP       http.Handler // bulk bytes and streams that are no Op, under /api/<Name>/-/ with the same protection
-	Gateway    http.Handler // pages of a public network: paths below /ipfs/ and /ipns/, and hosts below ipfs.localhost and ipns.localhost, each an origin of its own; without a token, but not for foreign web sites
-	UI         string       // its page's name in the shell, "" for none
+	Root       bool              // its commands stand at the top: kith share, not kith files share
+	Ops        []Op              // CLI + HTTP + OpenAPI + form
+	Groups     map[string]string // of first words of Ops that are no commands themselves: what theirs are for
+	Protocols  []Protocol        // what peers may ask
+	HTTP       http.Handler      // bulk bytes and streams that are no Op, under /api/<Name>/-/ with the same protection
+	Gateway    http.Handler      // pages of a public network: paths below /ipfs/ and /ipns/, and hosts below ipfs.localhost and ipns.localhost, each an origin of its own; without a token, but not for foreign web sites
+	UI         string            // its page's name in the shell, "" for none
 
 	Listens func() (what string, addrs []string) // HOST:PORT of where it listens now beside the node, and for whom; may be called before Start
 

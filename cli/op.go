@@ -44,6 +44,14 @@ func addApp(root *cobra.Command, a app.App) error {
 			return err
 		}
 	}
+	for word, help := range a.Groups {
+		child(top, word).Short = help
+	}
+	for _, c := range top.Commands() {
+		if c.Short == "" && c.Annotations[onlyGroup] != "" {
+			return fmt.Errorf("cli: nothing says what the commands %q are for: %w", c.CommandPath(), kith.Invalid)
+		}
+	}
 	return nil
 }
 

@@ -43,6 +43,10 @@ func (i *IPFS) App() app.App {
 			publishOp(i.publish), updateOp(i.update), sitesOp(i.sites), siteRmOp(i.siteRm),
 			pinOp(i.pin), pinsOp(i.pins), unpinOp(i.unpin), cidOp(i.cid), browseOp(i.browse),
 		},
+		Groups: map[string]string{
+			"ipfs": "names of IPFS, and its pages in the browser",
+			"site": "web sites of this node, under names that stay",
+		},
 		Gateway: http.HandlerFunc(i.serve),
 		Start:   i.start,
 	}

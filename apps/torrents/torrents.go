@@ -69,6 +69,12 @@ func (t *Torrents) App() app.App {
 			feedRulesOp(t.feedRules), feedRulesAddOp(t.ruleAdd), feedRulesRmOp(t.ruleRm), feedTryOp(t.feedTry),
 			importTransmissionOp(t.importTransmission), importQBittorrentOp(t.importQBittorrent),
 		},
+		Groups: map[string]string{
+			"tracker": "tell who wants a torrent of others who have it, as a role for others",
+			"watch":   "fetch what is put into a folder as .torrent or .magnet",
+			"feed":    "follow feeds (RSS, Atom), and fetch from them by rules",
+			"import":  "move in from another BitTorrent program",
+		},
 		Listens: t.listens,
 		Start:   t.start,
 		Stop:    t.stop,
