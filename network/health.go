@@ -36,7 +36,7 @@ const SkewAllowed = 2 * time.Minute
 
 // Health returns how the host is.
 func (n *Network) Health() Health {
-	h := Health{Transports: map[string]int{}, Hard: map[string]bool{}, UPnP: !n.cfg.NoUPnP, NoUDP: swallowed(n.holes.udp), NoIPv6: swallowed(n.holes.ipv6)}
+	h := Health{Transports: map[string]int{}, Hard: map[string]bool{}, UPnP: !n.cfg.NoUPnP, NoUDP: n.swallow.NoUDP(), NoIPv6: n.swallow.NoIPv6()}
 	h.Reachable, h.Unreachable, h.Unknown = n.confirmed()
 	for _, l := range n.Listening() {
 		a, err := ma.NewMultiaddr(l.Addr)

@@ -83,7 +83,7 @@ func (n *Network) startHost(ctx context.Context) error {
 	}
 	opts = append(opts, n.secured(cert)...)
 	opts = append(opts, n.transports(cert)...)
-	opts = append(opts, n.holes.options(n.cfg.Packets != nil)...)
+	opts = append(opts, n.swallow.Options(n.cfg.Packets != nil)...)
 	if !n.cfg.NoUPnP {
 		opts = append(opts, libp2plib.NATManager(n.mapPorts(ports.bulk)))
 	}

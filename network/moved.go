@@ -331,7 +331,7 @@ func (n *Network) retell() {
 // forgetPaths forgets what was learnt of the ways to peers, which are others now.
 func (n *Network) forgetPaths() {
 	n.bulk.forget()
-	n.holes.forget()
+	n.swallow.Forget()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.hard)

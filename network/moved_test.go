@@ -15,6 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith/network/motion"
+	"kith/network/swallow"
 )
 
 // A cable is a TCP way to a node that can be cut so that neither end notices.
@@ -185,15 +186,15 @@ func TestElsewhere(t *testing.T) {
 // TestHoles: dials that get no answer end with UDP being left out; another network ends that.
 func TestHoles(t *testing.T) {
 	n := newNode(t)
-	for range holeDials - 1 {
-		n.holes.udp.RecordResult(false)
+	for range swallow.Dials - 1 {
+		n.swallow.UDP.RecordResult(false)
 	}
 	if n.Health().NoUDP {
 		t.Error("UDP is given up too early")
 	}
-	n.holes.udp.RecordResult(false)
+	n.swallow.UDP.RecordResult(false)
 	if h := n.Health(); !h.NoUDP || h.NoIPv6 {
-		t.Errorf("%d dials without an answer: %+v", holeDials, h)
+		t.Errorf("%d dials without an answer: %+v", swallow.Dials, h)
 	}
 	here := netip.MustParseAddr("10.77.0.9")
 	n.mover.moved(motion.Change{Came: []netip.Addr{here}}, []netip.Addr{here})

@@ -39,6 +39,7 @@ import (
 	"kith/network/packet"
 	"kith/network/relay"
 	"kith/network/router"
+	"kith/network/swallow"
 )
 
 // DefaultName is the network that a node belongs to unless told otherwise.
@@ -90,7 +91,7 @@ type Network struct {
 	friend  atomic.Pointer[func(peer.ID) bool]
 	reach   event.Emitter // of EvtLocalReachabilityChanged
 	mover   *mover
-	holes   holes
+	swallow swallow.Watch
 	kick    chan struct{} // cap 1: remembered peers are to be dialled now
 	punch   *puncher
 	ctx     context.Context // ends when Close begins
@@ -141,7 +142,7 @@ func New(ctx context.Context, cfg Config) (_ *Network, err error) {
 		handlers: map[protocol.ID]Handler{}, traffic: map[peer.ID]*traffic{},
 		pinged: map[peer.ID]time.Time{}, subs: map[chan Event]struct{}{}, hard: map[string]bool{}, offered: map[peer.ID]time.Time{},
 	}
-	n.mover, n.holes, n.kick = newMover(n), newHoles(), make(chan struct{}, 1)
+	n.mover, n.swallow, n.kick = newMover(n), swallow.New(), make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {

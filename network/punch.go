@@ -23,6 +23,8 @@ const (
 	punchDial    = 5 * time.Second  // for one attempt
 	punchRetry   = time.Second      // after the two could not agree, since one did not know its own address yet; it doubles
 	maxPunches   = 5                // such attempts
+	punchLater   = 30 * time.Second // after all attempts have failed, since a router or its rules may be others by now; it doubles
+	punchRarest  = time.Hour        // up to this
 	maxOutside   = 16               // addresses under which peers see this node that are told to one who is to dial them
 	leaveRelayed = 15 * time.Second // after there is a direct connection
 	askTime      = 2 * time.Second  // for asking a peer how it sees this node over the other transport; who is to be told waits meanwhile
@@ -31,8 +33,8 @@ const (
 )
 
 // A puncher opens direct connections to peers that came through a relay (DCUtR, libp2p specs). It is libp2p's, but begins when the node first learns how
-// others see it, rather than looking for that now and then, and tries again when the two could not agree: a fresh node is asked before it is ready. Peers
-// are reached over QUIC if that works, so that a node would hear of its TCP port only where UDP does not pass: it asks (package mirror), since UDP may not
+// others see it, rather than looking for that now and then, and tries again when the two could not agree: a fresh node is asked before it is ready. Where libp2p
+// gives up for good after three attempts, it tries again ever more rarely. Peers are reached over QUIC if that works, so that a node would hear of its TCP port only where UDP does not pass: it asks (package mirror), since UDP may not
 // pass on the other side.
 type puncher struct {
 	n *Network
@@ -53,6 +55,18 @@ type outcome struct {
 	failed          int    // attempts
 	disagreed       int    // times that the two could not agree to try
 	why             string // of the last of these
+	waiting         bool   // for another round of attempts
+	rounds          int    // that were waited for
+}
+
+// later returns how long to wait until the next round of attempts, and counts it.
+func (x *outcome) later() time.Duration {
+	wait := punchLater
+	for n := 0; n < x.rounds && wait < punchRarest; n++ {
+		wait *= 2
+	}
+	x.rounds++
+	return min(wait, punchRarest)
 }
 
 func newPuncher(n *Network) *puncher {
@@ -246,20 +260,56 @@ func (p *puncher) FilterRemote(_ peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
 
 // again tries to reach a peer directly that came through a relay and is still there, after a while.
 func (p *puncher) again(id peer.ID, wait time.Duration) {
-	came := func(c network.Conn) bool { return relayed(c) && c.Stat().Direction == network.DirInbound }
 	p.n.run(func() {
+		select {
+		case <-time.After(wait):
+			p.try(id)
+		case <-p.n.ctx.Done():
+		}
+	})
+}
+
+// try tries to reach a peer directly that came through a relay. It reports whether there was something to try; what came of it goes to Trace.
+func (p *puncher) try(id peer.ID) bool {
+	came := func(c network.Conn) bool { return relayed(c) && c.Stat().Direction == network.DirInbound }
+	p.mu.Lock()
+	s := p.service
+	p.mu.Unlock()
+	if s == nil || p.n.Direct(id) || !slices.ContainsFunc(p.n.host.Network().ConnsToPeer(id), came) {
+		return false
+	}
+	s.DirectConnect(id)
+	return true
+}
+
+// later has a peer tried again when all attempts have failed, unless that is to come already: either of the two may get another router, or the one it has other
+// rules, without anybody's being told. p.mu is held.
+func (p *puncher) later(id peer.ID, x *outcome) {
+	if x.waiting {
+		return
+	}
+	wait := x.later()
+	x.waiting = p.n.run(func() {
 		select {
 		case <-time.After(wait):
 		case <-p.n.ctx.Done():
 			return
 		}
-		p.mu.Lock()
-		s := p.service
-		p.mu.Unlock()
-		if s != nil && !p.n.Direct(id) && slices.ContainsFunc(p.n.host.Network().ConnsToPeer(id), came) {
-			s.DirectConnect(id) // what came of it goes to Trace
+		p.change(id, func(x *outcome) { x.waiting = false })
+		if !p.try(id) { // it is direct, or gone: what comes then begins anew
+			p.change(id, func(x *outcome) { x.rounds = 0 })
 		}
 	})
+}
+
+// change changes what is remembered of a peer, if anything is.
+func (p *puncher) change(id peer.ID, f func(*outcome)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if x, ok := p.outcomes[id]; ok {
+		f(&x)
+		p.outcomes[id] = x
+	}
 }
 
 // Trace implements holepunch.EventTracer.
@@ -279,14 +329,18 @@ func (p *puncher) Trace(e *holepunch.Event) {
 	case *holepunch.EndHolePunchEvt:
 		x.trying, x.punched = false, e2.Success
 		if x.punched {
-			x.failed, x.disagreed = 0, 0
+			x.failed, x.disagreed, x.rounds = 0, 0, 0
 		} else {
 			x.failed++
+			p.n.swallow.Passes(p.n.host.Network().Conns()) // what no router lets in is not swallowed here
+			p.later(e.Remote, &x)
 		}
 	case *holepunch.ProtocolErrorEvt:
 		x.trying, x.why = false, "the two could not agree on how to try"
 		if x.disagreed++; x.disagreed < maxPunches {
 			p.again(e.Remote, punchRetry<<(x.disagreed-1))
+		} else {
+			p.later(e.Remote, &x)
 		}
 	case *holepunch.DirectDialEvt:
 		x.punched = false

@@ -155,6 +155,57 @@ func TestUpgradesInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestHoleIsTriedAgain: two homes whose routers let nothing pass between them are relayed, and every attempt at a direct way has failed. Once the routers let it pass, of
+// which nobody is told, there is one, though nobody moves and nothing is asked for.
+func TestHoleIsTriedAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("later attempts at a direct way were not tested behind real NATs: -short")
+	}
+	i := homes(t, nat.Spec{Name: "cone", Kind: nat.Cone}, nat.Spec{Name: "cone-2", Kind: nat.Cone})
+	seed, fetcher := i.boot("cone", i.peers...), i.boot("cone-2", i.peers...)
+	i.befriend(seed)
+	seed.relayed()
+	if err := i.net.Part(seed.host, fetcher.host, true); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "film")
+	file(t, path, 1<<20)
+	var shared struct{ Link string }
+	seed.ask(&shared, "share", path)
+	var none any
+	fetcher.ask(&none, "get", shared.Link, "-o", t.TempDir(), "--detach")
+	id := fetcher.identity().Peer_ID
+	const between = 2 * time.Second // by far longer than from one of libp2p's three attempts to the next, of which each says that it is being made
+	failed := time.Time{}
+	for start := time.Now(); failed.IsZero() || time.Since(failed) < between; time.Sleep(50 * time.Millisecond) {
+		p, ok := seed.peer(id)
+		switch {
+		case ok && p.Direct:
+			t.Fatalf("they are parted, and connected: %+v", p)
+		case !ok || !strings.Contains(p.Why, "let no direct connection through"):
+			failed = time.Time{}
+		case failed.IsZero():
+			failed = time.Now()
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatalf("not all attempts have failed within a minute: connected %v, %+v", ok, p)
+		}
+	}
+	if err := i.net.Part(seed.host, fetcher.host, false); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		p, ok := seed.peer(id)
+		if ok && p.Direct {
+			t.Logf("direct %.1f s after the routers let it pass: %s", time.Since(start).Seconds(), p.Why)
+			return
+		}
+		if time.Since(start) > 2*time.Minute {
+			t.Fatalf("there is no direct way: connected %v, %+v", ok, p)
+		}
+	}
+}
+
 // TestJoinThroughRelay: an invite of somebody behind a router works for somebody behind another, who has nothing but the link; what is then sent arrives.
 func TestJoinThroughRelay(t *testing.T) {
 	if testing.Short() {
