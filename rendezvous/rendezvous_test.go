@@ -245,11 +245,19 @@ func TestPoison(t *testing.T) {
 	if again > 1 {
 		t.Errorf("the victim was tried %d times within the hour", again)
 	}
+	b.r.tried = tried{loopback: true} // it may have had its turn, or not
+	heard := newCandidates(rand.New(rand.NewPCG(7, 8)))
+	heard.hear([]netip.AddrPort{elsewhere.at}, "")
+	if found := s.Found; b.r.knock(t.Context(), heard, maxKnocks) != 1 || b.r.Status().Found != found {
+		t.Errorf("a node of another network counts as found: %+v", b.r.Status())
+	}
 	if n := packets(); n > 2 { // one of each of the two nodes
 		t.Errorf("the victim got %d packets of two nodes", n)
 	}
-	if elsewhere.Peers() != 0 {
-		t.Error("a node of another network was connected to")
+	for _, m := range []*member{a, b} {
+		if m.net.Direct(elsewhere.net.ID()) {
+			t.Error("a node of another network is connected to")
+		}
 	}
 	t.Logf("%+v; victim: %d packets", s, packets())
 }
