@@ -1,10 +1,12 @@
 package people
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-datastore/query"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -55,6 +57,49 @@ func TestFoundAfterMoving(t *testing.T) {
 	}
 	if c := bert.o.Net.Host().Network().Connectedness(anna.o.Me.PeerID()); c != network.Connected {
 		t.Errorf("found, and %s", c)
+	}
+}
+
+// Who keeps the record of a device for it finds neither its addresses nor its id in there, also when told which record it is; contacts do.
+func TestAddressesAreForContactsOnly(t *testing.T) {
+	hub, anna, bert := newRouted(t, "Hub"), newRouted(t, "Anna"), newRouted(t, "Bert")
+	for _, h := range []*home{anna, bert} {
+		h.connect(hub)
+	}
+	bert.joins(anna)
+	bert.eventually("a contact reads where she is", func() bool {
+		info, err := bert.where()
+		return err == nil && len(info.Addrs) > 0 && info.Addrs[0].Equal(anna.addrs()[0])
+	})
+	known := bert.All()[0].Devices[0].Ticket
+	known.Secret = record.Ticket{}.Secret // its key is what the hub sees, and would need to know whose it is for
+	kept := 0
+	hub.eventually("the hub keeps the record", func() bool {
+		all, err := hub.o.Net.Store().Query(t.Context(), query.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer all.Close()
+		kept = 0
+		for e := range all.Next() {
+			if !bytes.Contains(e.Value, known.Key[:]) {
+				continue
+			}
+			kept++
+			for what, b := range map[string][]byte{"address": anna.addrs()[0].Bytes(), "id": []byte(anna.o.Me.PeerID()), "master key": anna.o.Me.Certificate().Master} {
+				if bytes.Contains(e.Value, b) {
+					t.Fatalf("her %s stands in what the hub keeps under %s", what, e.Key)
+				}
+			}
+		}
+		return kept > 0
+	})
+	r, err := hub.o.Records.Resolve(t.Context(), known)
+	if err != nil {
+		t.Fatal(err) // it is there, as ciphertext
+	}
+	if info, err := parsePlace(r.Content, anna.o.Me.PeerID()); err == nil {
+		t.Errorf("the hub reads %v", info)
 	}
 }
 
