@@ -24,6 +24,7 @@ import (
 	"kith/blob/bao"
 	"kith/network"
 	"kith/transfer"
+	"kith/transfer/proto"
 	"kith/wire"
 )
 
@@ -106,7 +107,7 @@ func (l *liar) serve(s network.Stream, br *bufio.Reader) error {
 	}
 	for {
 		var m said
-		if err := wire.ReadMsg(br, transfer.MaxAsk, &m); err != nil {
+		if err := wire.ReadMsg(br, proto.MaxAsk, &m); err != nil {
 			return err
 		}
 		var err error
@@ -218,7 +219,7 @@ func TestSourcesThatLie(t *testing.T) {
 	enemy := join(t, func(_ context.Context, s network.Stream) error {
 		br := bufio.NewReader(s)
 		var m said
-		if err := wire.ReadMsg(br, transfer.MaxAsk, &m); err != nil || m.Hello == nil {
+		if err := wire.ReadMsg(br, proto.MaxAsk, &m); err != nil || m.Hello == nil {
 			return err
 		}
 		mu.Lock()
@@ -314,7 +315,7 @@ func TestAskersThatDoNotBehave(t *testing.T) {
 		func(s network.Stream, w *bufio.Writer) { wire.WriteMsg(w, hello); w.Write([]byte{99, 0xa1}) },
 		func(s network.Stream, w *bufio.Writer) { // never reads
 			wire.WriteMsg(w, hello)
-			for id := range transfer.MaxOutstanding {
+			for id := range proto.MaxOutstanding {
 				wire.WriteMsg(w, everything(id+1))
 			}
 		},
