@@ -20,7 +20,7 @@ func TestMoves(t *testing.T) {
 	}
 	i := homes(t, nat.Spec{Name: "cone", Kind: nat.Cone}, nat.Spec{Name: "café", Kind: nat.Symmetric}, nat.Spec{Name: "office", Kind: nat.Cone},
 		nat.Spec{Name: "hotel", Kind: nat.UDPBlocked})
-	seed, laptop := i.boot("office", i.peers...), i.boot("cone", append(i.peers, "--down", "1M")...)
+	seed, laptop := i.boot("office", append(i.peers, "--debug")...), i.boot("cone", append(i.peers, "--debug", "--down", "1M")...)
 	var none any
 	seed.ask(&none, "people", "add", "laptop", laptop.identity().Peer_ID)
 	laptop.ask(&none, "people", "add", "office", seed.identity().Peer_ID)
@@ -44,6 +44,7 @@ func TestMoves(t *testing.T) {
 		laptop.ask(&out, "ls")
 		return out.Items[0]
 	}
+	saw := map[*computer]int{} // their journals, before the last move
 	grows := func(from int64, by int64, within time.Duration) time.Duration {
 		t.Helper()
 		start := time.Now()
@@ -54,7 +55,8 @@ func TestMoves(t *testing.T) {
 				return time.Since(start)
 			case time.Since(start) > within:
 				p, ok := laptop.peer(seed.identity().Peer_ID)
-				t.Fatalf("after %v: %+v; connected %v: %+v", within, now, ok, p)
+				t.Fatalf("after %v: %+v; connected %v: %+v\nthe laptop since it or the other moved:\n%s\nthe other:\n%s", within, now, ok, p,
+					laptop.log.since(saw[laptop]), seed.log.since(saw[seed]))
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -64,6 +66,7 @@ func TestMoves(t *testing.T) {
 		who *computer
 		to  string
 	}{{laptop, "café"}, {seed, "hotel"}} {
+		saw[laptop], saw[seed] = laptop.log.end(), seed.log.end()
 		if err := i.net.Move(m.who.host, i.net.Host(m.to)); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type computer struct {
 	dir  string
 	host *nat.Host // nil: this computer
 	node *exec.Cmd
+	log  *journal // of the node
 
 	mainline bool // it may speak to the BitTorrent DHT
 }
@@ -85,8 +87,8 @@ func (c *computer) start(args ...string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	var log bytes.Buffer
-	c.node.Stderr = &log
+	c.log = &journal{}
+	c.node.Stderr = c.log
 	if err := c.node.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -94,9 +96,36 @@ func (c *computer) start(args ...string) {
 	n, _ := out.Read(greeting) // one write, when it is up
 	if !strings.Contains(string(greeting[:n]), "kith is up") {
 		c.node.Wait()
-		c.t.Fatalf("the node did not come up: %s%s", greeting[:n], log.String())
+		c.t.Fatalf("the node did not come up: %s%s", greeting[:n], c.log.since(0))
 	}
 	go io.Copy(io.Discard, out)
+}
+
+// A journal is what a node has logged, which may be read while it runs.
+type journal struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text = append(j.text, b...)
+	return len(b), nil
+}
+
+// end returns where the journal ends now, for since.
+func (j *journal) end() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.text)
+}
+
+func (j *journal) since(at int) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return string(j.text[at:])
 }
 
 // end ends the node with a signal.
