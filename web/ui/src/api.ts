@@ -165,6 +165,23 @@ const unlocked = ({ words, passphrase }: Secret) => ({
   ...(passphrase && { unlock: true, passphrase }),
 })
 
+export const torrents = {
+  tracker: () => get('/api/torrents/tracker-status'),
+  trackerOn: (set: Body<paths['/api/torrents/tracker-on']['post']>) => post('/api/torrents/tracker-on', set),
+  trackerOff: () => post('/api/torrents/tracker-off', {}),
+  folders: () => get('/api/torrents/watch-ls'),
+  watch: (path: string) => post('/api/torrents/watch-add', { path }),
+  unwatch: (path: string) => post('/api/torrents/watch-rm', { path }),
+  feeds: () => get('/api/torrents/feed-ls'),
+  follow: (url: string) => post('/api/torrents/feed-add', { url, every: '30m' }),
+  refresh: (feed: number) => post('/api/torrents/feed-refresh', { feed: String(feed) }),
+  unfollow: (feed: number) => post('/api/torrents/feed-rm', { feed: String(feed) }),
+  rules: () => get('/api/torrents/feed-rules'),
+  tryRule: (rule: Query<paths['/api/torrents/feed-try']['get']>) => get('/api/torrents/feed-try', rule),
+  addRule: (rule: Body<paths['/api/torrents/feed-rules-add']['post']>) => post('/api/torrents/feed-rules-add', rule),
+  removeRule: (name: string) => post('/api/torrents/feed-rules-rm', { name }),
+}
+
 export const node = {
   status: () => get('/api/node/status'),
   peers: () => get('/api/node/peers'),

@@ -1432,6 +1432,374 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/torrents/feed-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * follow a feed that tells of new torrents
+         * @description It is asked now, and then at its interval; nothing is fetched until a rule says so (kith feed rules add), or you do (kith feed get). Its server sees your address, and when
+         *     this node is up.
+         */
+        post: operations["torrents-feed-add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** fetch an item of a feed */
+        post: operations["torrents-feed-get"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the feeds that are followed */
+        get: operations["torrents-feed-ls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** ask a feed now */
+        post: operations["torrents-feed-refresh"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * follow a feed no more
+         * @description What was fetched stays. Rules that are for this feed alone go with it.
+         */
+        post: operations["torrents-feed-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the rules by which items of feeds are fetched */
+        get: operations["torrents-feed-rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-rules-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * fetch by itself what a rule takes, of what feeds tell
+         * @description A rule of the same name is changed. See first what it would take with: kith feed try
+         *     Nothing is fetched twice: not the same item, nor the same torrent by another feed, nor, with --once, another release of the same episode.
+         */
+        post: operations["torrents-feed-rules-add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-rules-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** remove a rule */
+        post: operations["torrents-feed-rules-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-show": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list what a feed tells of */
+        get: operations["torrents-feed-show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/feed-try": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** show what a rule would take, and fetch nothing */
+        get: operations["torrents-feed-try"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/import-qbittorrent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * take over the torrents of qBittorrent
+         * @description Its files are read, nothing of them is changed, and nothing that is complete is copied: it is served where it is, once it was read and compared with its torrent. Of what is not
+         *     complete, what is right is copied into a download that goes on here. What is paused there is paused here. Stop the other program first, so that two do not write the same.
+         */
+        post: operations["torrents-import-qbittorrent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/import-transmission": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * take over the torrents of Transmission
+         * @description Its files are read, nothing of them is changed, and nothing that is complete is copied: it is served where it is, once it was read and compared with its torrent. Of what is not
+         *     complete, what is right is copied into a download that goes on here. What is paused there is paused here. Stop the other program first, so that two do not write the same.
+         */
+        post: operations["torrents-import-transmission"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/tracker-allow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** serve these torrents too, though this node does not have them */
+        post: operations["torrents-tracker-allow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/tracker-forbid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** take back what was allowed */
+        post: operations["torrents-tracker-forbid"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/tracker-off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** be a tracker no more */
+        post: operations["torrents-tracker-off"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/tracker-on": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * be a BitTorrent tracker: tell who wants a torrent of others who have it
+         * @description It is a role that any node can take and nobody depends on: swarms that lose it go on by the DHT. Who asks it is told the addresses of others who asked for the same
+         *     torrent, over UDP, HTTP and, for browsers, WebSocket. It keeps that in memory only, for 45 minutes. --for everyone listens on every address of this computer; for
+         *     others to reach it the router must let port 6969 through, TCP and UDP. It stays on through restarts, until: kith tracker off
+         */
+        post: operations["torrents-tracker-on"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/tracker-status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** show where the tracker listens, and how much it is asked */
+        get: operations["torrents-tracker-status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/watch-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * fetch what .torrent and .magnet files in a folder name, as soon as they are there
+         * @description A file that is being written is waited for. What was added is moved to added/ in that folder (--keep leaves it), what cannot be read to failed/, with a note that says why.
+         *     A .magnet file is text with links in it, one a line.
+         */
+        post: operations["torrents-watch-add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/watch-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the folders that are watched */
+        get: operations["torrents-watch-ls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/torrents/watch-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** watch a folder no more */
+        post: operations["torrents-watch-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1636,6 +2004,105 @@ export interface components {
         DoctorOut: {
             findings: components["schemas"]["Finding"][];
         };
+        Feed: {
+            every: string;
+            /**
+             * Format: int64
+             * @description of which were fetched
+             */
+            fetched: number;
+            /**
+             * Format: int64
+             * @description items that are remembered
+             */
+            items: number;
+            /**
+             * Format: date-time
+             * @description when it was asked last
+             */
+            looked?: string;
+            /**
+             * Format: int64
+             * @description number by which it is named
+             */
+            n: number;
+            /** Format: date-time */
+            next?: string;
+            title: string;
+            trouble?: string;
+            url: string;
+        };
+        FeedAddIn: {
+            /**
+             * @description how often it is asked, from 5m to 30d
+             * @default 30m
+             */
+            every: string;
+            /** @description address of an RSS, Atom or JSON feed */
+            url: string;
+        };
+        FeedGetIn: {
+            /** @description number, or a part of title or address */
+            feed: string;
+            /** @description the item's title or GUID, or a part of its title that only it has */
+            item: string;
+        };
+        FeedIn: {
+            /** @description its number, or a part of its title or address that only it has */
+            feed: string;
+        };
+        FeedItem: {
+            guid: string;
+            link: string;
+            page?: string;
+            /** Format: date-time */
+            published?: string;
+            /** @description the rule that took it */
+            rule?: string;
+            /**
+             * Format: int64
+             * @description bytes; -1 if the feed does not say
+             */
+            size: number;
+            /** @enum {string} */
+            state?: "" | "fetched" | "failed";
+            title: string;
+            /** @description what went wrong; in a dry run, why the rule leaves it */
+            why?: string;
+        };
+        FeedItems: {
+            feed: components["schemas"]["Feed"];
+            /** @description the newest first, at most 500 */
+            items: components["schemas"]["FeedItem"][];
+        };
+        FeedRule: {
+            /** @description season and episodes, such as 1x2;8-15;30-; */
+            episodes?: string;
+            /** @description the only feed that it is for; default: every feed */
+            feed?: string;
+            /** @description after a match nothing more for so long, such as 7d */
+            ignore?: string;
+            /** Format: date-time */
+            last_match?: string;
+            /** @description largest size */
+            max?: string;
+            /** @description smallest size, such as 100MB; what does not say its size passes */
+            min?: string;
+            /** @description what a title must contain: words, all of them in any order, with ? and *; alternatives between | */
+            must?: string;
+            name: string;
+            /** @description what it must not contain, in the same way */
+            not?: string;
+            /** @description each episode once, whatever else is told of it */
+            once?: boolean;
+            /** @description folder to put downloads in; default: the node's files folder */
+            output?: string;
+            /** @description both are regular expressions */
+            regex?: boolean;
+        };
+        FeedsOut: {
+            feeds: components["schemas"]["Feed"][];
+        };
         FieldProblem: {
             /** @description path of the member */
             field: string;
@@ -1818,6 +2285,60 @@ export interface components {
             picture?: string;
             /** @description those of addrs that links, invites and cards tell others: TCP, QUIC and relays */
             told: string[];
+        };
+        ImportIn: {
+            /** @description list and check what is there, and take nothing over */
+            dry_run?: boolean;
+            /** @description only torrents whose names contain one of these */
+            only?: string[];
+            /** @description where the other program keeps its state; default: where it usually is */
+            path?: string;
+        };
+        ImportOut: {
+            /** @description in the last event: every torrent */
+            all?: components["schemas"]["Imported"][];
+            /** Format: int64 */
+            done: number;
+            dry_run?: boolean;
+            /**
+             * Format: int64
+             * @description number of this torrent
+             */
+            n: number;
+            /** @description what is being read now */
+            name?: string;
+            /** Format: int64 */
+            of: number;
+            /**
+             * Format: int64
+             * @description bytes to read, of this torrent
+             */
+            total: number;
+        };
+        Imported: {
+            /** Format: date-time */
+            added?: string;
+            name: string;
+            path?: string;
+            paused?: boolean;
+            /**
+             * Format: int64
+             * @description bytes that are there, and what the torrent says
+             */
+            right: number;
+            /** Format: int64 */
+            size: number;
+            /**
+             * @description shared: all of it is there and is served where it is; goes on: what is right was taken over, the rest is fetched; left: not taken over
+             * @enum {string}
+             */
+            state: "shared" | "goes on" | "paused" | "known" | "left";
+            /**
+             * Format: int64
+             * @description bytes that the other program has sent
+             */
+            up?: number;
+            why?: string;
         };
         Invite: {
             /** @description who used it: what you call them, or their peer id */
@@ -2633,6 +3154,37 @@ export interface components {
             path?: string;
             ref: string;
         };
+        RuleAddIn: {
+            /** @description season and episodes, such as 1x2;8-15;30-; */
+            episodes?: string;
+            /** @description the only feed that it is for; default: every feed */
+            feed?: string;
+            /** @description after a match nothing more for so long, such as 7d */
+            ignore?: string;
+            /** @description largest size */
+            max?: string;
+            /** @description smallest size, such as 100MB; what does not say its size passes */
+            min?: string;
+            /** @description what a title must contain: words, all of them in any order, with ? and *; alternatives between | */
+            must?: string;
+            /** @description what to call it */
+            name: string;
+            /** @description what it must not contain, in the same way */
+            not?: string;
+            /** @description each episode once, whatever else is told of it */
+            once?: boolean;
+            /** @description folder to put downloads in; default: the node's files folder */
+            output?: string;
+            /** @description both are regular expressions */
+            regex?: boolean;
+        };
+        RuleIn: {
+            /** @description the rule's name */
+            name: string;
+        };
+        RulesOut: {
+            rules: components["schemas"]["FeedRule"][];
+        };
         SelectIn: {
             /** @description files, folders and patterns; none: all of it */
             only?: string[];
@@ -2937,6 +3489,49 @@ export interface components {
             via?: string;
             why?: string;
         };
+        Stats: {
+            /**
+             * Format: int64
+             * @description announces over HTTP since it was switched on
+             */
+            http: number;
+            /**
+             * Format: int64
+             * @description requests that were none
+             */
+            mistaken: number;
+            /** Format: int64 */
+            peers: number;
+            /**
+             * Format: int64
+             * @description for a torrent that is not served, or too often
+             */
+            refused: number;
+            /** Format: int64 */
+            scrapes: number;
+            /** Format: int64 */
+            seeds: number;
+            /**
+             * Format: int64
+             * @description browsers that are connected
+             */
+            sockets: number;
+            /**
+             * Format: int64
+             * @description torrents that somebody is in
+             */
+            swarms: number;
+            /**
+             * Format: int64
+             * @description announces over UDP
+             */
+            udp: number;
+            /**
+             * Format: int64
+             * @description announces over WebSocket
+             */
+            web: number;
+        };
         StatusOut: {
             /** @description address of the local interface */
             api: string;
@@ -2991,6 +3586,47 @@ export interface components {
              */
             pid: number;
         };
+        TorrentsNone: Record<string, never>;
+        TrackerAllowIn: {
+            /** @description infohashes (40 hex digits) or magnet links */
+            hashes: string[];
+        };
+        TrackerOnIn: {
+            /**
+             * @description who is answered: this computer and its local networks, or everyone who can reach it
+             * @default local
+             * @enum {string}
+             */
+            for: "local" | "everyone";
+            /**
+             * Format: int64
+             * @description TCP and UDP port
+             * @default 6969
+             */
+            port: number;
+            /**
+             * @description which torrents: those that this node shares or fetches and those that were allowed, or any
+             * @default mine
+             * @enum {string}
+             */
+            torrents: "mine" | "any";
+        };
+        TrackerOut: {
+            /** @description infohashes that were allowed beside those of this node, at most a thousand */
+            allowed: string[];
+            /** @enum {string} */
+            for: "local" | "everyone";
+            on: boolean;
+            /** Format: int64 */
+            port: number;
+            stats?: components["schemas"]["Stats"];
+            /** @enum {string} */
+            torrents: "mine" | "any";
+            /** @description why it is not on although it should be */
+            trouble?: string;
+            /** @description what goes into a torrent: UDP, HTTP and WebSocket at each address */
+            urls: string[];
+        };
         TreeEntry: {
             /** Format: int64 */
             done: number;
@@ -3006,6 +3642,36 @@ export interface components {
             /** @description it is, or was, asked for */
             wanted: boolean;
         };
+        TryIn: {
+            /** @description season and episodes, such as 1x2;8-15;30-; */
+            episodes?: string;
+            /** @description the only feed that it is for; default: every feed */
+            feed?: string;
+            /** @description after a match nothing more for so long, such as 7d */
+            ignore?: string;
+            /** @description largest size */
+            max?: string;
+            /** @description smallest size, such as 100MB; what does not say its size passes */
+            min?: string;
+            /** @description what a title must contain: words, all of them in any order, with ? and *; alternatives between | */
+            must?: string;
+            /** @description a rule; without one, what the flags say */
+            name?: string;
+            /** @description what it must not contain, in the same way */
+            not?: string;
+            /** @description each episode once, whatever else is told of it */
+            once?: boolean;
+            /** @description folder to put downloads in; default: the node's files folder */
+            output?: string;
+            /** @description both are regular expressions */
+            regex?: boolean;
+        };
+        TryOut: {
+            /** @description what it leaves, and why; at most 500 */
+            left: components["schemas"]["FeedItem"][];
+            /** @description what it would fetch, or would have fetched */
+            matches: components["schemas"]["FeedItem"][];
+        };
         UnpublishIn: {
             /** @description from which of them; default: all */
             networks?: string[];
@@ -3017,6 +3683,28 @@ export interface components {
             name: string;
             /** @description another folder (default: the same) */
             path?: string;
+        };
+        WatchAddIn: {
+            /** @description leave what was added where it is; default: it is moved to added/ */
+            keep?: boolean;
+            /** @description folder to put downloads in; default: the node's files folder */
+            output?: string;
+            /** @description folder to watch */
+            path: string;
+        };
+        WatchFolder: {
+            keep?: boolean;
+            output?: string;
+            path: string;
+            /** @description why it cannot be watched now */
+            trouble?: string;
+        };
+        WatchOut: {
+            folders: components["schemas"]["WatchFolder"][];
+        };
+        WatchRmIn: {
+            /** @description folder that is watched */
+            path: string;
         };
     };
     responses: never;
@@ -5435,6 +6123,668 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["SendOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeedAddIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedItems"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeedGetIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedItem"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedsOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeedIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedItems"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeedIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedsOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-rules-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleAddIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TryOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-rules-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-show": {
+        parameters: {
+            query: {
+                /** @description its number, or a part of its title or address that only it has */
+                feed: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedItems"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-feed-try": {
+        parameters: {
+            query?: {
+                /** @description a rule; without one, what the flags say */
+                name?: string;
+                /** @description what a title must contain: words, all of them in any order, with ? and *; alternatives between | */
+                must?: string;
+                /** @description what it must not contain, in the same way */
+                not?: string;
+                /** @description both are regular expressions */
+                regex?: boolean;
+                /** @description season and episodes, such as 1x2;8-15;30-; */
+                episodes?: string;
+                /** @description each episode once, whatever else is told of it */
+                once?: boolean;
+                /** @description smallest size, such as 100MB; what does not say its size passes */
+                min?: string;
+                /** @description largest size */
+                max?: string;
+                /** @description after a match nothing more for so long, such as 7d */
+                ignore?: string;
+                /** @description the only feed that it is for; default: every feed */
+                feed?: string;
+                /** @description folder to put downloads in; default: the node's files folder */
+                output?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TryOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-import-qbittorrent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ImportIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ImportOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-import-transmission": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ImportIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ImportOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-tracker-allow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrackerAllowIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-tracker-forbid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrackerAllowIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-tracker-off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TorrentsNone"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-tracker-on": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TrackerOnIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-tracker-status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-watch-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WatchAddIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WatchOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-watch-ls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WatchOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "torrents-watch-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WatchRmIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WatchOut"];
                 };
             };
             /** @description Error */
