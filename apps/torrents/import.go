@@ -243,6 +243,8 @@ func (d *disk) open(context.Context, transfer.Content) (transfer.Origin, error) 
 	return &disk{found: d.found, n: -1}, nil
 }
 
+var _ transfer.Knower = (*disk)(nil)
+
 // Network implements transfer.Origin.
 func (d *disk) Network() string { return "import" }
 
@@ -284,6 +286,24 @@ func (d *disk) shut() {
 		d.file.Close()
 	}
 	d.n, d.file = -1, nil
+}
+
+// Available implements transfer.Knower: what is right, and no more.
+func (d *disk) Available() (spans []transfer.Span, ok bool) {
+	in := d.found.Info
+	for i, f := range in.Files {
+		for off := int64(0); off < f.Size; {
+			n := f.Size - off // to the end of the piece
+			if in.HasV1 {
+				n = min(n, in.PieceLength-(f.Off+off)%in.PieceLength)
+			}
+			if d.found.Has(i, off, n) {
+				spans = append(spans, transfer.Span{File: i, Off: off, N: n})
+			}
+			off += n
+		}
+	}
+	return spans, true
 }
 
 // Here implements transfer.Origin.
