@@ -149,6 +149,9 @@ func TestDraftSelection(t *testing.T) {
 	if bt.total() > 200<<10 {
 		t.Errorf("%d bytes were fetched for %d", bt.total(), s.Size)
 	}
+	if filepath.Base(s.Path) != "photos" {
+		t.Errorf("it is at %s", s.Path)
+	}
 	got, want := contents(t, s.Path), contents(t, dir)
 	for path, data := range want {
 		if in := path == "small" || strings.HasPrefix(path, "d01/"); in && !bytes.Equal(got[path], data) {
@@ -163,12 +166,23 @@ func TestDraftSelection(t *testing.T) {
 			t.Errorf("%s is left out, and can be read: %v", f.Path, err)
 		}
 	}
+	first := s.Path
+	leech.stop()
+	leech.start()
+	leech.back()
+	if d, err = leech.m.Start(job); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, d)
+	if s := d.Status(); !s.Part || s.Path != first || s.Done != s.Size {
+		t.Errorf("after a restart: %+v", s)
+	}
 	job.Only = []string{"*"}
 	if d, err = leech.m.Start(job); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, d)
-	if s = d.Status(); s.Part || s.Root.Codec != kith.Manifest || !maps.EqualFunc(contents(t, s.Path), want, bytes.Equal) {
+	if s = d.Status(); s.Part || s.Root.Codec != kith.Manifest || s.Path != first || !maps.EqualFunc(contents(t, s.Path), want, bytes.Equal) {
 		t.Errorf("%+v", s)
 	}
 }

@@ -94,7 +94,8 @@ func (d *Download) fetchDraft(ctx context.Context) error {
 	path := dr.Part()
 	err = d.runStage(ctx, st, func() (err error) {
 		if st.Partial {
-			return nil
+			path, err = dr.Place(ctx)
+			return err
 		}
 		if err := d.verify(ctx, st); err != nil {
 			return err

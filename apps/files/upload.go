@@ -260,7 +260,7 @@ func copyTree(ctx context.Context, from, to string) (string, error) {
 	if err != nil {
 		return "", kith.Hint(fmt.Errorf("files: copy: %w: %w", err, kith.Gone), "it was moved since it came; forget it with kith rm, then get it again")
 	}
-	part := to + ".kith-part"
+	part := to + ".kith-copy" // not .kith-part: what is copied may be being fetched there
 	defer os.RemoveAll(part)
 	if st.IsDir() {
 		err = os.CopyFS(part, os.DirFS(from))

@@ -165,7 +165,8 @@ func (d *Draft) resume(good int) error {
 	if err := d.prepare(); err != nil {
 		return err
 	}
-	if d.final == "" && d.forget(sized) {
+	d.whole = d.final != "" && d.s.have.All() && d.hasEmpty()
+	if !d.whole && d.forget(sized) {
 		return d.rewrite()
 	}
 	return d.openLog(int64(good))
@@ -254,7 +255,7 @@ func (d *Draft) use(i int, write bool) (*handle, error) {
 func (d *Draft) openFile(i int, write bool) (*os.File, error) {
 	name := d.name(i)
 	dir, base, err := d.dirs.Use(name)
-	if errors.Is(err, fs.ErrNotExist) && d.final == "" {
+	if errors.Is(err, fs.ErrNotExist) && !d.whole {
 		if !write {
 			return nil, d.lose(i)
 		}
@@ -268,7 +269,7 @@ func (d *Draft) openFile(i int, write bool) (*os.File, error) {
 	defer d.dirs.Done(dir)
 	if d.isMade(i) {
 		f, err := dir.OpenFile(base, os.O_RDWR|disk.OpenShared, 0)
-		if !errors.Is(err, fs.ErrNotExist) || d.final != "" {
+		if !errors.Is(err, fs.ErrNotExist) || d.whole {
 			return f, err
 		}
 		if err := d.lose(i); !write {
@@ -304,7 +305,7 @@ func (d *Draft) lose(i int) error {
 
 // isMade reports whether a file was made by this draft. Where files have no numbers, one of which something is here was.
 func (d *Draft) isMade(i int) bool {
-	return d.s.inos[i] != 0 || d.final != "" || !d.s.Folder || d.s.Files[i].Size > 0 && d.s.have.Next(d.base[i], true) < d.base[i+1]
+	return d.s.inos[i] != 0 || d.whole || !d.s.Folder || d.s.Files[i].Size > 0 && d.s.have.Next(d.base[i], true) < d.base[i+1]
 }
 
 func (d *Draft) done(h *handle) {
@@ -334,7 +335,10 @@ func (d *Draft) closeFiles() {
 func (d *Draft) Finish(ctx context.Context) (path string, err error) {
 	d.save.Lock()
 	defer d.save.Unlock()
-	if d.final != "" {
+	d.mu.Lock()
+	whole := d.whole
+	d.mu.Unlock()
+	if whole {
 		return d.final, nil
 	}
 	if err := d.finish(ctx); err != nil {
@@ -356,7 +360,43 @@ func (d *Draft) finish(ctx context.Context) error {
 	if err := d.makeEmpty(ctx); err != nil {
 		return err
 	}
-	return d.rename()
+	if d.final == "" {
+		if err := d.rename(); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	d.whole = true
+	d.mu.Unlock()
+	return nil
+}
+
+// Place gives a folder of which all that is wanted is here its name, as Finish does, though something is missing: it can go on there.
+func (d *Draft) Place(ctx context.Context) (path string, err error) {
+	d.save.Lock()
+	defer d.save.Unlock()
+	if d.final != "" || !d.s.Folder {
+		return d.Part(), nil
+	}
+	if err = d.checkpoint(ctx); err == nil {
+		err = d.rename()
+	}
+	if err != nil {
+		return "", d.wrap("place", -1, err)
+	}
+	return d.final, nil
+}
+
+// hasEmpty reports whether what has no bytes was made.
+func (d *Draft) hasEmpty() bool {
+	for i, f := range d.s.Files {
+		if f.Size == 0 && d.s.Folder {
+			if _, err := d.lstat(i); err != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // rename gives it its name, when nobody uses a file.

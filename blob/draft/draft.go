@@ -66,7 +66,8 @@ type Draft struct {
 	made    []int               // files that were made and of which the log does not say so yet
 	dirty   map[int]bool        // files that were written since
 	open    []*handle           // the last used is the last
-	final   string              // where it is, after Finish
+	final   string              // where it is, after Finish or Place
+	whole   bool                // it was finished
 	closed  bool
 
 	save sync.Mutex // one writes the log at a time
