@@ -113,6 +113,14 @@ export async function openSession(code: string): Promise<void> {
   localStorage.setItem(proofKey, begun.proof)
 }
 
+/** Web sites on IPFS. */
+export const sites = {
+  list: () => get('/api/ipfs/site-ls'),
+  publish: (path: string, name: string) => done(run('/api/ipfs/site-publish', { path, ...(name && { name }) })),
+  update: (name: string) => done(run('/api/ipfs/site-update', { name })),
+  remove: (name: string) => post('/api/ipfs/site-rm', { name }),
+}
+
 const uploads = '/api/files/-/upload'
 
 export const files = {
