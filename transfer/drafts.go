@@ -273,15 +273,11 @@ func (d *Download) verify(ctx context.Context, st *stage.Stage) error {
 	}
 	for _, o := range d.outsides {
 		d.mu.Lock()
-		origin, l, met := o.origin, o.layout, o.met
+		origin, l := o.origin, o.layout
 		d.mu.Unlock()
 		name := NetworkName(o.network)
 		if origin == nil || l == nil {
-			why := "nobody there"
-			if met {
-				why = "nobody there has told what it consists of"
-			}
-			o.say(Dropped, fmt.Sprintf("not verified by %s: %s", name, why))
+			o.say(Dropped, fmt.Sprintf("not verified by %s: nobody there has told what it consists of", name))
 			continue
 		}
 		if err := o.followed(ctx, st); err != nil {

@@ -28,7 +28,8 @@ const (
 	lacksMin     = 5 * time.Second  // what an Origin did not have is asked of it again after this …
 	lacksMax     = 60 * time.Second // … doubled each time up to this
 	heardTime    = 250 * time.Millisecond
-	learnTime    = time.Second // a Knower is asked so often what is to be had
+	learnTime    = time.Second // a Knower is asked so often what is to be had …
+	idleLearns   = 3           // … and, when it has had nothing of use so often, for the rest too, so that its network looks for others
 	maxOrigPeers = 32          // of other networks that are listed
 )
 
@@ -44,7 +45,6 @@ type outside struct {
 	bytes    int64
 	meter    engine.Meter
 	have     float64
-	met      bool // it had peers
 	verified bool
 	origin   Origin  // while it is open
 	layout   *Layout // once it has told
@@ -57,6 +57,7 @@ type outside struct {
 	brought bao.Bits
 	fetches map[uint64]context.CancelFunc // by request
 	stalled map[uint64]bool               // those of which nothing comes
+	idle    int                           // how often in a row nothing was asked of a Knower
 	known   bao.Bits                      // what the Origin said last is to be had, as a Knower
 	lacking []lack
 }
@@ -216,7 +217,7 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 			o.learn(origin)
 		case <-tick.C:
 			o.again(st)
-			o.look(origin)
+			o.look()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -364,6 +365,10 @@ func (o *outside) learn(origin Origin) {
 	}
 	spans, sure := k.Available()
 	o.mu.Lock()
+	if o.idle++; len(o.fetches) > 0 {
+		o.idle = 0
+	}
+	sure = sure && o.idle < idleLearns
 	st, was := o.stage, o.known
 	now := bao.NewBits(0)
 	if st != nil {
@@ -411,9 +416,8 @@ func (o *outside) bitsOf(st *stage.Stage, spans []Span, sure bool) bao.Bits {
 	return bits
 }
 
-// look notes how much is to be had of the Origin, and whether it has found anybody.
-func (o *outside) look(origin Origin) {
-	met := len(origin.Peers(1)) > 0
+// look notes how much is to be had of the Origin.
+func (o *outside) look() {
 	o.mu.Lock()
 	st := o.stage
 	o.mu.Unlock()
@@ -425,7 +429,6 @@ func (o *outside) look(origin Origin) {
 	}
 	o.d.mu.Lock()
 	defer o.d.mu.Unlock()
-	o.met = o.met || met
 	o.have = have
 }
 

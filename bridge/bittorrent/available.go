@@ -4,10 +4,11 @@ import "kith/transfer"
 
 var _ transfer.Knower = (*origin)(nil)
 
-// Available implements transfer.Knower: what the have-maps of the peers say, and what is in memory.
+// Available implements transfer.Knower: what the have-maps of the peers say, and what is in memory. Without a peer anything may be there: the library looks for peers
+// only while something is wanted.
 func (o *origin) Available() ([]transfer.Span, bool) {
 	in, p, err := o.state()
-	if err != nil || len(o.s.t.WebseedPeerConns()) > 0 {
+	if err != nil || len(o.s.t.WebseedPeerConns()) > 0 || len(o.s.t.PeerConns()) == 0 {
 		return nil, false
 	}
 	have := make([]bool, in.NumPieces())
