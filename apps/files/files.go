@@ -51,7 +51,7 @@ func (f *Files) App() app.App {
 		UI:   "Files",
 		Ops: []app.Op{
 			shareOp(f.share), getOp(f.get), lsOp(f.ls), showOp(f.show), rmOp(f.rm),
-			publishOp(f.publish), unpublishOp(f.unpublish), selectOp(f.choose),
+			publishOp(f.publish), unpublishOp(f.unpublish), selectOp(f.choose), verifyOp(f.verify),
 			pauseOp(f.pause), resumeOp(f.resume), openOp(f.open), limitOp(f.limit),
 			watchOp(f.watch), browseOp(f.browse), limitsOp(f.limits), networksOp(f.listNetworks), guestsOp(f.listGuests), guestAddOp(f.addGuest), guestRmOp(f.rmGuest),
 		},
@@ -92,7 +92,9 @@ ALTER TABLE items ADD COLUMN networks TEXT NOT NULL DEFAULT '';
 ALTER TABLE items ADD COLUMN seeds TEXT NOT NULL DEFAULT '';
 ALTER TABLE items ADD COLUMN wanted TEXT NOT NULL DEFAULT '';
 ALTER TABLE items ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE items ADD COLUMN was TEXT NOT NULL DEFAULT '';`}
+ALTER TABLE items ADD COLUMN was TEXT NOT NULL DEFAULT '';`, `
+ALTER TABLE items ADD COLUMN verified TEXT NOT NULL DEFAULT ''; -- networks that compared the whole with their digests, with spaces between
+`}
 
 func (f *Files) start(ctx context.Context, env app.Env) error {
 	f.env = env

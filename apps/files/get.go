@@ -202,7 +202,7 @@ func (f *Files) deliver(ctx context.Context, it item, output string) (GetOut, er
 
 // got returns how an item's download stands.
 func (f *Files) got(it item) GetOut {
-	out := GetOut{Ref: it.Ref, Name: it.Name, Path: it.Path, Size: it.Size, Sources: it.Sources, State: it.State, Reason: it.Reason, ETA: -1, Link: it.Link, Part: it.Part}
+	out := GetOut{Ref: it.Ref, Name: it.Name, Path: it.Path, Size: it.Size, Sources: it.Sources, State: it.State, Reason: it.Reason, ETA: -1, Link: it.Link, Part: it.Part, Verified: it.Verified}
 	if it.State == stateReady {
 		out.State = stateDone
 	}
@@ -306,8 +306,11 @@ func (o GetOut) WriteText(w io.Writer, width int) error {
 		return err
 	}
 	from := ""
+	if o.Part {
+		from = ", what was selected of it"
+	}
 	if o.Sources > 0 {
-		from = " from " + human.Count(o.Sources, "source")
+		from += " from " + human.Count(o.Sources, "source")
 	}
 	if o.CopyOf != "" {
 		from += "; a copy of " + plain.Text(o.CopyOf) // what was verified
@@ -320,19 +323,13 @@ func (o GetOut) WriteText(w io.Writer, width int) error {
 
 // verified says in words by what it was verified: BLAKE3 always, which means little where only an https:// address named it.
 func (o GetOut) verified() string {
-	var by []string
-	for _, n := range o.Networks {
-		switch {
-		case n.Network == netWeb && len(o.Networks) == 1 && o.Link != "" && unnamed(o.Link):
-			return "verified by nothing but TLS"
-		case n.Verified && n.Network != netWeb:
-			by = append(by, n.Network)
-		}
+	switch {
+	case len(o.Verified) > 0:
+		return "verified, by " + strings.Join(o.Verified, " and ") + " too"
+	case o.Link != "" && unnamed(o.Link):
+		return "verified by nothing but TLS"
 	}
-	if len(by) == 0 {
-		return "verified"
-	}
-	return "verified, by " + strings.Join(by, " and ") + " too"
+	return "verified"
 }
 
 // unnamed reports whether no digest stands in a link.

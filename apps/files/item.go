@@ -65,6 +65,7 @@ type item struct {
 	Only     []string   // what of it is wanted; none: all
 	Part     bool       // and no more is here
 	Was      []kith.Ref // Pending refs that stood for it
+	Verified []string   // networks that compared the whole with their digests
 
 	dl    *transfer.Download // while it is being fetched
 	from  transfer.Opener    // what another program has of it; not kept
@@ -79,17 +80,17 @@ func (it item) manifest() bool { return it.Ref.Codec == kith.Manifest || it.Key 
 
 // load reads all items.
 func (f *Files) load(ctx context.Context) error {
-	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was FROM items`)
+	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified FROM items`)
 	if err != nil {
 		return fmt.Errorf("files: load: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var it item
-		var ref, names, networks, seeds, only, was string
+		var ref, names, networks, seeds, only, was, verified string
 		var added int64
 		if err := rows.Scan(&ref, &it.Kind, &it.Name, &it.Path, &it.Size, &it.Files, &it.For, &it.Key, &it.Link, &it.State, &it.Reason, &it.Up, &it.Sources, &added,
-			&names, &networks, &seeds, &only, &it.Part, &was); err != nil {
+			&names, &networks, &seeds, &only, &it.Part, &was, &verified); err != nil {
 			return fmt.Errorf("files: load: %w", err)
 		}
 		if it.Ref, err = kith.ParseRef(ref); err != nil {
@@ -103,6 +104,7 @@ func (f *Files) load(ctx context.Context) error {
 			it.Names = l.Names
 		}
 		it.Added, it.Networks, it.Seeds, it.Only = time.Unix(added, 0), strings.Fields(networks), strings.Fields(seeds), lines(only)
+		it.Verified = strings.Fields(verified)
 		for _, text := range strings.Fields(was) {
 			old, err := kith.ParseRef(text)
 			if err != nil {
@@ -133,9 +135,9 @@ func (f *Files) save(ctx context.Context, it item) error {
 		was[i] = ref.String()
 	}
 	_, err := f.db.ExecContext(ctx, `INSERT OR REPLACE INTO items
-		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		it.Ref.String(), it.Kind, it.Name, it.Path, it.Size, it.Files, it.For, it.Key, it.Link, it.State, it.Reason, it.Up, it.Sources, it.Added.Unix(),
-		names, strings.Join(it.Networks, " "), strings.Join(it.Seeds, " "), strings.Join(it.Only, "\n"), it.Part, strings.Join(was, " "))
+		names, strings.Join(it.Networks, " "), strings.Join(it.Seeds, " "), strings.Join(it.Only, "\n"), it.Part, strings.Join(was, " "), strings.Join(it.Verified, " "))
 	if err != nil {
 		return fmt.Errorf("files: save %s: %w", plain.Text(it.Name), room.Explain(err))
 	}

@@ -389,6 +389,7 @@ func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
 	for _, b := range f.env.Bridges {
 		n, ok := came[b.Name()]
 		n.Network, n.Names, n.Served = b.Name(), namesIn(it.Names, b.Name()), slices.Contains(it.Networks, b.Name())
+		n.Verified = n.Verified || slices.Contains(it.Verified, b.Name())
 		if !ok && !n.Served && n.Names == nil {
 			continue
 		}

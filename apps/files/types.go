@@ -124,6 +124,7 @@ type GetOut struct {
 
 	Networks []ItemNetwork `json:"networks,omitempty" doc:"how it stands in other networks"`
 	Part     bool          `json:"part,omitempty" doc:"only what was selected is here"`
+	Verified []string      `json:"verified,omitempty" doc:"networks that compared the whole with all digests by which they name it"`
 	Listed   []TreeEntry   `json:"listed,omitempty" doc:"with list: its files, at most 2,000"`
 	More     int           `json:"more,omitempty" doc:"files left out of listed"`
 }

@@ -367,9 +367,19 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) e
 		return nil
 	}
 	it.Name, it.Path, it.Size, it.Files, it.State, it.Reason, it.Part = s.Name, s.Path, s.Size, s.Files, stateDone, s.Reason, s.Part
-	it.Sources = s.From
+	if it.Kind == kindShare { // what was damaged was fetched again
+		it.State = stateReady
+	}
+	it.Sources, it.Verified = s.From, nil
+	for _, src := range s.Sources {
+		if src.Network != "" && src.Bytes > 0 {
+			it.Sources++
+		}
+	}
 	for _, n := range s.Networks {
-		it.Sources += n.Peers
+		if n.Verified && n.Network != netWeb {
+			it.Verified = append(it.Verified, n.Network)
+		}
 	}
 	if s.Root.Codec != kith.Pending { // else it is a part of a draft
 		if err := f.env.Blobs.Pin(ctx, s.Root); err != nil {

@@ -132,6 +132,9 @@ func (t *Torrent) readLayers(d dict) error {
 			continue
 		}
 		layer := given[string(f.Root[:])]
+		if len(layer) == 0 && t.HasV1 { // it came by a magnet link, whose metadata has none: the digests of version 1 do
+			continue
+		}
 		if err := CheckLayer(f, t.PieceLength, layer); err != nil {
 			return err
 		}
