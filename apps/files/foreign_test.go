@@ -1,0 +1,286 @@
+package files_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kith"
+	"kith/app"
+	"kith/apps/files"
+	"kith/apptest"
+	"kith/bridge"
+	"kith/bridge/bittorrent"
+	"kith/bridge/web"
+	"kith/config"
+	"kith/transfer"
+)
+
+// swarms are the BitTorrent bridges of a test's nodes, in the order in which they were started.
+type swarms struct {
+	mu   sync.Mutex
+	list []*bittorrent.Bridge
+}
+
+// torrented builds the application on a node that has the real bridges to BitTorrent, on loopback, and to the web.
+func torrented(t *testing.T) (*swarms, func() ([]app.App, transfer.Guard)) {
+	all := &swarms{}
+	return all, func() ([]app.App, transfer.Guard) {
+		f := files.New()
+		a := f.App()
+		start, stop := a.Start, a.Stop
+		var bt *bittorrent.Bridge
+		a.Start = func(ctx context.Context, env app.Env) (err error) {
+			o := bittorrent.Options{Blobs: env.Blobs, Dir: filepath.Join(env.Dir, "bt"), Log: env.Log, Go: env.Go, Version: "test", Config: config.BitTorrent{Listen: "127.0.0.1", NoDHT: true, NoLPD: true},
+				Limits: env.Moves.Limits, Bind: netip.MustParseAddr("127.0.0.1")}
+			if bt, err = bittorrent.New(o); err != nil {
+				return err
+			}
+			if err := bt.Start(ctx); err != nil {
+				return err
+			}
+			w, err := web.New(web.Options{Dir: filepath.Join(env.Dir, "web")})
+			if err != nil {
+				return err
+			}
+			all.mu.Lock()
+			all.list = append(all.list, bt)
+			all.mu.Unlock()
+			env.Bridges = []bridge.Bridge{bt, w}
+			return start(ctx, env)
+		}
+		a.Stop = func(ctx context.Context) error { return errors.Join(stop(ctx), bt.Close()) }
+		return []app.App{a}, f
+	}
+}
+
+// at returns where bridge i listens, as a magnet link names it.
+func (s *swarms) at(t *testing.T, i int) string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addrs := s.list[i].Listens()
+	if len(addrs) == 0 {
+		t.Fatal("the bridge does not listen")
+	}
+	return addrs[0].String()
+}
+
+// magnetOf returns what of a link programs of BitTorrent read, and where a peer is.
+func magnetOf(t *testing.T, link, peer string) string {
+	t.Helper()
+	l, err := kith.ParseLink(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kith.Link{Size: -1, Name: l.Name, Names: kith.Names{V1: l.V1}, Swarm: []string{peer}}.String()
+}
+
+// TestGetFromSwarm: what is shared to BitTorrent is fetched by its infohash alone; the item is then what it is, and found by all its names.
+func TestGetFromSwarm(t *testing.T) {
+	all, build := torrented(t)
+	net := apptest.New(t, 2, build)
+	dir := filepath.Join(t.TempDir(), "holiday")
+	want := write(t, filepath.Join(dir, "a/film.mkv"), 3<<20+5)
+	small := write(t, filepath.Join(dir, "notes.txt"), 1000)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}, For: "public", Networks: []string{"bittorrent"}})
+	magnet := magnetOf(t, s.Link, all.at(t, 0))
+	n, to := net.Node(1), t.TempDir()
+
+	var listed files.GetOut
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: magnet, List: true, Timeout: "30s"}, &listed); err != nil || len(listed.Listed) != 2 || listed.Size != 3<<20+1005 {
+		t.Fatalf("%+v, %v", listed, err)
+	}
+	part := get(t, n, files.GetIn{Link: magnet, Output: to, Select: []string{"*.txt"}})
+	if !part.Part || part.Size != 1000 {
+		t.Errorf("a part: %+v", part)
+	}
+	if tree := show(t, n, magnet).Tree; len(tree) != 2 {
+		t.Errorf("its files: %+v", tree)
+	}
+	if err := n.Call(t.Context(), "files", "select", files.SelectIn{Ref: magnet}, &files.GetOut{}); err != nil {
+		t.Fatal(err)
+	}
+	whole := get(t, n, files.GetIn{Link: magnet, Output: to})
+	if whole.Part || whole.Ref.Codec != kith.Manifest || len(whole.Verified) != 1 || whole.Verified[0] != "bittorrent" {
+		t.Errorf("the whole: %+v", whole)
+	}
+	sameFile(t, filepath.Join(whole.Path, "a/film.mkv"), want)
+	sameFile(t, filepath.Join(whole.Path, "notes.txt"), small)
+	for _, name := range []string{magnet, whole.Ref.String(), part.Ref.String(), "holiday"} {
+		if got := show(t, n, name); got.Ref != whole.Ref {
+			t.Errorf("%.80s finds %v, want %v", name, got.Ref, whole.Ref)
+		}
+	}
+	back := until(t, n, func(i files.Item) bool { return len(i.Networks) > 0 && i.Networks[0].Served })
+	if back.Networks[0].Until != 2 || !back.Networks[0].Verified {
+		t.Errorf("given back: %+v", back.Networks)
+	}
+	net.Restart(1)
+	if again := get(t, net.Node(1), files.GetIn{Link: magnet}); again.Ref != whole.Ref || again.Path != whole.Path {
+		t.Errorf("after a restart: %+v", again)
+	}
+}
+
+// TestGetTorrentFile: a .torrent file by its path, with the peers of its tracker.
+func TestGetTorrentFile(t *testing.T) {
+	all, build := torrented(t)
+	net := apptest.New(t, 2, build)
+	dir := t.TempDir()
+	want := write(t, filepath.Join(dir, "film.mkv"), 1<<20)
+	torrent := filepath.Join(dir, "film.torrent")
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{filepath.Join(dir, "film.mkv")}, For: "public", Torrent: torrent})
+	n, to := net.Node(1), t.TempDir()
+	var out files.GetOut
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: torrent, Output: to, Detach: true}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(torrent); err != nil { // it was read
+		t.Fatal(err)
+	}
+	if shown := show(t, n, out.Ref.String()); shown.Name != "film.mkv" || strings.Contains(shown.Link, "file:") {
+		t.Errorf("%+v", shown.Item)
+	}
+	if err := n.Call(t.Context(), "files", "rm", files.RmIn{Ref: out.Ref.String()}, &files.RmOut{}); err != nil {
+		t.Fatal(err)
+	}
+	got := get(t, n, files.GetIn{Link: magnetOf(t, s.Link, all.at(t, 0)), Output: to})
+	sameFile(t, got.Path, want)
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: filepath.Join(dir, "none.torrent")}, &out); !errors.Is(err, kith.NotFound) {
+		t.Error(err)
+	}
+	write(t, torrent, 100)
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: torrent}, &out); !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.Corrupt) {
+		t.Error(err)
+	}
+}
+
+// TestGetFromWeb: a file that an https:// address alone names, and one that a link names by BLAKE3 too.
+func TestGetFromWeb(t *testing.T) {
+	_, build := torrented(t)
+	net := apptest.New(t, 2, build)
+	dir := t.TempDir()
+	want := write(t, filepath.Join(dir, "report.pdf"), 2<<20+3)
+	wrong := bytes.Repeat([]byte{7}, len(want))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data := want
+		if r.URL.Path == "/wrong.pdf" {
+			data = wrong
+		}
+		http.ServeContent(w, r, "report.pdf", time.Unix(1000, 0), bytes.NewReader(data))
+	}))
+	defer server.Close()
+	n := net.Node(1)
+	out := get(t, n, files.GetIn{Link: server.URL + "/report.pdf", Output: t.TempDir()})
+	sameFile(t, out.Path, want)
+	var text bytes.Buffer
+	out.WriteText(&text, 0)
+	if !strings.Contains(text.String(), "verified by nothing but TLS") || out.Ref.Codec != kith.Raw {
+		t.Errorf("%s %+v", text.String(), out)
+	}
+	if err := n.Call(t.Context(), "files", "rm", files.RmIn{Ref: out.Ref.String(), Delete: true}, &files.RmOut{}); err != nil {
+		t.Fatal(err)
+	}
+	seeded := kith.Link{Ref: out.Ref, Name: "report.pdf", Size: out.Size, Names: kith.Names{WebSeeds: []string{server.URL + "/report.pdf"}}}
+	again := get(t, n, files.GetIn{Link: seeded.String(), Output: t.TempDir()})
+	sameFile(t, again.Path, want)
+	if err := n.Call(t.Context(), "files", "rm", files.RmIn{Ref: out.Ref.String(), Delete: true}, &files.RmOut{}); err != nil {
+		t.Fatal(err)
+	}
+	seeded.WebSeeds = []string{server.URL + "/wrong.pdf"}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := n.Call(ctx, "files", "get", files.GetIn{Link: seeded.String(), Output: t.TempDir(), Timeout: "20s"}, &files.GetOut{})
+	if !errors.Is(err, kith.Corrupt) {
+		t.Errorf("bytes that are not what the link names: %v", err)
+	}
+}
+
+// TestVerifyRepairs: what a disk forgot is found, and fetched again from whoever has it.
+func TestVerifyRepairs(t *testing.T) {
+	_, build := torrented(t)
+	net := apptest.New(t, 2, build)
+	dir := t.TempDir()
+	want := write(t, filepath.Join(dir, "film.mkv"), 1<<20)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{filepath.Join(dir, "film.mkv")}})
+	n := net.Node(1)
+	got := get(t, n, files.GetIn{Link: s.Link, Output: t.TempDir()})
+	var out files.VerifyOut
+	if err := n.Call(t.Context(), "files", "verify", files.VerifyIn{}, &out); err != nil || len(out.Items) != 1 || len(out.Items[0].Damage) != 0 || out.Done < 1<<20 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	st, err := os.Stat(got.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(got.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("forgotten"), 500_000); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if err := os.Chtimes(got.Path, st.ModTime(), st.ModTime()); err != nil { // a disk does not say so
+		t.Fatal(err)
+	}
+	err = n.Call(t.Context(), "files", "verify", files.VerifyIn{}, &out)
+	if !errors.Is(err, kith.Corrupt) || !strings.Contains(err.Error(), "film.mkv is damaged") || !strings.Contains(kith.HintOf(err), "--repair") {
+		t.Fatalf("%v (%s)", err, kith.HintOf(err))
+	}
+	if d := out.Items[0].Damage; len(d) != 1 || d[0].Off > 500_000 || d[0].Off+d[0].N < 500_009 {
+		t.Errorf("%+v", out)
+	}
+	if err := n.Call(t.Context(), "files", "verify", files.VerifyIn{Repair: true}, &out); err != nil || !out.Items[0].Repairs {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	until(t, n, func(i files.Item) bool { return i.State == "done" })
+	sameFile(t, got.Path, want)
+}
+
+// TestStreamPending: a film whose digest of Kith's is not known yet can be watched while it comes.
+func TestStreamPending(t *testing.T) {
+	all, build := torrented(t)
+	net := apptest.New(t, 2, build)
+	path := filepath.Join(t.TempDir(), "film.mkv")
+	want := write(t, path, 4<<20)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}, For: "public", Networks: []string{"bittorrent"}})
+	n := net.Node(1)
+	if err := n.Call(t.Context(), "files", "limit", files.LimitIn{Down: "1MiB"}, &files.LimitOut{}); err != nil {
+		t.Fatal(err)
+	}
+	var out files.GetOut
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: magnetOf(t, s.Link, all.at(t, 0)), Output: t.TempDir(), Detach: true}, &out); err != nil {
+		t.Fatal(err)
+	}
+	until(t, n, func(i files.Item) bool { return i.Size > 0 })
+	var opened files.OpenOut
+	if err := n.Call(t.Context(), "files", "open", files.OpenIn{Ref: out.Ref.String()}, &opened); err != nil || opened.Media != "video/x-matroska" {
+		t.Fatalf("%+v, %v", opened, err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, opened.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", 3<<20, 3<<20+99_999))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil || !bytes.Equal(data, want[3<<20:3<<20+100_000]) {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+}
