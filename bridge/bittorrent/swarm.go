@@ -56,6 +56,8 @@ type swarm struct {
 	told             int // nodes of the DHT or trackers that were told
 	toldAt           time.Time
 	toldErr          string
+	named            []torrent.PeerInfo // peers that the link names
+	asked            time.Time          // when they were tried last
 }
 
 // hashes returns the names by which peers know it.
@@ -349,6 +351,9 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 	}
 	if len(infos) > 0 {
 		s.t.AddPeers(infos)
+		s.mu.Lock()
+		s.named, s.asked = infos, time.Now()
+		s.mu.Unlock()
 	}
 }
 
@@ -380,6 +385,7 @@ func (s *swarm) sample(ctx context.Context) {
 		return
 	}
 	st := s.t.Stats()
+	s.askNamed(st.ActivePeers)
 	up, down := st.BytesWrittenData.Int64(), st.BytesReadUsefulData.Int64()
 	now := time.Now()
 	s.mu.Lock()
@@ -395,6 +401,22 @@ func (s *swarm) sample(ctx context.Context) {
 }
 
 const saveEvery = 10 * time.Second
+
+// askNamed has the peers that the link names tried again while there are none: the library forgets those that it was told of before it wanted something.
+func (s *swarm) askNamed(active int) {
+	s.mu.Lock()
+	due := active == 0 && len(s.named) > 0 && time.Since(s.asked) > namedEvery
+	if due {
+		s.asked = time.Now()
+	}
+	named := s.named
+	s.mu.Unlock()
+	if due {
+		s.t.AddPeers(named)
+	}
+}
+
+const namedEvery = 3 * time.Second
 
 // smooth follows a rate, and forgets it in a few seconds.
 func smooth(old, now float64) float64 {
