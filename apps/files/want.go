@@ -172,7 +172,7 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 		}
 		switch {
 		case more:
-		case it.Part:
+		case it.Part && it.State == stateDone:
 			it.dl = nil
 			return it, false, nil
 		case it.State == stateReady || it.State == stateDone:
@@ -302,7 +302,7 @@ func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, 
 		return it, err
 	}
 	dl.Resume()
-	it.dl, it.State, it.Reason = dl, stateFetching, ""
+	it.dl, it.State, it.Reason, it.Part = dl, stateFetching, "", false
 	if err := f.save(context.Background(), it); err != nil {
 		return it, err
 	}
@@ -402,7 +402,7 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) e
 		return err
 	}
 	f.mu.Lock()
-	if live := f.items[it.Ref]; live != nil {
+	if live := f.items[it.Ref]; live != nil && !it.Part { // of a part it says what else there is
 		live.dl = nil
 	}
 	f.mu.Unlock()

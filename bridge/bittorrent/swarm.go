@@ -409,10 +409,20 @@ func (s *swarm) askNamed(active int) {
 	if due {
 		s.asked = time.Now()
 	}
-	named := s.named
+	named, p, in := s.named, s.pieces, s.info
+	_, fetched := s.src.(contentSource)
 	s.mu.Unlock()
 	if due {
 		s.t.AddPeers(named)
+	}
+	if active > 0 || !fetched || p == nil {
+		return
+	}
+	for i := range in.NumPieces() { // the library connects to nobody while no piece is wanted, and nobody asks for what nobody is known to have
+		if !p.complete(i) {
+			s.t.Piece(i).SetPriority(torrent.PiecePriorityNormal)
+			return
+		}
 	}
 }
 
