@@ -350,6 +350,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/files/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * read again what is stored, and say what is damaged
+         * @description Disks forget. Every byte of what is shared and fetched is read and compared with its digest. With --repair, what is damaged of what Kith
+         *     fetched is fetched again, from whoever has it in all networks that know it; files that you shared in place only where you name the item, and never
+         *     one that was changed on purpose: the right one comes to stand beside it. It ends with exit status 1 if something is damaged.
+         */
+        post: operations["files-verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/watch": {
         parameters: {
             query?: never;
@@ -1913,6 +1935,22 @@ export interface components {
             /** @description id of their device, as kith id shows it there */
             peer: string;
         };
+        Damage: {
+            /** @description somebody has changed or removed the file: that may be meant */
+            changed?: boolean;
+            /**
+             * Format: int64
+             * @description bytes
+             */
+            n: number;
+            /**
+             * Format: int64
+             * @description first byte, of the file or of the ciphertext that is made of it
+             */
+            off: number;
+            /** @description the file */
+            path?: string;
+        };
         Delivery: {
             /**
              * Format: int64
@@ -2186,6 +2224,8 @@ export interface components {
             sources: number;
             /** @enum {string} */
             state: "finding" | "fetching" | "waiting" | "paused" | "checking" | "done" | "failed";
+            /** @description networks that compared the whole with all digests by which they name it */
+            verified?: string[];
         };
         Guest: {
             /**
@@ -3684,6 +3724,45 @@ export interface components {
             /** @description another folder (default: the same) */
             path?: string;
         };
+        Verified: {
+            /** @description the first hundred stretches that are not what they were */
+            damage?: components["schemas"]["Damage"][];
+            /**
+             * Format: int64
+             * @description how many there are beside those
+             */
+            more?: number;
+            name: string;
+            ref: string;
+            /** @description what is damaged is being fetched again */
+            repairs?: boolean;
+            /** Format: int64 */
+            size: number;
+            /** @description why it could not be verified or repaired */
+            why?: string;
+        };
+        VerifyIn: {
+            /** @description CID, link, name, or a part that only one has (default: everything) */
+            ref?: string;
+            /** @description fetch what is damaged again, from whoever has it */
+            repair?: boolean;
+        };
+        VerifyOut: {
+            /**
+             * Format: int64
+             * @description bytes read
+             */
+            done: number;
+            /** @description what is being read now */
+            file?: string;
+            /** @description in the last event: what was verified */
+            items?: components["schemas"]["Verified"][];
+            /**
+             * Format: int64
+             * @description bytes to read, as far as is known
+             */
+            total: number;
+        };
         WatchAddIn: {
             /** @description leave what was added where it is; default: it is moved to added/ */
             keep?: boolean;
@@ -4278,6 +4357,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Shared"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "files-verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["VerifyIn"];
+            };
+        };
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["VerifyOut"];
                 };
             };
             /** @description Error */
