@@ -1,11 +1,8 @@
 package bittorrent
 
 import (
-	"context"
 	"testing"
 	"time"
-
-	"kith/bridge"
 )
 
 // folder is what is difficult about folders.
@@ -53,6 +50,3 @@ func testBetweenNodes(t *testing.T, hybrid bool) {
 		})
 	}
 }
-
-var _ = context.Background
-var _ bridge.Share

@@ -52,13 +52,14 @@ func openClient(b *Bridge) (*client, error) {
 	}
 	var err error
 	c.cl, err = torrent.NewClient(c.config(port))
-	if err != nil && b.o.Config.Port == 0 && port != 0 { // it is taken by now: another one does
+	if err != nil && port != 0 { // it is taken: another one does, and peers are told which
+		b.log.Warn("port is taken; another one is used until the next start", "op", "bittorrent", "addr", port, "err", err)
 		c.cl, err = torrent.NewClient(c.config(0))
 	}
 	if err != nil {
 		return nil, kith.Hint(fmt.Errorf("bittorrent: listen on port %d: %w: %w", port, err, kith.Unavailable), "choose another port under [bittorrent] in config.toml")
 	}
-	if b.o.Config.Port == 0 {
+	if b.o.Config.Port == 0 && port == 0 {
 		if err := b.store.set(ctx, "port", strconv.Itoa(c.cl.LocalPort())); err != nil {
 			b.log.Warn("port not remembered", "op", "bittorrent", "err", err)
 		}

@@ -3,7 +3,6 @@ package bittorrent
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -129,7 +128,7 @@ func (n *node) share(name string, files map[string][]byte) bridge.Share {
 func (n *node) link(names kith.Names) kith.Link {
 	l := kith.Link{Names: names, Size: -1}
 	for _, a := range n.Listens() {
-		l.Rest = append(l.Rest, kith.Param{Key: "x.pe", Value: a.String()})
+		l.Swarm = append(l.Swarm, a.String())
 	}
 	return l
 }
@@ -292,5 +291,3 @@ func timed(t *testing.T, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
-
-var _ = fmt.Sprint

@@ -1,0 +1,267 @@
+package bittorrent
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"kith"
+	"kith/bridge"
+	"kith/bridge/bittorrent/metainfo"
+)
+
+// wrong reads what a share has, with one byte in each read turned around.
+type wrong struct{ source }
+
+func (w wrong) ReadAt(p []byte, file int, off int64) (int, error) {
+	n, err := w.source.ReadAt(p, file, off)
+	p[len(p)/2] ^= 1
+	return n, err
+}
+
+// liar publishes on a node what change makes of it.
+func liar(t *testing.T, n *node, share bridge.Share, change func(in *metainfo.Info, src source) (*metainfo.Info, source)) kith.Names {
+	t.Helper()
+	ctx := context.Background()
+	names, err := n.Publish(ctx, share)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := n.swarmOf(names.V1)
+	_, tor, err := n.store0(ctx, share.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := n.sourceOf(share, tor.Info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, bad := change(tor.Info, src)
+	if err := s.got(in, nil, bad, true); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func (n *node) store0(ctx context.Context, root kith.Ref) (bridge.Share, *metainfo.Torrent, error) {
+	return n.Bridge.store.share(ctx, root)
+}
+
+// TestWrongPieces: one peer sends what is wrong, another what is right.
+func TestWrongPieces(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	files := map[string][]byte{"": sample(1, 4<<20)}
+	bad, b := newNode(t, nil), newNode(t, nil)
+	good := newNode(t, func(o *Options) { o.Bind = netip.MustParseAddr("127.0.0.2") }) // who sends what is wrong is banned by address
+	liar(t, bad, bad.share("film.mkv", files), func(in *metainfo.Info, src source) (*metainfo.Info, source) { return in, wrong{src} })
+	names, err := good.Publish(ctx, good.share("film.mkv", files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := bad.link(names)
+	open := b.Open(l)
+	d := &download{t: t, m: &memory{}}
+	if d.o, err = open(ctx, d.m); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.o.Close() })
+	if d.layout, err = d.o.Layout(ctx); err != nil { // its metadata is right
+		t.Fatal(err)
+	}
+	d.m.lay(d.layout)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.all(ctx)
+	}()
+	select {
+	case <-done:
+		t.Fatal("it came from somebody who sends what is wrong")
+	case <-time.After(2 * time.Second):
+	}
+	b.swarmOf(names.V1).hints(nil, nil, good.link(names).Swarm)
+	<-done
+	d.mustBe(ctx, files)
+}
+
+// TestWrongMetadata: one peer gives metadata of another torrent, which the library would take for an infohash of version 1.
+func TestWrongMetadata(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	files := folder()
+	bad, good, b := newNode(t, nil), newNode(t, nil), newNode(t, nil)
+	names := liar(t, bad, bad.share("x", files), func(in *metainfo.Info, src source) (*metainfo.Info, source) {
+		other := *in
+		other.Raw = append([]byte(nil), in.Raw...)
+		other.Raw[len(other.Raw)/2] ^= 1
+		return &other, src
+	})
+	if _, err := good.Publish(ctx, good.share("x", files)); err != nil {
+		t.Fatal(err)
+	}
+	l := bad.link(names)
+	d := &download{t: t, m: &memory{}}
+	var err error
+	if d.o, err = b.Open(l)(ctx, d.m); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.o.Close() })
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := d.o.Layout(short); !errors.Is(err, kith.Unavailable) {
+		t.Fatalf("metadata of another torrent was taken: %v", err)
+	}
+	b.swarmOf(names.V1).hints(nil, nil, good.link(names).Swarm)
+	if d.layout, err = d.o.Layout(ctx); err != nil {
+		t.Fatal(err)
+	}
+	d.m.lay(d.layout)
+	d.all(ctx)
+	d.mustBe(ctx, files)
+}
+
+// TestVersionsThatDiffer: a link whose infohashes are of two torrents is never fetched.
+func TestVersionsThatDiffer(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	a := newNode(t, func(o *Options) { o.Config.Hybrid = true })
+	b := newNode(t, nil)
+	one, err := a.Publish(ctx, a.share("one", map[string][]byte{"": sample(1, 1<<20)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := a.Publish(ctx, a.share("two", map[string][]byte{"": sample(2, 1<<20)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := b.Open(a.link(kith.Names{V1: one.V1, V2: two.V2}))(ctx, &memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if l, err := o.Layout(short); err == nil {
+		t.Errorf("%q was taken", l.Name)
+	}
+}
+
+// handshake connects to a node as a peer would.
+func handshake(t *testing.T, n *node, hash kith.InfoHash) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", n.Listens()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	hello := append([]byte("\x13BitTorrent protocol\x00\x00\x00\x00\x00\x10\x00\x05"), hash[:]...)
+	if _, err := c.Write(append(hello, "-XX0000-abcdefghijkl"...)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 68)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestMessagesThatKill sends what ends the library's process: to a node that has no metadata yet, and to one that serves.
+func TestMessagesThatKill(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	files := folder()
+	a := newNode(t, func(o *Options) { o.Config.Hybrid = true })
+	names, err := a.Publish(ctx, a.share("x", files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	single, err := a.Publish(ctx, a.share("film", map[string][]byte{"": sample(8, 1<<20)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newNode(t, nil)
+	o, err := b.Open(kith.Link{Names: kith.Names{V1: kith.InfoHash{1, 2, 3}}})(ctx, &memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	root := [32]byte{7}
+	messages := []pp.Message{
+		{Type: pp.HashRequest, PiecesRoot: root, Length: 2}, {Type: pp.HashRequest, PiecesRoot: root, Index: 1<<32 - 1, Length: 1 << 20, BaseLayer: 99, ProofLayers: 99},
+		{Type: pp.Hashes, PiecesRoot: root, ProofLayers: 1, Length: 2, Hashes: make([][32]byte, 3)}, {Type: pp.Hashes, PiecesRoot: root, Index: 1<<32 - 1, Length: 2, Hashes: make([][32]byte, 2)},
+		{Type: pp.HashReject, PiecesRoot: root}, {Type: pp.Have, Index: 1<<32 - 1}, {Type: pp.Have, Index: 1 << 31}, {Type: pp.Request, Index: 1<<32 - 1, Begin: 1<<32 - 1, Length: 1<<32 - 1},
+		{Type: pp.Request, Length: 1 << 31}, {Type: pp.Piece, Index: 1<<32 - 1, Begin: 5, Piece: []byte("x")}, {Type: pp.Cancel, Index: 1<<32 - 1}, {Type: pp.Reject, Index: 1<<32 - 1},
+		{Type: pp.AllowedFast, Index: 1<<32 - 1}, {Type: pp.Suggest, Index: 1<<32 - 1}, {Type: pp.Bitfield, Bitfield: make([]bool, 1<<16)}, {Type: pp.Extended, ExtendedID: 200, ExtendedPayload: []byte("d")},
+		{Type: pp.Extended, ExtendedID: 0, ExtendedPayload: []byte("d1:md11:ut_metadatai3ee13:metadata_sizei2147483647ee")},
+		{Type: pp.Extended, ExtendedID: 0, ExtendedPayload: []byte("d1:md11:ut_metadatai3ee13:metadata_sizei-1ee")},
+		{Type: pp.Extended, ExtendedID: 3, ExtendedPayload: []byte("d8:msg_typei1e5:piecei0e10:total_sizei20eexxxx")},
+		{Type: pp.Extended, ExtendedID: 3, ExtendedPayload: []byte("d8:msg_typei0e5:piecei999999999ee")}, {Type: pp.Extended, ExtendedID: 2, ExtendedPayload: []byte("d5:added3:abce")},
+		{Type: pp.Extended, ExtendedID: 1, ExtendedPayload: []byte{0, 0}}, {Type: 99},
+	}
+	for _, at := range []struct {
+		n    *node
+		hash kith.InfoHash
+	}{{a, names.V1}, {a, single.V1}, {a, kith.InfoHash(single.V2[:20])}, {b, kith.InfoHash{1, 2, 3}}} {
+		for _, m := range messages {
+			c := handshake(t, at.n, at.hash)
+			var raw []byte
+			if m.Type == 99 {
+				raw = binary.BigEndian.AppendUint32(nil, 1<<31)
+			} else if raw, err = m.MarshalBinary(); err != nil {
+				t.Fatal(err)
+			}
+			c.Write(raw)
+			c.Write([]byte{0, 0, 0, 1, 2, 0, 0, 0, 0}) // interested, and a keep-alive
+			c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+	}
+	d := b.get(ctx, a.link(names)) // both are well
+	d.all(ctx)
+	d.mustBe(ctx, files)
+}
+
+// TestLyingTrackers: trackers that say anything but what they should.
+func TestLyingTrackers(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	asked := make(chan bool, 100)
+	for name, says := range map[string]string{
+		"garbage": "xxxxxx", "nested": strings.Repeat("l", 1<<16), "negative": "d8:intervali-9223372036854775808e5:peers0:e", "odd": "d8:intervali1e5:peers7:abcdefge", "long": "d5:peers" + strings.Repeat("9", 30) + ":",
+		"failure": "d14:failure reason" + "7:go away" + "e", "self": "d8:intervali1e5:peers6:\x7f\x00\x00\x01\x00\x01e", "types": "d8:interval1:x5:peersi5ee",
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				select {
+				case asked <- true:
+				default:
+				}
+				io.WriteString(w, says)
+			}))
+			defer srv.Close()
+			a, b := newNode(t, nil), newNode(t, nil)
+			files := map[string][]byte{"": sample(8, 1<<20)}
+			names, err := a.Publish(ctx, a.share("film", files))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := a.link(names)
+			l.Trackers = []string{srv.URL + "/announce"}
+			d := b.get(ctx, l)
+			select {
+			case <-asked:
+			case <-ctx.Done():
+				t.Fatal("the tracker was not asked")
+			}
+			d.all(ctx)
+			d.mustBe(ctx, files)
+		})
+	}
+}
