@@ -36,6 +36,9 @@ func newSocket(c net.PacketConn, loopback, silent bool) *socket {
 	return &socket{PacketConn: c, loopback: loopback, silent: silent, in: rate.NewLimiter(inRate, inRate), unanswered: map[netip.Addr]int{}, since: time.Now()}
 }
 
+// Guard returns c as another node of the DHT in this program, that of the BitTorrent client, speaks through it: only messages that the library survives come in.
+func Guard(c net.PacketConn, loopback bool) net.PacketConn { return newSocket(c, loopback, false) }
+
 // ReadFrom implements net.PacketConn. It fails only once the socket has been closed: the library does not survive another error.
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {

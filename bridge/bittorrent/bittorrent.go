@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -30,6 +31,7 @@ type Options struct {
 	Config    config.BitTorrent
 	Mainline  bool                                               // the BitTorrent DHT may be used
 	Hosts     []string                                           // HOST:PORT of nodes of the DHT to begin with
+	DHTConn   func(net.PacketConn) net.PacketConn                // stands between the DHT's socket and the library, which does not survive all that comes; nil: there is no DHT
 	Multicast bool                                               // peers in the local network may be looked for (BEP 14)
 	UPnP      bool                                               // the router may be asked for a way in
 	Bind      netip.Addr                                         // of this computer, to listen on; zero: all of them

@@ -79,12 +79,14 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	}
 	t.DefaultStorage = nowhere{}
 	t.Seed = true
-	t.NoDHT = !o.Mainline || set.NoDHT
+	t.NoDHT = !o.Mainline || set.NoDHT || o.DHTConn == nil
 	t.DhtStartingNodes = func(network string) dht.StartingNodesGetter {
 		return func() ([]dht.Addr, error) { return c.hosts(network) }
 	}
 	t.PeriodicallyAnnounceTorrentsToDht = false // one goroutine for each torrent; see announcer
-	t.ConfigureAnacrolixDhtServer = func(s *dht.ServerConfig) { s.SendLimiter = rate.NewLimiter(dhtRate, dhtRate) }
+	t.ConfigureAnacrolixDhtServer = func(s *dht.ServerConfig) {
+		s.Conn, s.SendLimiter = o.DHTConn(s.Conn), rate.NewLimiter(dhtRate, dhtRate)
+	}
 	t.DisablePEX = set.NoPEX
 	t.DisableUTP = set.NoUTP
 	t.DisableWebtorrent = set.NoWebTorrent
@@ -156,6 +158,9 @@ func (c *client) run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	go c.tell.run(ctx)
+	if c.b.o.Multicast && !c.b.o.Config.NoLPD {
+		go c.runLPD(ctx)
+	}
 	for {
 		c.limit()
 		c.count(ctx)

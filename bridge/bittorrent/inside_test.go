@@ -128,3 +128,21 @@ func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 		}
 	}
 }
+
+// TestLocalPeers: nodes of one network find each other with no tracker, DHT or address.
+func TestLocalPeers(t *testing.T) {
+	if !inside(t, 2*time.Minute) {
+		return
+	}
+	ctx := timed(t, time.Minute)
+	at := func(ip netip.Addr) func(*Options) { return func(o *Options) { o.Bind, o.Multicast = ip, true } }
+	a, b := newNode(t, at(kithAt)), newNode(t, at(otherAt))
+	files := map[string][]byte{"": sample(1, 1<<20)}
+	names, err := a.Publish(ctx, a.share("film", files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.get(ctx, kith.Link{Names: names})
+	d.all(ctx)
+	d.mustBe(ctx, files)
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/netip"
 	"path/filepath"
 
@@ -8,6 +9,7 @@ import (
 	"kith/bridge/ipfs"
 	"kith/bridge/web"
 	"kith/node"
+	"kith/rendezvous"
 )
 
 // bridges are the public networks of others that a node speaks to when its user asks for it.
@@ -21,6 +23,7 @@ func newBitTorrent(e node.BridgeEnv) (node.Bridge, error) {
 	if l := e.Config.BitTorrent.Listen; l != "" {
 		o.Bind = netip.MustParseAddr(l) // config has parsed it
 	}
+	o.DHTConn = func(c net.PacketConn) net.PacketConn { return rendezvous.Guard(c, o.Bind.IsLoopback()) }
 	b, err := bittorrent.New(o)
 	if err != nil {
 		return nil, err // and no interface of nothing
