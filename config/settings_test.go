@@ -83,11 +83,11 @@ func TestParseNamesTheLine(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]Config{
-		"":                    {},
-		"mainline = true":     {},
-		"mainline = false":    {NoMainline: true},
+		"":                 {},
+		"mainline = true":  {},
+		"mainline = false": {NoMainline: true},
 		"ipfs_hosts = ['/ip4/192.0.2.7/tcp/4001/p2p/12D3KooW']\n[relay]\nipfs = true": {IPFSHosts: []string{"/ip4/192.0.2.7/tcp/4001/p2p/12D3KooW"}, Relay: Relay{IPFS: true}},
-		"mainline_hosts = []": {MainlineHosts: []string{}},
+		"mainline_hosts = []":                          {MainlineHosts: []string{}},
 		"mainline_hosts = ['a.b:6881', '[2a00::1]:1']": {MainlineHosts: []string{"a.b:6881", "[2a00::1]:1"}},
 	} {
 		if c, err := Parse([]byte(text)); err != nil || c.NoMainline != want.NoMainline || c.Relay.IPFS != want.Relay.IPFS || !reflect.DeepEqual(c.IPFSHosts, want.IPFSHosts) || !reflect.DeepEqual(c.MainlineHosts, want.MainlineHosts) {
