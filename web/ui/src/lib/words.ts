@@ -27,7 +27,7 @@ export const networkName = (n: string): string => networkNames[n] ?? n
 
 /** What an item does in another network, in one line. */
 export function inNetwork(n: ItemNetwork): string {
-  const doing = n.state ? ({ connecting: 'Connecting', active: 'Fetching', idle: 'Nothing to fetch there now', slow: 'Slow', dropped: 'Lost', 'cut off': 'Cut off' })[n.state] : n.served ? (n.until ? `Given back until ${n.until.toFixed(1)} times its size was sent` : 'Served') : 'Known there, not served'
+  const doing = n.state ? ({ connecting: 'Connecting', active: 'Fetching', idle: 'Nothing to fetch there now', slow: 'Slow', dropped: 'Lost', 'cut off': 'Cut off' })[n.state] : n.served ? (n.until ? `Given back until ${n.until.toFixed(1)} times its size was sent` : '') : n.names?.length ? 'Known there, not served' : 'Not served'
   const came = n.bytes ? `${bytes(n.bytes)} came${n.rate && n.rate >= 1 ? ` at ${rate(n.rate)}` : ''}` : ''
   const sent = n.up ? `${bytes(n.up)} sent${n.up_rate && n.up_rate >= 1 ? ` at ${rate(n.up_rate)}` : ''}, ratio ${(n.ratio ?? 0).toFixed(2)}` : ''
   return join(doing, n.peers > 0 ? count(n.peers, 'peer') : '', came, sent)
