@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -40,7 +41,7 @@ func (m mobile) IDService() identify.IDService {
 
 // dials are the attempts to reach somebody that run. libp2p has one attempt for all who want to reach the same peer, and does not try an address twice in it: one that was
 // begun without a network, or in another, has given up what can be reached now, and who joins it waits in vain until its last address has timed out. So a move
-// ends all of them, and they begin anew.
+// ends all of them, and they begin anew when all have ended.
 type dials struct {
 	mu  sync.Mutex
 	now *dialEra
@@ -50,7 +51,9 @@ type dials struct {
 type dialEra struct {
 	ctx     context.Context
 	end     context.CancelFunc
-	running sync.WaitGroup
+	running *sync.WaitGroup
+	before  *sync.WaitGroup // attempts of the era before; nil: there was none
+	from    time.Time       // when attempts may begin
 }
 
 var errMoved = errors.New("the computer has moved to another network")
@@ -68,12 +71,20 @@ func (d *dials) try(ctx context.Context, attempt func(context.Context) error) er
 func (d *dials) once(ctx context.Context, attempt func(context.Context) error) (err error, moved bool) {
 	d.mu.Lock()
 	if d.now == nil {
-		d.now = newDialEra()
+		d.now = newDialEra(nil)
 	}
 	era := d.now
 	era.running.Add(1)
 	d.mu.Unlock()
 	defer era.running.Done()
+	if era.before != nil { // who began while one of them still waits for libp2p's attempt would join it
+		era.before.Wait()
+		select {
+		case <-time.After(time.Until(era.from)):
+		case <-ctx.Done():
+			return ctx.Err(), false
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(era.ctx, func() { cancel(errMoved) })()
@@ -81,8 +92,12 @@ func (d *dials) once(ctx context.Context, attempt func(context.Context) error) (
 	return err, err != nil && context.Cause(ctx) == errMoved
 }
 
-func newDialEra() *dialEra {
-	e := &dialEra{}
+// newDialEra begins after an old one; nil: it is the first.
+func newDialEra(old *dialEra) *dialEra {
+	e := &dialEra{running: &sync.WaitGroup{}}
+	if old != nil {
+		e.before, e.from = old.running, time.Now().Add(leaveTime)
+	}
 	e.ctx, e.end = context.WithCancel(context.Background())
 	return e
 }
@@ -91,7 +106,7 @@ func newDialEra() *dialEra {
 func (d *dials) moved() {
 	d.mu.Lock()
 	old := d.now
-	d.now = newDialEra()
+	d.now = newDialEra(old)
 	d.mu.Unlock()
 	if old != nil {
 		old.end()

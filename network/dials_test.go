@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A move ends the attempts that run and begins them anew; who gives up, or fails by themselves, is told so.
@@ -29,6 +30,7 @@ func TestDials(t *testing.T) {
 				t.Fatalf("attempt %d runs, want %d", n, want)
 			}
 			d.moved()
+			time.Sleep(leaveTime)
 		}
 		if err := <-done; err != nil || tries.Load() != 3 {
 			t.Errorf("%v after %d attempts", err, tries.Load())
@@ -49,6 +51,47 @@ func TestDials(t *testing.T) {
 		d.moved()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("who gave up was told %v", err)
+		}
+	})
+}
+
+// Nobody begins anew while another is still in an attempt of before the move: libp2p would have the two share it, with the addresses that it has given up.
+func TestDialsBeginAnewTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d dials
+		var inside, mixed atomic.Int32 // those in an attempt of before the move
+		var moved atomic.Bool
+		done := make(chan error)
+		dial := func(lingers time.Duration) {
+			done <- d.try(t.Context(), func(ctx context.Context) error {
+				if moved.Load() {
+					mixed.Add(inside.Load())
+					return nil
+				}
+				inside.Add(1)
+				defer inside.Add(-1)
+				<-ctx.Done()
+				time.Sleep(lingers) // until it is scheduled again
+				return ctx.Err()
+			})
+		}
+		for _, lingers := range []time.Duration{0, time.Second, time.Minute} {
+			go dial(lingers)
+		}
+		synctest.Wait()
+		moved.Store(true)
+		go func() {
+			time.Sleep(time.Millisecond)
+			dial(0) // somebody else, who begins just then
+		}()
+		d.moved()
+		for range 4 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := mixed.Load(); n > 0 {
+			t.Errorf("%d of before were still there when others began", n)
 		}
 	})
 }

@@ -24,13 +24,14 @@ import (
 const (
 	probeTime     = 2 * time.Second // for a connection to answer
 	probeAtOnce   = 32
-	probeOlder    = 3 * time.Second  // how old a connection is that is asked whether it lives when its peer connects anew; two may begin at once
-	returnDial    = 5 * time.Second  // for one attempt to reach somebody again who was lost by moving
-	returnAtOnce  = 16               // such attempts
-	returnMin     = time.Second      // between two of them; it doubles
-	returnFor     = time.Minute      // after which the ordinary redialling has to do
-	maxReturn     = 64               // peers who are dialled again
-	libp2pCatches = 70 * time.Second // after which libp2p has noticed by itself which addresses this machine has
+	leaveTime     = 50 * time.Millisecond // until attempts begin anew: the dial of a relay is left a moment after that of whom it leads to
+	probeOlder    = 3 * time.Second       // how old a connection is that is asked whether it lives when its peer connects anew; two may begin at once
+	returnDial    = 5 * time.Second       // for one attempt to reach somebody again who was lost by moving
+	returnAtOnce  = 16                    // such attempts
+	returnMin     = time.Second           // between two of them; it doubles
+	returnFor     = time.Minute           // after which the ordinary redialling has to do
+	maxReturn     = 64                    // peers who are dialled again
+	libp2pCatches = 70 * time.Second      // after which libp2p has noticed by itself which addresses this machine has
 )
 
 // EvtMoved is emitted on the host's event bus when the machine has come to another network or has slept, and the connections that did not live through it
