@@ -72,7 +72,6 @@ type BitTorrent struct {
 	Trackers     []string // URLs that everything is announced to
 	Peers        int      // of one torrent, at most; 0: 50
 	Up, Down     int64    // bytes a second, where it is less than for the whole node; 0: as for the whole node
-	Ratio        float64  // what was fetched is served until so many times its size was sent; 0: until it is withdrawn
 }
 
 // IPFS is how the node speaks to IPFS, when something is shared to it or fetched from it. The zero value is the default.
@@ -119,7 +118,6 @@ type file struct {
 		Peers      int      `toml:"peers"`
 		Up         size     `toml:"up"`
 		Down       size     `toml:"down"`
-		Ratio      float64  `toml:"ratio"`
 	} `toml:"bittorrent"`
 
 	IPFS struct {
@@ -213,7 +211,7 @@ func (f file) bitTorrent() (BitTorrent, error) {
 	off := func(s *bool) bool { return s != nil && !*s }
 	c := BitTorrent{
 		Listen: b.Listen, Port: b.Port, NoDHT: off(b.DHT), NoPEX: off(b.PEX), NoLPD: off(b.LPD), NoUTP: off(b.UTP), NoWebTorrent: off(b.WebTorrent),
-		Encryption: b.Encryption, Hybrid: b.Torrents == "hybrid", Trackers: b.Trackers, Peers: b.Peers, Up: int64(b.Up), Down: int64(b.Down), Ratio: b.Ratio,
+		Encryption: b.Encryption, Hybrid: b.Torrents == "hybrid", Trackers: b.Trackers, Peers: b.Peers, Up: int64(b.Up), Down: int64(b.Down),
 	}
 	if _, err := netip.ParseAddr(b.Listen); b.Listen != "" && err != nil {
 		return c, fmt.Errorf("listen is %q, which is no address: %w", b.Listen, kith.Invalid)
@@ -227,8 +225,6 @@ func (f file) bitTorrent() (BitTorrent, error) {
 		return c, fmt.Errorf("torrents is %q; it may be v1 or hybrid: %w", b.Torrents, kith.Invalid)
 	case b.Peers < 0 || b.Peers > 1000:
 		return c, fmt.Errorf("peers is %d; it may be up to 1000: %w", b.Peers, kith.Invalid)
-	case b.Ratio < 0:
-		return c, fmt.Errorf("ratio is %v; it cannot be less than 0: %w", b.Ratio, kith.Invalid)
 	}
 	for _, t := range b.Trackers {
 		u, err := url.Parse(t)

@@ -173,7 +173,7 @@ func (d *Download) awaitLayout(ctx context.Context) (*Layout, error) {
 
 // importDraft hashes what is complete, and takes it into the store.
 func (d *Download) importDraft(ctx context.Context, path string) error {
-	tree, err := d.m.o.Blobs.Import(ctx, path, blob.ImportOptions{Own: true, Taps: d.m.o.Taps})
+	tree, err := d.m.o.Blobs.Import(ctx, path, blob.ImportOptions{Own: true})
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,6 @@ type Options struct {
 	Seek   func() string // has more peers looked for, when no source is found, and says how that goes; nil: nobody does. It is called often
 	Log    *slog.Logger
 	Drafts string                                             // folder for what is known of downloads that have no BLAKE3 digest yet
-	Taps   []func(files int, bytes int64) blob.Tap            // what sees a draft while it is imported
 	Relay  func(*network.Refused) string                      // what to say of a source that only a relay leads to, which does not carry now; nil: its Error
 	Go     func(name string, run func(context.Context) error) // starts what lasts; nil: plain goroutines, ended by Close
 }

@@ -10,8 +10,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"kith"
 	"kith/app"
+	"kith/blob/seal"
 	"kith/internal/human"
 	"kith/internal/media"
 	"kith/internal/plain"
@@ -191,8 +194,18 @@ func (f *Files) ask(ctx context.Context, l kith.Link, text string, yield func(Ge
 const askAgain = 2 * time.Second
 
 // askPeers has Kith's peers tell what a folder consists of.
-func (f *Files) askPeers(ctx context.Context, l kith.Link) (layout transfer.Layout, err error) {
-	return layout, fmt.Errorf("files: list: %w", kith.Unavailable)
+func (f *Files) askPeers(ctx context.Context, l kith.Link) (transfer.Layout, error) {
+	job := transfer.Job{Root: l.Ref, Size: -1, Name: l.Name}
+	job.Peers, _ = peer.AddrInfosFromP2pAddrs(l.Peers...)
+	if l.Key != nil {
+		key := seal.Key(l.Key)
+		job.Key = &key
+	}
+	man, err := f.env.Moves.Manifest(ctx, job)
+	if err != nil {
+		return transfer.Layout{}, err
+	}
+	return transfer.LayoutOf(man, l.Name), nil
 }
 
 func layoutOut(l kith.Link, text string, layout transfer.Layout) GetOut {

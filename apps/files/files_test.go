@@ -133,6 +133,17 @@ func TestFolderKeepsItsShape(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}})
+	sealed := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}, Private: true})
+	for _, link := range []string{s.Link, sealed.Link} { // what is in it is told by who has it, before anything is fetched
+		var listed files.GetOut
+		if err := net.Node(1).Call(t.Context(), "files", "get", files.GetIn{Link: link, List: true, Timeout: "30s"}, &listed); err != nil || listed.Name != "photos" || listed.Size != 70010 || len(listed.Listed) != 2 {
+			t.Errorf("listed %+v, %v", listed, err)
+		}
+	}
+	var all files.LsOut
+	if err := net.Node(1).Call(t.Context(), "files", "ls", files.None{}, &all); err != nil || len(all.Items) != 0 {
+		t.Errorf("listing has made items: %+v, %v", all.Items, err)
+	}
 	to := t.TempDir()
 	got := get(t, net.Node(1), files.GetIn{Link: s.Link, Output: to})
 	if got.Path != filepath.Join(to, "photos") || got.Size != 70010 || got.Sources != 1 {
