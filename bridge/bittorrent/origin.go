@@ -214,7 +214,7 @@ func (o *origin) Fetch(ctx context.Context, span transfer.Span, alive func()) ([
 // wait returns when the pieces are here.
 func (o *origin) wait(ctx context.Context, p *pieces, first, end int, alive func()) error {
 	var got int64
-	since := time.Now()
+	since, moved := time.Now(), time.Now()
 	for {
 		changed := o.s.changed.Wait()
 		missing := -1
@@ -230,8 +230,10 @@ func (o *origin) wait(ctx context.Context, p *pieces, first, end int, alive func
 			return nil
 		}
 		if now != got {
-			got, since = now, time.Now()
+			got, since, moved = now, time.Now(), time.Now()
 			alive()
+		} else if time.Since(moved) > stillTime {
+			o.s.lookAnew(stillTime)
 		}
 		if o.s.has(missing) {
 			since = time.Now()

@@ -52,6 +52,7 @@ type swarm struct {
 	saved            [2]int64
 	was              [2]int64
 	sampled, flushed time.Time
+	looked           time.Time // see lookAnew
 	upRate, downRate float64
 	told             int // nodes of the DHT or trackers that were told
 	toldAt           time.Time
@@ -354,6 +355,24 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 		s.mu.Lock()
 		s.named, s.asked = infos, time.Now()
 		s.mu.Unlock()
+	}
+}
+
+// stillTime is how long nothing of a piece has come before the library is made to ask for it once more.
+const stillTime = 2 * time.Second
+
+// lookAnew has the library think about what to ask of whom, if it was not made to for so long. A peer that rejects the last thing it was asked for is asked for nothing more
+// until it says again that it may be, which Transmission 3 does not.
+func (s *swarm) lookAnew(after time.Duration) {
+	s.mu.Lock()
+	soon := time.Since(s.looked) < after || s.ended
+	if !soon {
+		s.looked = time.Now()
+	}
+	s.mu.Unlock()
+	if !soon {
+		s.t.DisallowDataUpload() // that it thinks is all that comes of it: it is allowed again before the library looks
+		s.t.AllowDataUpload()
 	}
 }
 
