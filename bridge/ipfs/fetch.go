@@ -9,12 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ipfs/boxo/exchange"
 	"github.com/ipfs/boxo/verifcid"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
 	"kith"
+	"kith/bridge/ipfs/host"
 )
 
 const (
@@ -29,19 +29,19 @@ var httpClient = &http.Client{Timeout: time.Minute}
 // A fetcher brings blocks from wherever they are. It may be used at once.
 type fetcher struct {
 	b       *Bridge
-	session exchange.Fetcher
+	on      *host.Host
 	release func()
 	urls    []string                     // of trustless gateways
 	keep    func(c cid.Cid, data []byte) // what came from the network; nil: nobody
 }
 
-// fetcher returns one that is to be closed. ctx ends its session.
-func (b *Bridge) fetcher(ctx context.Context) (*fetcher, error) {
+// fetcher returns one that is to be closed.
+func (b *Bridge) fetcher() (*fetcher, error) {
 	on, release, err := b.net.use()
 	if err != nil {
 		return nil, err
 	}
-	return &fetcher{b: b, session: on.Session(ctx), release: release, urls: b.o.Config.Gateways}, nil
+	return &fetcher{b: b, on: on, release: release, urls: b.o.Config.Gateways}, nil
 }
 
 func (f *fetcher) close() { f.release() }
@@ -88,7 +88,8 @@ func (f *fetcher) all(ctx context.Context, list []cid.Cid, got func(cid.Cid, []b
 func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.Cid, []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	found, err := f.session.GetBlocks(ctx, list)
+	// A session of its own: one for all would drop a peer that has a part of a file after 16 blocks in a row that it has not, and never ask it again for what it was waiting for then.
+	found, err := f.on.Session(ctx).GetBlocks(ctx, list)
 	if err != nil {
 		return fmt.Errorf("ipfs: fetch: %w", err)
 	}

@@ -146,14 +146,14 @@ func (e lazyExchange) NewSession(ctx context.Context) exchange.Fetcher {
 
 func (e lazyExchange) fetcher(ctx context.Context) (*fetcher, func(), error) {
 	if e.one == nil {
-		f, err := e.b.fetcher(ctx)
+		f, err := e.b.fetcher()
 		if err != nil {
 			return nil, nil, err
 		}
 		return f, f.close, nil
 	}
 	e.one.once.Do(func() {
-		if e.one.f, e.one.err = e.b.fetcher(e.one.ctx); e.one.err == nil {
+		if e.one.f, e.one.err = e.b.fetcher(); e.one.err == nil {
 			context.AfterFunc(e.one.ctx, e.one.f.close)
 		}
 	})

@@ -33,7 +33,7 @@ func (b *Bridge) Open(l kith.Link) transfer.Opener {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Close
 		o := &origin{b: b, link: l, content: c, ctx: ctx, cancel: cancel, nodes: map[string]bool{}, decoded: map[cid.Cid]unixfs.Node{},
 			from: map[string]int64{}, wanted: map[string]int{}}
-		f, err := b.fetcher(ctx)
+		f, err := b.fetcher()
 		if err != nil {
 			cancel()
 			return nil, err

@@ -198,7 +198,7 @@ func (b *Bridge) gone(ctx context.Context, c cid.Cid) bool {
 
 // fetchPin brings a whole DAG, a level at a time.
 func (b *Bridge) fetchPin(ctx context.Context, c cid.Cid) error {
-	f, err := b.fetcher(ctx)
+	f, err := b.fetcher()
 	if err != nil {
 		return err
 	}
