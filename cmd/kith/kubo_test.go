@@ -27,14 +27,27 @@ func (i *internet) kubo(host string, reachability string, relays ...string) (id 
 
 // kuboWith is kubo with other settings over its own.
 func (i *internet) kuboWith(host string, reachability string, settings map[string]any, relays ...string) (id string) {
-	t := i.t
-	t.Helper()
-	dir := t.TempDir()
-	run := func(cmd *exec.Cmd) *exec.Cmd {
-		cmd.Env = append(os.Environ(), "IPFS_PATH="+dir, "IPFS_TELEMETRY=off", "GOLOG_LOG_LEVEL=error,p2p-holepunch=debug")
-		return cmd
+	i.t.Helper()
+	repo, id := kuboRepo(i.t, reachability, settings, relays...)
+	ready := "Daemon is ready"
+	if reachability == "private" { // it punches for connections that come once it knows a public address of its own, and leaves the others as they are
+		ready = "Host now has a public address"
 	}
-	if out, err := run(exec.Command("ipfs", "init", "--empty-repo")).CombinedOutput(); err != nil {
+	kuboDaemon(i.t, i.net.Host(host), repo, ready)
+	return id
+}
+
+// kuboCommand has a command of Kubo work on a repository.
+func kuboCommand(cmd *exec.Cmd, repo string) *exec.Cmd {
+	cmd.Env = append(os.Environ(), "IPFS_PATH="+repo, "IPFS_TELEMETRY=off", "GOLOG_LOG_LEVEL=error,p2p-holepunch=debug")
+	return cmd
+}
+
+// kuboRepo makes a repository of a Kubo that knows nobody but relays.
+func kuboRepo(t *testing.T, reachability string, settings map[string]any, relays ...string) (dir, id string) {
+	t.Helper()
+	dir = t.TempDir()
+	if out, err := kuboCommand(exec.Command("ipfs", "init", "--empty-repo"), dir).CombinedOutput(); err != nil {
 		t.Fatalf("ipfs init: %v: %s", err, out)
 	}
 	path := filepath.Join(dir, "config")
@@ -68,9 +81,15 @@ func (i *internet) kuboWith(host string, reachability string, settings map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir, id
+}
+
+// kuboDaemon starts a Kubo on a host, and returns when it has said that it is ready.
+func kuboDaemon(t *testing.T, host *nat.Host, repo, ready string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
-	daemon := run(i.net.Host(host).Command(ctx, "ipfs", "daemon"))
+	daemon := kuboCommand(host.Command(ctx, "ipfs", "daemon"), repo)
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -85,20 +104,15 @@ func (i *internet) kuboWith(host string, reachability string, settings map[strin
 		daemon.Process.Signal(os.Interrupt)
 		daemon.Wait()
 	})
-	ready := "Daemon is ready"
-	if reachability == "private" { // it punches for connections that come once it knows a public address of its own, and leaves the others as they are
-		ready = "Host now has a public address"
-	}
 	lines, all := bufio.NewScanner(out), ""
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), ready) {
 			go io.Copy(io.Discard, out)
-			return id
+			return
 		}
 		all += lines.Text() + "\n"
 	}
 	t.Fatalf("Kubo did not come up: %s", all)
-	return ""
 }
 
 func needKubo(t *testing.T) {
