@@ -9,7 +9,6 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,12 +197,6 @@ func (c *qbittorrent) add(what string) {
 	if out, err := c.ask("POST", "torrents/add", w.FormDataContentType(), &body); err != nil || !strings.Contains(string(out), "Ok") {
 		c.t.Fatalf("add: %s, %v", out, err)
 	}
-}
-
-// list returns what qBittorrent says of its torrents, for those who look for what went wrong.
-func (c *qbittorrent) list() string {
-	out, _ := c.ask("GET", "torrents/info?"+url.Values{}.Encode(), "", nil)
-	return string(out)
 }
 
 // mustHave waits until files are in a folder as they should be.

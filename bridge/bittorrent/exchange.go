@@ -1,14 +1,13 @@
 package bittorrent
 
 import (
-	"crypto/sha1"
 	"crypto/sha256"
-	"fmt"
 	"sync"
 
 	"github.com/anacrolix/torrent"
 	pp "github.com/anacrolix/torrent/peer_protocol"
 	utHolepunch "github.com/anacrolix/torrent/peer_protocol/ut-holepunch"
+	"github.com/anacrolix/torrent/types/infohash"
 
 	"kith"
 	"kith/bridge/bittorrent/metainfo"
@@ -61,7 +60,7 @@ func newExchange(c *client) *exchange {
 
 // hook has the library call it.
 func (x *exchange) hook(cb *torrent.Callbacks) {
-	cb.CompletedHandshake = func(_ *torrent.PeerConn, hash torrent.InfoHash) {
+	cb.CompletedHandshake = func(_ *torrent.PeerConn, hash infohash.T) {
 		if s := x.c.b.swarmOf(kith.InfoHash(hash)); s != nil {
 			s.wake()
 		}
@@ -333,15 +332,4 @@ func baseLayer(piece int64) (n int64) {
 		n++
 	}
 	return n
-}
-
-// named reports whether raw is what the names say.
-func named(raw []byte, names kith.Names) error {
-	if names.V1 != (kith.InfoHash{}) && sha1.Sum(raw) != names.V1 {
-		return fmt.Errorf("the metadata is not what its infohash of version 1 says: %w", kith.Corrupt)
-	}
-	if names.V2 != [32]byte{} && sha256.Sum256(raw) != names.V2 {
-		return fmt.Errorf("the metadata is not what its infohash of version 2 says: %w", kith.Corrupt)
-	}
-	return nil
 }

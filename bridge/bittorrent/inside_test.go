@@ -23,7 +23,6 @@ var (
 	kithAt    = netip.MustParseAddr("10.77.0.1")
 	otherAt   = netip.MustParseAddr("10.77.0.2")
 	trackerAt = netip.MustParseAddr("10.77.0.3")
-	thirdAt   = netip.MustParseAddr("10.77.0.4")
 )
 
 const insideEnv = "KITH_TEST_INSIDE"

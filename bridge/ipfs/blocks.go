@@ -20,9 +20,6 @@ import (
 // maxBlock bounds a block, in bytes.
 const maxBlock = unixfs.MaxBlock
 
-// A reader gives blocks by their CIDs. Errors: NotFound.
-type reader func(ctx context.Context, c cid.Cid) ([]byte, error)
-
 // emptySum is the digest of nothing. Programs on boxo do not give the empty block away (bitswap leaves out blocks of size 0), and nobody needs to.
 var emptySum = sha256.Sum256(nil)
 
