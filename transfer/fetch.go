@@ -198,6 +198,7 @@ func (o *outside) stall(st *stage.Stage, q engine.Request) {
 
 // keep writes what was fetched.
 func (o *outside) keep(ctx context.Context, st *stage.Stage, q engine.Request, s stage.Stretch, data []byte) {
+	brought := st.Lacking(s) // a network that checks larger units gives what others brought of them, too
 	if err := st.TakeLoose(ctx, s, data); err != nil {
 		st.Fail(err)
 		return
@@ -217,7 +218,7 @@ func (o *outside) keep(ctx context.Context, st *stage.Stage, q engine.Request, s
 	st.Engine.Heard(q.Source, st.Now())
 	st.Mu.Unlock()
 	st.Tell()
-	o.credit(int64(len(data)))
+	o.credit(brought)
 }
 
 // credit counts bytes that came.

@@ -362,7 +362,7 @@ func TestOneFileFromEveryNetwork(t *testing.T) {
 		got := s.show(c)
 		t.Logf("%.1f s: %s; before: %s", time.Since(began).Seconds(), got, was)
 		for network, third := range map[string]int64{"bittorrent": s.from, "ipfs": s.to - s.from, "": filmSize - s.to} {
-			if n := was.bytes(network); n < third*9/10 {
+			if n := was.bytes(network); n < third*9/10 || n > third*11/10 {
 				t.Errorf("%d bytes came from %q, which has %d", n, network, third)
 			}
 		}
@@ -398,8 +398,9 @@ func TestOneFileFromEveryNetwork(t *testing.T) {
 		s.isWhole(to)
 		got := s.show(c)
 		t.Logf("after: %s; before that: %s", got, last)
-		if again := last.bytes("ipfs") + last.bytes(""); again > (was.bytes("ipfs")+was.bytes(""))/2 {
-			t.Errorf("%d bytes came again that were here when it was killed: %s", again, was)
+		// What was on its way, and what was not durable yet, may come again: 2 s of it, and a window for each network.
+		if n := last.bytes("bittorrent") + last.bytes("ipfs") + last.bytes(""); n > filmSize-was.Done+48<<20 {
+			t.Errorf("%d bytes came after %d of %d were here: %s", n, was.Done, filmSize, was)
 		}
 		got.verified(t)
 	})

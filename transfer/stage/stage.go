@@ -320,6 +320,18 @@ func (s *Stage) Took(ctx context.Context, list []Stretch, loose bool) error {
 	return nil
 }
 
+// Lacking returns how many bytes of a stretch are not here.
+func (s *Stage) Lacking(st Stretch) (n int64) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	for g, end := s.Row.First[st.File]+st.First, s.Row.First[st.File]+st.First+st.N; g < end; g++ {
+		if !s.Here.Get(g) && !s.fresh.Get(g) && !s.Loose.Get(g) {
+			n += s.Row.Bytes(Stretch{st.File, bao.Range{First: g - s.Row.First[st.File], N: 1}})
+		}
+	}
+	return n
+}
+
 // setLoose notes groups as loose that are not proven. s.mu is held.
 func (s *Stage) setLoose(r bao.Range) {
 	for g := r.First; g < r.First+r.N; g++ {
