@@ -94,6 +94,8 @@ ALTER TABLE items ADD COLUMN wanted TEXT NOT NULL DEFAULT '';
 ALTER TABLE items ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE items ADD COLUMN was TEXT NOT NULL DEFAULT '';`, `
 ALTER TABLE items ADD COLUMN verified TEXT NOT NULL DEFAULT ''; -- networks that compared the whole with their digests, with spaces between
+`, `
+ALTER TABLE items ADD COLUMN brought TEXT NOT NULL DEFAULT ''; -- bytes that came from other networks: network=bytes, with spaces between
 `}
 
 func (f *Files) start(ctx context.Context, env app.Env) error {

@@ -116,6 +116,9 @@ func TestGetFromSwarm(t *testing.T) {
 	if whole.Part || whole.Ref.Codec != kith.Manifest || len(whole.Verified) != 1 || whole.Verified[0] != "bittorrent" {
 		t.Errorf("the whole: %+v", whole)
 	}
+	if nets := show(t, n, magnet).Networks; len(nets) != 1 || nets[0].Bytes != 3<<20+1005 {
+		t.Errorf("what came from where: %+v", nets)
+	}
 	sameFile(t, filepath.Join(whole.Path, "a/film.mkv"), want)
 	sameFile(t, filepath.Join(whole.Path, "notes.txt"), small)
 	for _, name := range []string{magnet, whole.Ref.String(), part.Ref.String(), "holiday"} {

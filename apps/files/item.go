@@ -3,7 +3,9 @@ package files
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +68,7 @@ type item struct {
 	Part     bool       // and no more is here
 	Was      []kith.Ref // Pending refs that stood for it
 	Verified []string   // networks that compared the whole with their digests
+	Brought  brought    // what came from them
 
 	dl    *transfer.Download // while it is being fetched
 	from  transfer.Opener    // what another program has of it; not kept
@@ -80,17 +83,17 @@ func (it item) manifest() bool { return it.Ref.Codec == kith.Manifest || it.Key 
 
 // load reads all items.
 func (f *Files) load(ctx context.Context) error {
-	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified FROM items`)
+	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified, brought FROM items`)
 	if err != nil {
 		return fmt.Errorf("files: load: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var it item
-		var ref, names, networks, seeds, only, was, verified string
+		var ref, names, networks, seeds, only, was, verified, came string
 		var added int64
 		if err := rows.Scan(&ref, &it.Kind, &it.Name, &it.Path, &it.Size, &it.Files, &it.For, &it.Key, &it.Link, &it.State, &it.Reason, &it.Up, &it.Sources, &added,
-			&names, &networks, &seeds, &only, &it.Part, &was, &verified); err != nil {
+			&names, &networks, &seeds, &only, &it.Part, &was, &verified, &came); err != nil {
 			return fmt.Errorf("files: load: %w", err)
 		}
 		if it.Ref, err = kith.ParseRef(ref); err != nil {
@@ -104,7 +107,7 @@ func (f *Files) load(ctx context.Context) error {
 			it.Names = l.Names
 		}
 		it.Added, it.Networks, it.Seeds, it.Only = time.Unix(added, 0), strings.Fields(networks), strings.Fields(seeds), lines(only)
-		it.Verified = strings.Fields(verified)
+		it.Verified, it.Brought = strings.Fields(verified), parseBrought(came)
 		for _, text := range strings.Fields(was) {
 			old, err := kith.ParseRef(text)
 			if err != nil {
@@ -115,6 +118,29 @@ func (f *Files) load(ctx context.Context) error {
 		f.know(it)
 	}
 	return rows.Err()
+}
+
+// brought is how many bytes came from which networks.
+type brought map[string]int64
+
+func (b brought) String() string {
+	var parts []string
+	for _, network := range slices.Sorted(maps.Keys(b)) {
+		parts = append(parts, fmt.Sprintf("%s=%d", network, b[network]))
+	}
+	return strings.Join(parts, " ")
+}
+
+// parseBrought reads what String wrote; what it cannot read it leaves out.
+func parseBrought(text string) brought {
+	b := brought{}
+	for _, part := range strings.Fields(text) {
+		network, number, _ := strings.Cut(part, "=")
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+			b[network] = n
+		}
+	}
+	return b
 }
 
 // lines returns the lines of a text; none of "".
@@ -135,9 +161,9 @@ func (f *Files) save(ctx context.Context, it item) error {
 		was[i] = ref.String()
 	}
 	_, err := f.db.ExecContext(ctx, `INSERT OR REPLACE INTO items
-		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified, brought) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		it.Ref.String(), it.Kind, it.Name, it.Path, it.Size, it.Files, it.For, it.Key, it.Link, it.State, it.Reason, it.Up, it.Sources, it.Added.Unix(),
-		names, strings.Join(it.Networks, " "), strings.Join(it.Seeds, " "), strings.Join(it.Only, "\n"), it.Part, strings.Join(was, " "), strings.Join(it.Verified, " "))
+		names, strings.Join(it.Networks, " "), strings.Join(it.Seeds, " "), strings.Join(it.Only, "\n"), it.Part, strings.Join(was, " "), strings.Join(it.Verified, " "), it.Brought.String())
 	if err != nil {
 		return fmt.Errorf("files: save %s: %w", plain.Text(it.Name), room.Explain(err))
 	}

@@ -329,8 +329,11 @@ func (n ItemNetwork) words() string {
 	if n.Peers > 0 {
 		add("%s", human.Count(n.Peers, "peer"))
 	}
-	if n.Bytes > 0 {
+	switch {
+	case n.Rate > 0:
 		add("%s came at %s", human.Bytes(n.Bytes), human.Rate(n.Rate))
+	case n.Bytes > 0:
+		add("%s came from there", human.Bytes(n.Bytes))
 	}
 	if n.Up > 0 {
 		add("%s sent at %s, ratio %.2f", human.Bytes(n.Up), human.Rate(n.UpRate), n.Ratio)

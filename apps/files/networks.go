@@ -390,6 +390,9 @@ func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
 		n, ok := came[b.Name()]
 		n.Network, n.Names, n.Served = b.Name(), namesIn(it.Names, b.Name()), slices.Contains(it.Networks, b.Name())
 		n.Verified = n.Verified || slices.Contains(it.Verified, b.Name())
+		if !ok {
+			n.Bytes = it.Brought[b.Name()]
+		}
 		if !ok && !n.Served && n.Names == nil {
 			continue
 		}
@@ -405,7 +408,7 @@ func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
 					n.Said = st.Said
 				}
 				if !ok {
-					n.Peers, n.Bytes, n.Rate = len(st.Peers), st.Down, st.DownRate
+					n.Peers, n.Rate = len(st.Peers), st.DownRate
 				}
 			}
 		}

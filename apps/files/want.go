@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -370,13 +371,19 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) e
 	if it.Kind == kindShare { // what was damaged was fetched again
 		it.State = stateReady
 	}
-	it.Sources, it.Verified = s.From, nil
+	it.Sources, it.Verified, it.Brought = s.From, nil, maps.Clone(it.Brought)
+	if it.Brought == nil {
+		it.Brought = brought{}
+	}
 	for _, src := range s.Sources {
 		if src.Network != "" && src.Bytes > 0 {
 			it.Sources++
 		}
 	}
 	for _, n := range s.Networks {
+		if n.Bytes > 0 {
+			it.Brought[n.Network] += n.Bytes
+		}
 		if n.Verified && n.Network != netWeb {
 			it.Verified = append(it.Verified, n.Network)
 		}

@@ -366,6 +366,9 @@ func TestOneFileFromEveryNetwork(t *testing.T) {
 				t.Errorf("%d bytes came from %q, which has %d", n, network, third)
 			}
 		}
+		if got.bytes("bittorrent") < was.bytes("bittorrent") || got.bytes("ipfs") < was.bytes("ipfs") {
+			t.Errorf("what came from where is forgotten when it is done: %s", got)
+		}
 		got.verified(t)
 		c.end(os.Interrupt)
 		holder.end(os.Interrupt)
