@@ -469,6 +469,15 @@ func TestCache(t *testing.T) {
 	if err := n.cache.sweep(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := os.Stat(stray); err != nil {
+		t.Errorf("what is just being written is gone: %v", err)
+	}
+	if before := time.Now().Add(-time.Hour); os.Chtimes(stray, before, before) != nil {
+		t.Fatal("its time cannot be set")
+	}
+	if err := n.cache.sweep(ctx); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(stray); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that nobody knows of stays: %v", err)
 	}

@@ -25,6 +25,8 @@ type cache struct {
 	dir  string
 	max  int64
 	held atomic.Int64 // bytes that are not pinned
+
+	opened time.Time // less a second, for the coarse clock of file systems
 }
 
 // touchEvery is how long a block that is used is not written down again as used.
@@ -34,7 +36,7 @@ func openCache(db *sql.DB, dir string, max int64) (*cache, error) {
 	if max == 0 {
 		max = DefaultCache
 	}
-	c := &cache{db: db, dir: dir, max: max}
+	c := &cache{db: db, dir: dir, max: max, opened: time.Now().Add(-time.Second)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -161,11 +163,14 @@ func (c *cache) trim(ctx context.Context) error {
 	return nil
 }
 
-// sweep removes files that the database knows nothing of.
+// sweep removes files of before that the database knows nothing of: what is being put has its row last.
 func (c *cache) sweep(ctx context.Context) error {
 	return filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || ctx.Err() != nil {
 			return cmpOr(ctx.Err(), err)
+		}
+		if info, err := d.Info(); err != nil || info.ModTime().After(c.opened) {
+			return nil
 		}
 		id, err := cid.Decode(d.Name())
 		if err == nil {

@@ -56,6 +56,7 @@ type Bridge struct {
 	store   *store
 	cache   *cache
 	moves   moves
+	flights flights
 	net     connection
 	names   names
 
