@@ -199,6 +199,50 @@ func (c *qbittorrent) add(what string) {
 	}
 }
 
+// webtorrent is WebTorrent in Node, which speaks TCP: a process for each torrent.
+type webtorrent struct {
+	t    *testing.T
+	dir  string
+	what []string
+	cmds []*exec.Cmd
+}
+
+const webtorrentNode = ".tools/node_modules/webtorrent/index.js"
+
+func newWebTorrent(t *testing.T, dir string) *webtorrent {
+	if _, err := os.Stat("../../" + webtorrentNode); err != nil {
+		t.Skip("not tested against WebTorrent in Node, which is not installed (.ci/install does)")
+	}
+	return &webtorrent{t: t, dir: dir}
+}
+
+func (c *webtorrent) add(what string) {
+	c.what = append(c.what, what)
+	c.run(what)
+}
+
+func (c *webtorrent) run(what string) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.cmds = append(c.cmds, program(c.t, nodeOf(root), "testdata/peer.mjs", filepath.Join(root, webtorrentNode), c.dir, what))
+}
+
+func (c *webtorrent) stop() {
+	for _, cmd := range c.cmds {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	c.cmds = nil
+}
+
+func (c *webtorrent) start() {
+	for _, w := range c.what {
+		c.run(w)
+	}
+}
+
 // mustHave waits until files are in a folder as they should be.
 func mustHave(t *testing.T, limit time.Duration, dir string, files map[string][]byte) {
 	t.Helper()

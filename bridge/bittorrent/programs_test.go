@@ -56,9 +56,10 @@ var clients = map[string]func(t *testing.T, dir string, seed bool) program1{
 	"transmission": func(t *testing.T, dir string, _ bool) program1 { return newTransmission(t, dir) },
 	"aria2":        func(t *testing.T, dir string, seed bool) program1 { return newAria2(t, dir, seed) },
 	"qbittorrent":  func(t *testing.T, dir string, _ bool) program1 { return newQBittorrent(t, dir) },
+	"webtorrent":   func(t *testing.T, dir string, _ bool) program1 { return newWebTorrent(t, dir) },
 }
 
-var programs = []string{"transmission-daemon", "transmission-remote", "transmission-create", "aria2c", "qbittorrent-nox", python}
+var programs = []string{"transmission-daemon", "transmission-remote", "transmission-create", "aria2c", "qbittorrent-nox", "node", python}
 
 // atKith is a node that programs of others can reach, and that tells a tracker.
 func atKith(t *testing.T, url string) *node {
