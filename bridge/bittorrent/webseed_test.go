@@ -1,0 +1,120 @@
+package bittorrent
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kith"
+)
+
+// webSeed serves files as any web server does, at the paths below /seed/, and counts the bytes that it sent.
+func webSeed(t *testing.T, files map[string][]byte) (url string, sent *atomic.Int64) {
+	t.Helper()
+	sent = new(atomic.Int64)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, ok := files[strings.TrimPrefix(r.URL.Path, "/seed/")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		http.ServeContent(counting{w, sent}, r, "", time.Time{}, bytes.NewReader(data))
+	}))
+	t.Cleanup(s.Close)
+	return s.URL + "/seed/", sent
+}
+
+type counting struct {
+	http.ResponseWriter
+	sent *atomic.Int64
+}
+
+// Write implements io.Writer.
+func (c counting) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.sent.Add(int64(n))
+	return n, err
+}
+
+// TestWebSeedAlone fetches a file from a web server, with nobody in the swarm (BEP 19). The server is named by the .torrent file, and by the link.
+func TestWebSeedAlone(t *testing.T) {
+	for name, files := range map[string]map[string][]byte{"film ü.mkv": {"": sample(9, 5<<20+4321)}} { // a folder is not tested: the library asks for its padding too, which no web server has
+		for _, by := range []string{"torrent", "link"} {
+			t.Run(name+"/"+by, func(t *testing.T) {
+				ctx := timed(t, time.Minute)
+				a, b := newNode(t, nil), newNode(t, nil)
+				share := a.share(name, files)
+				if _, err := a.Publish(ctx, share); err != nil {
+					t.Fatal(err)
+				}
+				_, tor, err := a.store0(ctx, share.Root)
+				if err != nil {
+					t.Fatal(err)
+				}
+				served := map[string][]byte{}
+				for p, data := range files {
+					served[path.Join(name, p)] = data
+				}
+				url, sent := webSeed(t, served)
+				if by == "torrent" {
+					tor.WebSeeds = []string{url}
+				}
+				l, err := b.AddTorrent(ctx, tor.Encode())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if by == "link" { // of what is known already: metadata comes from peers, of which there are none
+					l.WebSeeds = []string{url}
+					if l, err = kith.ParseLink(l.String()); err != nil || len(l.WebSeeds) != 1 {
+						t.Fatalf("%+v, %v", l, err)
+					}
+				}
+				d := b.get(ctx, l)
+				d.all(ctx)
+				d.mustBe(ctx, files)
+				if sent.Load() == 0 {
+					t.Error("the web server has sent nothing")
+				}
+			})
+		}
+	}
+}
+
+// TestWebSeedBeside fetches from a web server and a peer at once: the peer gives the metadata, and is too slow to give all.
+func TestWebSeedBeside(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	a := newNode(t, func(o *Options) { o.Limits = func() (up, down int64) { return 1 << 20, 0 } })
+	b := newNode(t, nil)
+	files := map[string][]byte{"": sample(9, 16<<20+4321)}
+	names, err := a.Publish(ctx, a.share("film.mkv", files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, sent := webSeed(t, map[string][]byte{"film.mkv": files[""]})
+	l := a.link(names)
+	l.WebSeeds = []string{url}
+	d := b.get(ctx, l)
+	d.all(ctx)
+	d.mustBe(ctx, files)
+	soon(t, func() bool { st, err := a.StatusOf(names); return err == nil && st.Up > 0 })
+	if sent.Load() == 0 {
+		t.Error("the web server has sent nothing")
+	}
+	st, err := a.StatusOf(names)
+	t.Logf("the web server sent %d bytes, the peer %d, %v", sent.Load(), st.Up, err)
+}
+
+// soon waits for what is counted now and then.
+func soon(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(sampleEvery / 10) {
+		if time.Now().After(end) {
+			t.Fatal("the peer has sent nothing")
+		}
+	}
+}
