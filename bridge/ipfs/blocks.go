@@ -126,7 +126,7 @@ func absent(c cid.Cid, err error) error {
 	return err
 }
 
-// tracer counts what peers send. It implements tracer.Tracer.
+// tracer counts what peers send, and hears what they say that they have. It implements tracer.Tracer.
 type tracer struct{ b *Bridge }
 
 // MessageReceived implements tracer.Tracer.
@@ -134,6 +134,7 @@ func (t tracer) MessageReceived(p peer.ID, m bsmsg.BitSwapMessage) {
 	for _, block := range m.Blocks() {
 		t.b.moves.received(p, block.Cid(), len(block.RawData()), "bitswap")
 	}
+	t.b.moves.heard(p, m)
 }
 
 // MessageSent implements tracer.Tracer.

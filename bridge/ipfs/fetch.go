@@ -93,11 +93,11 @@ func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.
 	if err != nil {
 		return fmt.Errorf("ipfs: fetch: %w", err)
 	}
-	wanted := newWanted(list)
+	wanted := host.NewWanted(list)
 	web := f.fromGateways(ctx, wanted)
 	quiet := time.NewTimer(silence)
 	defer quiet.Stop()
-	for wanted.len() > 0 {
+	for wanted.Len() > 0 {
 		var b blocks.Block
 		var open bool
 		select {
@@ -119,7 +119,7 @@ func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !wanted.take(b.Cid()) {
+		if !wanted.Take(b.Cid()) {
 			continue
 		}
 		quiet.Reset(silence)
@@ -133,56 +133,16 @@ func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.
 	return nil
 }
 
-func (f *fetcher) missing(ctx context.Context, w *wanted) error {
+func (f *fetcher) missing(ctx context.Context, w *host.Wanted) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	left := w.left()
+	left := w.Left()
 	return fmt.Errorf("ipfs: nobody there has %v now (%d blocks): %w", left[0], len(left), kith.NotFound)
 }
 
-// wanted is what is still to come.
-type wanted struct {
-	mu  sync.Mutex
-	set map[cid.Cid]bool
-	seq []cid.Cid
-}
-
-func newWanted(list []cid.Cid) *wanted {
-	w := &wanted{set: map[cid.Cid]bool{}, seq: list}
-	for _, c := range list {
-		w.set[c] = true
-	}
-	return w
-}
-
-func (w *wanted) len() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.set)
-}
-
-func (w *wanted) take(c cid.Cid) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	had := w.set[c]
-	delete(w.set, c)
-	return had
-}
-
-func (w *wanted) left() (all []cid.Cid) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.seq {
-		if w.set[c] {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
 // fromGateways asks trustless gateways for what peers have not brought within a moment; nil if there are none.
-func (f *fetcher) fromGateways(ctx context.Context, w *wanted) <-chan blocks.Block {
+func (f *fetcher) fromGateways(ctx context.Context, w *host.Wanted) <-chan blocks.Block {
 	urls := f.urls
 	if len(urls) == 0 {
 		return nil
@@ -214,7 +174,7 @@ func (f *fetcher) fromGateways(ctx context.Context, w *wanted) <-chan blocks.Blo
 				}
 			})
 		}
-		for _, c := range w.left() {
+		for _, c := range w.Left() {
 			select {
 			case next <- c:
 			case <-ctx.Done():

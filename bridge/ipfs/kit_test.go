@@ -322,6 +322,16 @@ func (k *kubo) stop() {
 	}
 }
 
+// kill ends it with no time to put anything in order.
+func (k *kubo) kill() {
+	k.t.Helper()
+	if err := k.cmd.Process.Kill(); err != nil {
+		k.t.Fatal(err)
+	}
+	k.cmd.Wait()
+	k.cmd = nil
+}
+
 func (k *kubo) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("ipfs", args...)
 	cmd.Env = append(os.Environ(), "IPFS_PATH="+k.dir, "IPFS_TELEMETRY=off", "GOLOG_LOG_LEVEL=error")

@@ -6,16 +6,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	bsmsg "github.com/ipfs/boxo/bitswap/message"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
 	"kith/bridge"
+	"kith/bridge/ipfs/host"
 	"kith/bridge/ipfs/unixfs"
 	"kith/transfer"
 )
@@ -191,6 +194,16 @@ func (m *moves) tidy(ctx context.Context) error {
 	return err
 }
 
+// heard gives a message of a peer to those whom it may concern.
+func (m *moves) heard(p peer.ID, msg bsmsg.BitSwapMessage) {
+	m.mu.Lock()
+	open := slices.Collect(maps.Keys(m.open))
+	m.mu.Unlock()
+	for _, o := range open {
+		o.heard(p, msg)
+	}
+}
+
 // received counts a block that came.
 func (m *moves) received(p peer.ID, c cid.Cid, n int, via string) { m.count(p.String(), via, c, n) }
 
@@ -299,21 +312,6 @@ func (m *moves) status(root kith.Ref) (bridge.Status, error) {
 	return st, nil
 }
 
-// sized is a block of which no more than its size matters.
-type sized struct {
-	c cid.Cid
-	n int
-}
-
-var nothing [maxBlock]byte
-
-func (s sized) RawData() []byte          { return nothing[:s.n] }
-func (s sized) Cid() cid.Cid             { return s.c }
-func (s sized) String() string           { return s.c.String() }
-func (s sized) Loggable() map[string]any { return nil }
-
-var _ blocks.Block = sized{}
-
 // within returns the leaves of o that are whole in s, as blocks of which the size is known; those of dag-pb are left to be asked for again.
 func (m *moves) within(o *origin, s transfer.Span) []blocks.Block {
 	m.mu.Lock()
@@ -322,7 +320,7 @@ func (m *moves) within(o *origin, s transfer.Span) []blocks.Block {
 	for _, key := range o.leaves {
 		h := m.leaves[key]
 		if h.o == o && h.file == s.File && h.raw && h.off >= s.Off && h.off+h.n <= s.Off+s.N {
-			out = append(out, sized{cid.NewCidV1(cid.Raw, []byte(key)), int(h.n)})
+			out = append(out, host.Sized(cid.NewCidV1(cid.Raw, []byte(key)), int(h.n)))
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
 	"kith/bridge/ipfs/unixfs"
@@ -32,7 +33,7 @@ func (b *Bridge) Open(l kith.Link) transfer.Opener {
 	return func(ctx context.Context, c transfer.Content) (transfer.Origin, error) {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Close
 		o := &origin{b: b, link: l, content: c, ctx: ctx, cancel: cancel, nodes: map[string]bool{}, decoded: map[cid.Cid]unixfs.Node{},
-			from: map[string]int64{}, wanted: map[string]int{}}
+			from: map[string]int64{}, wanted: map[string]int{}, holders: holders{kick: make(chan struct{}, 1), peers: map[peer.ID]*holder{}}}
 		f, err := b.fetcher()
 		if err != nil {
 			cancel()
@@ -45,7 +46,7 @@ func (b *Bridge) Open(l kith.Link) transfer.Opener {
 	}
 }
 
-// origin is IPFS as a source of one download. It implements transfer.Origin.
+// origin is IPFS as a source of one download. It implements transfer.Origin and transfer.Knower.
 type origin struct {
 	b       *Bridge
 	link    kith.Link
@@ -58,6 +59,9 @@ type origin struct {
 	nodes  map[string]bool
 	from   map[string]int64
 	down   int64
+
+	holders holders
+	asking  sync.WaitGroup
 
 	mu      sync.Mutex
 	layout  *transfer.Layout
@@ -97,8 +101,19 @@ func (o *origin) Layout(ctx context.Context) (transfer.Layout, error) {
 		return transfer.Layout{}, wrap("look into", o.named(), unavailable(err))
 	}
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	began := o.layout != nil
 	o.layout, o.files, o.root = &l, w.files, w.root
+	o.mu.Unlock()
+	if began {
+		return l, nil
+	}
+	first := make(chan struct{})
+	o.asking.Go(func() { o.ask(first) })
+	select {
+	case <-first:
+	case <-time.After(firstAnswers):
+	case <-ctx.Done():
+	}
 	return l, nil
 }
 
@@ -193,6 +208,12 @@ func (o *origin) learn(c cid.Cid, n unixfs.Node) {
 	}
 	n.Data = slices.Clone(n.Data)
 	o.decoded[c] = n
+	if len(n.Parts) > 0 {
+		select {
+		case o.holders.kick <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // asks notes what is asked for, so that what comes can be counted.
@@ -423,6 +444,7 @@ func (o *origin) says() string {
 // Close implements transfer.Origin.
 func (o *origin) Close() error {
 	o.cancel()
+	o.asking.Wait()
 	o.b.moves.end(o)
 	o.fetcher.close()
 	return o.b.moves.tidy(context.WithoutCancel(o.ctx))

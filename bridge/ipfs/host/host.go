@@ -101,6 +101,7 @@ type Host struct {
 	o        Options
 	libp2p   host.Host
 	dht      *dual.DHT
+	net      bsnet.BitSwapNetwork
 	swap     *bitswap.Bitswap
 	provider *dualprovider.SweepingProvider
 	keys     keystore.Keystore
@@ -133,7 +134,8 @@ func Open(o Options) (_ *Host, err error) {
 	if on.find.others, err = on.routers(); err != nil {
 		return nil, err
 	}
-	on.swap = bitswap.New(on.ctx, on.exchange(), on.find, o.Blocks,
+	on.net = on.exchange()
+	on.swap = bitswap.New(on.ctx, on.net, on.find, o.Blocks,
 		bitswap.WithTracer(o.Tracer),
 		bitswap.WithoutDuplicatedBlockStats(),
 		bitswap.WithClientOption(client.BroadcastControlEnable(false)),
