@@ -19,10 +19,11 @@ import (
 // Peers in the local network (BEP 14).
 const (
 	lpdGroup = "239.192.152.143:6771"
-	lpdEvery = 5 * time.Minute // between two announcements of a swarm
-	lpdPause = time.Second     // between two announcements: a node with many swarms does not flood its network
-	lpdMax   = 1400            // bytes of a message
-	lpdMany  = 20              // infohashes of one message
+	lpdEvery = 5 * time.Minute  // between two announcements of a swarm
+	lpdAgain = 10 * time.Second // from one to the next, if somebody else tells of the swarm meanwhile: he has come later, and has not heard of us
+	lpdPause = time.Second      // between two announcements: a node with many swarms does not flood its network
+	lpdMax   = 1400             // bytes of a message
+	lpdMany  = 20               // infohashes of one message
 )
 
 // lpd tells the local network of swarms, and hears of those of others.
@@ -32,6 +33,8 @@ type lpd struct {
 	group  *net.UDPAddr
 	cookie string
 	told   map[*swarm]time.Time
+
+	answered map[*swarm]time.Time // when it was told of once more, since somebody else had
 }
 
 // runLPD runs until ctx ends. Where there is no multicast it does nothing.
@@ -40,7 +43,7 @@ func (c *client) runLPD(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	l := &lpd{c: c, group: group, cookie: rand.Text()[:8], told: map[*swarm]time.Time{}}
+	l := &lpd{c: c, group: group, cookie: rand.Text()[:8], told: map[*swarm]time.Time{}, answered: map[*swarm]time.Time{}}
 	if l.conn, err = net.ListenMulticastUDP("udp4", c.device(), group); err != nil {
 		c.b.log.Debug("no peers are looked for in the local network", "op", "bittorrent", "err", err)
 		return
@@ -100,6 +103,7 @@ func (l *lpd) next(now time.Time) *swarm {
 	for s := range l.told {
 		if !alive[s] {
 			delete(l.told, s)
+			delete(l.answered, s)
 		}
 	}
 	if found == nil {
@@ -127,8 +131,19 @@ func (l *lpd) hear() {
 		for _, h := range hashes {
 			if s := l.c.b.swarmOf(h); s != nil && !s.private() {
 				s.hints(nil, nil, []string{netip.AddrPortFrom(from.Addr().Unmap(), port).String()})
+				l.again(s)
 			}
 		}
+	}
+}
+
+// again has the local network told of a swarm once more, since somebody who has come to it has not heard of us.
+func (l *lpd) again(s *swarm) {
+	l.c.b.mu.Lock()
+	defer l.c.b.mu.Unlock()
+	if at, told := l.told[s]; told && time.Since(l.answered[s]) >= lpdEvery { // or two would answer each other for ever
+		l.answered[s] = time.Now()
+		l.told[s] = at.Add(lpdAgain - lpdEvery) // it is due then
 	}
 }
 
