@@ -127,7 +127,7 @@ func newBridgeWorld(ctx context.Context, b *bench) (_ *bridgeWorld, err error) {
 	}
 	cid, err := w.ipfs(ctx, w.repo, "add", "-Q", "--pin=false", "--cid-version=1", "--raw-leaves", "--chunker=size-1048576", "--max-file-links=1024", w.file)
 	if err == nil && cid != w.cid {
-		err = fmt.Errorf("Kubo calls the file %s, Kith %s", cid, w.cid)
+		err = fmt.Errorf("the file is called %s by Kubo, and %s by Kith", cid, w.cid)
 	}
 	return w, err
 }
@@ -380,7 +380,7 @@ func (w *bridgeWorld) ipfsPair(ctx context.Context, from, to string) (seed, fetc
 				return g, "/ip4/" + at + "/tcp/4001/p2p/" + id, nil
 			}
 			if err2 := pause(ctx, 200*time.Millisecond); err2 != nil || time.Now().After(deadline) {
-				return g, "", fmt.Errorf("Kubo is not ready: %w: %s", err, r.stderr.String())
+				return g, "", fmt.Errorf("no Kubo is ready: %w: %s", err, r.stderr.String())
 			}
 		}
 	}
@@ -426,7 +426,7 @@ func (w *bridgeWorld) ipfsPair(ctx context.Context, from, to string) (seed, fetc
 			return seed, fetcher, err
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
-			return seed, fetcher, fmt.Errorf("Kith did not dial Kubo: %w", err)
+			return seed, fetcher, fmt.Errorf("no connection from Kith to Kubo: %w", err)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func TestKilled(t *testing.T) {
 			n := newNode(t, func(o *Options) {
 				o.Bind = kithAt
 				o.Config.Trackers, o.Config.Port = []string{url}, 7777
-				o.Config.NoUTP = true // in one process the library's uTP lives on after its client, and qBittorrent stays with the dead connection
+				o.Config.NoUTP = name == "qbittorrent" // in one process the library's uTP lives on after its client, and qBittorrent stays with the dead connection
 				o.Limits = func() (up, down int64) { return 2 << 20, 0 }
 			})
 			data := sample(4, 24<<20)
