@@ -298,7 +298,7 @@ describe('the page', { concurrency: 1 }, () => {
     await g.getByRole('button', { name: 'Set' }).click()
     await g.getByRole('button', { name: 'Change the limits' }).waitFor()
     assert.equal((await grace.json<{ down: number }>('limit')).down >= 2_000_000, true)
-    await g.getByLabel('Address').fill('nonsense')
+    await g.getByLabel('Address', { exact: true }).fill('nonsense')
     await g.getByRole('button', { name: 'Connect', exact: true }).click()
     await g.getByRole('status').getByText(/nonsense|address/i).first().waitFor()
     const doctor = g.getByRole('region', { name: 'How it is reached' })
