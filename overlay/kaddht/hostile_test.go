@@ -350,7 +350,7 @@ func TestPlacesNearAKey(t *testing.T) {
 	})
 	asked.Store(0)
 	found := false
-	for p := range b.FindProvidersAsync(t.Context(), key, 1) {
+	for p := range b.FindProvidersAsync(t.Context(), key, 0) { // to the end: one is often found on the way there, before anybody who sits near is asked
 		found = found || p.ID == hosts[0].ID()
 	}
 	if !found || asked.Load() == 0 {
