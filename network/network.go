@@ -359,6 +359,7 @@ func (n *Network) Close() error {
 		n.bulk.close()
 	}
 	if n.sought != nil {
+		n.host.Network().Close() // first: it may wait for the answer of a relay that never gives one
 		<-n.sought
 	}
 	if n.relay != nil {

@@ -6,7 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith/lab/nat"
@@ -58,6 +60,42 @@ func TestFriendsRelayFirst(t *testing.T) {
 		time.Sleep(2 * relayRetry)
 		if !through(friend) || through(strangers[0]) == through(strangers[1]) {
 			t.Errorf("later it is reached at %v", home.Addrs())
+		}
+	})
+}
+
+// TestCloseLeavesASilentRelay: a node that stops does not wait for a relay that never answers, nor for its connection to time out.
+func TestCloseLeavesASilentRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := sim.New(5)
+		defer net.Close()
+		defer time.Sleep(time.Minute) // libp2p's AutoNAT ends later than its host
+		start := func(kind nat.Kind) *Network {
+			h, err := net.Add(sim.Spec{Name: "host", Kind: kind, Delay: 20 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return newNode(t, func(c *Config) { c.Listen, c.Packets = h.Listen(), h.ListenUDP })
+		}
+		relay, home := start(nat.Public), start(nat.Cone)
+		defer relay.Close()
+		defer home.Close()
+		asked, end := make(chan struct{}, 10), make(chan struct{})
+		defer close(end)
+		relay.host.SetStreamHandler(proto.ProtoIDv2Hop, func(s network.Stream) {
+			asked <- struct{}{}
+			<-end
+		})
+		if err := home.Connect(t.Context(), info(relay)); err != nil {
+			t.Fatal(err)
+		}
+		<-asked
+		began := time.Now()
+		if err := home.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it stopped after %v", took)
 		}
 	})
 }
