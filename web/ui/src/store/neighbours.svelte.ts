@@ -34,14 +34,27 @@ class Neighbours {
     }
   }
 
+  #asked = 0
+  #heard: Record<string, number> = {} // of each, the latest question that was answered
+
+  /** Asks for everything again. What is answered later than a later question is old, and dropped. */
   async refresh() {
-    const settled = <T>(promise: Promise<T>, use: (value: T) => void) => promise.then(use, () => undefined) // library tells when the node is lost
+    const n = ++this.#asked
+    const settled = <T>(what: string, promise: Promise<T>, use: (value: T) => void) =>
+      promise.then(
+        (value) => {
+          if (n < (this.#heard[what] ?? 0)) return
+          this.#heard[what] = n
+          use(value)
+        },
+        () => undefined, // library tells when the node is lost
+      )
     await Promise.all([
-      settled(node.status(), (s) => (this.status = s)),
-      settled(node.peers(), (p) => (this.peers = p ?? [])),
-      settled(node.people(), (p) => (this.people = p.people ?? [])),
-      settled(node.id(), (me) => (this.me = me)),
-      settled(files.limits(), (l) => (this.limits = l)),
+      settled('status', node.status(), (s) => (this.status = s)),
+      settled('peers', node.peers(), (p) => (this.peers = p ?? [])),
+      settled('people', node.people(), (p) => (this.people = p.people ?? [])),
+      settled('me', node.id(), (me) => (this.me = me)),
+      settled('limits', files.limits(), (l) => (this.limits = l)),
     ])
     void this.#fetchPictures().catch(() => undefined) // asked for again the next time
   }

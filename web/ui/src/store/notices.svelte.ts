@@ -1,4 +1,4 @@
-// Short messages at the edge of the page. Errors stay until they are closed; the rest goes by itself.
+// Short messages at the edge of the page. Errors stay until they are closed; the rest goes by itself. What is said again takes the place of what was said before.
 
 import { problemOf } from '../api'
 
@@ -34,7 +34,8 @@ class Notices {
 
   #add(n: Omit<Notice, 'id'>): number {
     const id = this.#next++
-    this.list = [...this.list.slice(1 - most), { id, ...n }]
+    const others = this.list.filter((o) => o.text !== n.text || o.hint !== n.hint || o.href !== n.href)
+    this.list = [...others.slice(1 - most), { id, ...n }]
     return id
   }
 }

@@ -19,6 +19,14 @@ function portrait(): string {
   return path
 }
 
+/** Waits for a message, and closes it, so that no later test takes it for one of its own. */
+async function told(page: Page, text: string) {
+  const message = page.locator('.notice', { hasText: text })
+  await message.getByText(text, { exact: true }).waitFor()
+  await message.getByRole('button', { name: 'Close this message' }).click()
+  await message.waitFor({ state: 'detached' })
+}
+
 describe('the page', { concurrency: 1 }, () => {
   let browser: Browser
   let ada: Node, grace: Node
@@ -247,8 +255,8 @@ describe('the page', { concurrency: 1 }, () => {
     await g.getByLabel('Name', { exact: true }).fill('Ada')
     await g.getByLabel('Their id').fill(id)
     await g.getByRole('button', { name: 'Add', exact: true }).click()
-    await g.getByText('Ada is one of your people now.').first().waitFor()
-    await g.getByText('Online', { exact: false }).first().waitFor()
+    await told(g, 'Ada is one of your people now.')
+    await g.getByRole('listitem').filter({ hasText: 'Ada' }).getByText(/^Online/).waitFor()
     assert.deepEqual(await look(g, 'people'), [])
     await g.getByRole('button', { name: 'Remove Ada' }).click()
     await g.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click()
@@ -273,8 +281,8 @@ describe('the page', { concurrency: 1 }, () => {
     await g.getByLabel('Paste a link').fill(`kith join '${link}'`) // with the command around it
     await g.getByText('Press Enter to become contacts').waitFor()
     await g.keyboard.press('Enter')
-    await g.getByText('Ada is one of your people now.').first().waitFor()
-    await a.getByText('Hopper is one of your people now.').first().waitFor() // in place of the dialog
+    await told(g, 'Ada is one of your people now.')
+    await told(a, 'Hopper is one of your people now.') // in place of the dialog
     const row = a.getByRole('listitem').filter({ hasText: 'Hopper' })
     await row.getByText(/^Online, direct over (TCP|QUIC), /).waitFor()
     await row.locator('img[src^="data:image/png"]').waitFor() // the picture comes by itself
