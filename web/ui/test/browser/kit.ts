@@ -1,9 +1,11 @@
 // Real nodes and a real browser for the tests of the page.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -154,6 +156,25 @@ export async function eventually<T>(what: string, check: () => Promise<T | false
     if (got !== false && got !== undefined) return got
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`)
     await new Promise((r) => setTimeout(r, 100))
+  }
+}
+
+/** A port that is free for TCP and UDP, below those that systems give to whoever asks for any: nobody takes it meanwhile. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000)
+    const tcp = createServer()
+    const udp = createSocket('udp4')
+    try {
+      await once(tcp.listen(port), 'listening')
+      await once(udp.bind(port), 'listening')
+      return port
+    } catch {
+      // somebody has it: another
+    } finally {
+      tcp.close()
+      udp.close()
+    }
   }
 }
 

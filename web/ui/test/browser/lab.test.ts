@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { complaints, kith, launch, look, visitor } from './kit.ts'
+import { cleanUp, complaints, kith, launch, look, visitor } from './kit.ts'
 
 let lab: ChildProcess
 let browser: Browser
@@ -35,6 +35,7 @@ after(async () => {
   const ended = once(lab, 'exit')
   lab.kill('SIGTERM')
   await ended
+  cleanUp()
 })
 
 test('a neighbour is picked, killed and revived', async () => {

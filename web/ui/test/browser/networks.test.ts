@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import { complaints, enter, launch, look, Node, visitor } from './kit.ts'
+import { cleanUp, complaints, enter, launch, look, Node, visitor } from './kit.ts'
 
 const anna = new Node('networks-anna')
 let browser: Browser
@@ -20,6 +20,7 @@ before(async () => {
 after(async () => {
   await browser?.close()
   await anna.stop()
+  cleanUp()
 })
 
 test('what the switch for public networks means is said before it is done', async () => {

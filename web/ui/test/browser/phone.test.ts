@@ -134,10 +134,11 @@ describe('guests and one’s own phone', { concurrency: 1 }, () => {
     assert.match(url, /^https:\/\/127\.0\.0\.1:\d+\/#open=[A-Za-z0-9_-]{22}$/)
     const own = await visitor(browser, { ...small, ignoreHTTPSErrors: true, userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1' })
     phone = await own.newPage()
+    const told = page.getByText('Safari on iPhone is let in.').waitFor()
     await phone.goto(url)
     await phone.getByRole('navigation').waitFor()
     assert.equal(new URL(phone.url()).hash, '')
-    await page.getByText('Safari on iPhone is let in.').waitFor()
+    await told
     await page.getByRole('button', { name: 'Shut out Safari on iPhone' }).waitFor()
     assert.deepEqual(await look(page, 'phone-let-in'), [])
     const again = await visitor(browser, { ...small, ignoreHTTPSErrors: true })

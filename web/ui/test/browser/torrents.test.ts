@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
-import { cleanUp, complaints, enter, eventually, launch, look, Node, scratch, visitor } from './kit.ts'
+import { cleanUp, complaints, enter, eventually, freePort, launch, look, Node, scratch, visitor } from './kit.ts'
 
 const magnet = (n: number, name: string) => `magnet:?xt=urn:btih:${String(n).padStart(40, '0')}&amp;dn=${name}`
 
@@ -16,7 +16,6 @@ describe('torrents', { concurrency: 1 }, () => {
   let node: Node
   let page: Page
   let site: Server
-  const free = createServer() // its port, and so likely the next, is in nobody's way
   const folder = join(scratch, 'drop')
   const names = async () => (await node.json<{ items: { name: string }[] | null }>('ls')).items?.map((i) => i.name) ?? []
 
@@ -27,7 +26,6 @@ describe('torrents', { concurrency: 1 }, () => {
         <item><guid>1</guid><title>Debian 13 netinst</title><link>${magnet(1, 'debian')}</link></item><item><guid>2</guid><title>Other</title><link>${magnet(2, 'other')}</link></item></channel></rss>`),
     )
     await new Promise<void>((done) => site.listen(0, '127.0.0.1', done))
-    await new Promise<void>((done) => free.listen(0, '127.0.0.1', done))
     browser = await launch()
     node = new Node('torrents')
     await node.start()
@@ -40,7 +38,6 @@ describe('torrents', { concurrency: 1 }, () => {
     await browser?.close()
     await node?.stop()
     site?.close()
-    free.close()
     cleanUp()
   })
 
@@ -79,7 +76,7 @@ describe('torrents', { concurrency: 1 }, () => {
   })
 
   test('a tracker, over a restart', async () => {
-    await node.text('tracker', 'on', '--port', String((free.address() as AddressInfo).port + 1)) // the page keeps the port
+    await node.text('tracker', 'on', '--port', String(await freePort())) // the page keeps the port
     await node.text('tracker', 'off')
     await page.reload()
     await page.getByLabel('Be a tracker').selectOption('local any')
