@@ -49,9 +49,6 @@ var bridges = benchmark{
 			}
 			var self time.Duration
 			for _, pair := range [][2]string{{program, program}, {"kith", program}, {program, "kith"}} {
-				if pair[0] == overTCP && pair[1] == "kith" {
-					continue // it finds no source, which is to be looked into
-				}
 				l, err := w.fetch(ctx, pair[0], pair[1], program == "Kubo")
 				if err != nil {
 					return nil, fmt.Errorf("%s → %s: %w", pair[0], pair[1], err)

@@ -64,6 +64,9 @@ func openClient(b *Bridge) (*client, error) {
 			b.log.Warn("port not remembered", "op", "bittorrent", "err", err)
 		}
 	}
+	if b.o.Bind.IsValid() {
+		dialFrom(c.cl, b.o.Bind)
+	}
 	c.tell = newAnnouncer(c)
 	return c, nil
 }
@@ -74,8 +77,7 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	t := torrent.NewDefaultClientConfig()
 	t.ListenPort = port
 	if o.Bind.IsValid() {
-		t.ListenHost = func(string) string { return o.Bind.String() }
-		t.DisableIPv6, t.DisableIPv4 = o.Bind.Is4(), !o.Bind.Is4()
+		bind(t, o.Bind)
 	}
 	t.DefaultStorage = nowhere{}
 	t.Seed = true

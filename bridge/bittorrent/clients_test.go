@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,12 +112,18 @@ func (c *aria2) start() {
 // qbittorrent is qBittorrent without a window: libtorrent.
 type qbittorrent struct {
 	t         *testing.T
+	at        netip.Addr
 	conf, dir string
 	cmd       *exec.Cmd
 }
 
 func newQBittorrent(t *testing.T, dir string) *qbittorrent {
-	c := &qbittorrent{t: t, conf: t.TempDir(), dir: dir}
+	return newQBittorrentAt(t, dir, otherAt, "Both")
+}
+
+// newQBittorrentAt starts one that listens on an address, and speaks a protocol: Both, TCP or UTP.
+func newQBittorrentAt(t *testing.T, dir string, listen netip.Addr, protocol string) *qbittorrent {
+	c := &qbittorrent{t: t, at: listen, conf: t.TempDir(), dir: dir}
 	at := filepath.Join(c.conf, "qBittorrent", "config")
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		t.Fatal(err)
@@ -128,14 +135,15 @@ Session\DHTEnabled=false
 Session\LSDEnabled=false
 Session\PeXEnabled=true
 Session\Port=6881
+Session\BTProtocol=` + protocol + `
 Session\Interface=lo
-Session\InterfaceAddress=` + otherAt.String() + `
+Session\InterfaceAddress=` + listen.String() + `
 Session\InterfaceName=lo
 Session\UseRandomPort=false
 Session\AnnounceToAllTrackers=true
 [Preferences]
 Connection\UPnP=false
-WebUI\Address=` + otherAt.String() + `
+WebUI\Address=` + listen.String() + `
 WebUI\Port=8081
 WebUI\AuthSubnetWhitelistEnabled=true
 WebUI\AuthSubnetWhitelist=10.77.0.0/24
@@ -160,7 +168,7 @@ func (c *qbittorrent) start() {
 func (c *qbittorrent) stop() { c.cmd.Process.Kill(); c.cmd.Wait() }
 
 func (c *qbittorrent) ask(method, path, kind string, body io.Reader) ([]byte, error) {
-	req, err := http.NewRequest(method, "http://"+otherAt.String()+":8081/api/v2/"+path, body)
+	req, err := http.NewRequest(method, "http://"+c.at.String()+":8081/api/v2/"+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,9 @@ func (x *exchange) hook(cb *torrent.Callbacks) {
 		if s.private() {
 			pc.LocalLtepProtocolMap = &x.private
 		}
+		if s.only2 {
+			speaksV2(pc)
+		}
 		x.mu.Lock()
 		x.conn[pc] = &asked{s: s}
 		x.mu.Unlock()

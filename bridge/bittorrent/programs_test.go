@@ -192,3 +192,62 @@ func TestFetchFromPrograms(t *testing.T) {
 		})
 	}
 }
+
+// TestBoundFetches: a node that is told where to listen dials from there too, and is announced from there. The seed speaks TCP alone, and lives at the address that the system
+// takes for whoever does not choose one: libtorrent has nothing to do with a peer that comes from its own address, and trackers would send others there.
+func TestBoundFetches(t *testing.T) {
+	if !inside(t, 3*time.Minute, programs...) {
+		return
+	}
+	ctx := timed(t, programTime)
+	url := newTracker(t)
+	dir := t.TempDir()
+	files := map[string][]byte{"": sample(9, 4<<20+4321)}
+	at := filepath.Join(dir, "film.mkv")
+	if err := os.WriteFile(at, files[""], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	torrent := of(t, "v1", at, url)
+	newQBittorrentAt(t, dir, kithAt, "TCP").add(torrent)
+	data, err := os.ReadFile(torrent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, func(o *Options) { o.Bind = otherAt })
+	l, err := n.AddTorrent(ctx, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := n.get(ctx, l)
+	d.all(ctx)
+	d.mustBe(ctx, files)
+}
+
+// TestVersion2ByShortHash: an infohash of version 2 in the form that goes over the wire says nothing of versions, and the metadata has no digests of pieces. qBittorrent
+// gives both.
+func TestVersion2ByShortHash(t *testing.T) {
+	if !inside(t, 3*time.Minute, programs...) {
+		return
+	}
+	ctx := timed(t, programTime)
+	url := newTracker(t)
+	dir := t.TempDir()
+	files := map[string][]byte{"": sample(9, 4<<20+4321)}
+	at := filepath.Join(dir, "film.mkv")
+	if err := os.WriteFile(at, files[""], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	torrent := of(t, "v2", at, url)
+	data, err := os.ReadFile(torrent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newNode(t, nil).AddTorrent(ctx, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newQBittorrent(t, dir).add(torrent)
+	d := atKith(t, url).get(ctx, kith.Link{Names: kith.Names{V1: kith.InfoHash(l.Names.V2[:20]), Trackers: l.Trackers}, Size: -1})
+	d.all(ctx)
+	d.mustBe(ctx, files)
+}

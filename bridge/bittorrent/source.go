@@ -31,7 +31,7 @@ func (b *Bridge) download(ctx context.Context, from string) (*metainfo.Torrent, 
 		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
 	}
 	req.Header.Set("User-Agent", "Kith/"+b.o.Version)
-	res, err := http.DefaultClient.Do(req)
+	res, err := b.web().Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Unavailable)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,10 +27,11 @@ import (
 
 // A swarm is one torrent while it is served or fetched.
 type swarm struct {
-	b    *Bridge
-	c    *client
-	key  kith.InfoHash // by which the library knows it
-	root kith.Ref      // published as; zero: it is fetched
+	b     *Bridge
+	c     *client
+	key   kith.InfoHash // by which the library knows it
+	root  kith.Ref      // published as; zero: it is fetched
+	only2 bool          // it was named as one of version 2, and of no other
 
 	t       *torrent.Torrent // set before anybody else sees the swarm
 	changed bell.Bell
@@ -57,8 +59,9 @@ type swarm struct {
 	told             int // nodes of the DHT or trackers that were told
 	toldAt           time.Time
 	toldErr          string
-	named            []torrent.PeerInfo // peers that the link names
+	named            []torrent.PeerInfo // peers to try again while there are none
 	asked            time.Time          // when they were tried last
+	askAfter         time.Duration      // until they are tried again
 }
 
 // hashes returns the names by which peers know it.
@@ -77,6 +80,7 @@ func keyOf(n kith.Names) kith.InfoHash { return hashesOf(n)[0] }
 
 // join has the library know the torrent. It may be called once.
 func (s *swarm) join() {
+	s.only2 = s.names.V1 == (kith.InfoHash{}) && s.names.V2 != [32]byte{}
 	s.t, _ = s.c.cl.AddTorrentOpt(torrent.AddTorrentOpts{
 		InfoHash: g.Hash(s.key), Storage: stored{s}, DisableInitialPieceCheck: true,
 	})
@@ -188,7 +192,7 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 			s.settleOrder(in, root)
 		}
 	}
-	if !in.HasV1 {
+	if !in.HasV1 && !s.only2 {
 		s.again()
 	}
 	s.mu.Lock()
@@ -198,7 +202,8 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	return nil
 }
 
-// again connects anew to all peers: the library speaks version 2 only to those whom it met when it knew that the torrent is of version 2.
+// again connects anew to all peers: the library speaks version 2 only to those whom it met when it knew that the torrent is of version 2, and an infohash that was typed in
+// says nothing of versions.
 func (s *swarm) again() {
 	var infos []torrent.PeerInfo
 	for _, pc := range s.t.PeerConns() {
@@ -212,9 +217,7 @@ func (s *swarm) again() {
 		infos = append(infos, torrent.PeerInfo{Addr: net.TCPAddrFromAddrPort(at), Source: torrent.PeerSourceDirect})
 		pc.Close()
 	}
-	if len(infos) == 0 {
-		return
-	}
+	s.remember(infos)
 	go func() { // once the library has forgotten them: until then it dials none of them
 		for end := time.Now().Add(againTime); time.Now().Before(end) && len(s.t.PeerConns()) > 0; {
 			time.Sleep(againTime / 100)
@@ -352,10 +355,25 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 	}
 	if len(infos) > 0 {
 		s.t.AddPeers(infos)
-		s.mu.Lock()
-		s.named, s.asked = infos, time.Now()
-		s.mu.Unlock()
+		s.remember(infos)
 	}
+}
+
+// maxNamed is how many peers are tried again while there is none; who was named last stays.
+const maxNamed = 64
+
+// remember has peers tried again while there is none.
+func (s *swarm) remember(infos []torrent.PeerInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range infos {
+		at := p.Addr.String()
+		s.named = append(slices.DeleteFunc(s.named, func(o torrent.PeerInfo) bool { return o.Addr.String() == at }), p)
+	}
+	if n := len(s.named) - maxNamed; n > 0 {
+		s.named = slices.Delete(s.named, 0, n)
+	}
+	s.asked, s.askAfter = time.Now(), namedEvery
 }
 
 // stillTime is how long nothing of a piece has come before the library is made to ask for it once more.
@@ -398,13 +416,17 @@ func (s *swarm) end() {
 // sample measures rates, and adds up what moved.
 func (s *swarm) sample(ctx context.Context) {
 	s.mu.Lock()
-	skip := s.info == nil || s.ended || time.Since(s.sampled) < sampleEvery/2
+	bare := s.info == nil
+	skip := bare && len(s.named) == 0 || s.ended || time.Since(s.sampled) < sampleEvery/2
 	s.mu.Unlock()
 	if skip {
 		return
 	}
 	st := s.t.Stats()
 	s.askNamed(st.ActivePeers)
+	if bare {
+		return
+	}
 	up, down := st.BytesWrittenData.Int64(), st.BytesReadUsefulData.Int64()
 	now := time.Now()
 	s.mu.Lock()
@@ -421,14 +443,18 @@ func (s *swarm) sample(ctx context.Context) {
 
 const saveEvery = 10 * time.Second
 
-// askNamed has the peers that the link names tried again while there are none: the library forgets those that it was told of before it wanted something.
+// askNamed has the peers that the link names, or that were there, tried again while there are none: the library forgets those that it was told of before it wanted something, and
+// those that it could not reach at once.
 func (s *swarm) askNamed(active int) {
 	s.mu.Lock()
-	due := active == 0 && len(s.named) > 0 && time.Since(s.asked) > namedEvery
-	if due {
-		s.asked = time.Now()
+	if active > 0 {
+		s.askAfter = namedEvery
 	}
-	named, p, in := s.named, s.pieces, s.info
+	due := active == 0 && len(s.named) > 0 && time.Since(s.asked) > s.askAfter
+	if due {
+		s.asked, s.askAfter = time.Now(), min(2*s.askAfter, namedMost)
+	}
+	named, p, in := slices.Clone(s.named), s.pieces, s.info
 	_, fetched := s.src.(contentSource)
 	s.mu.Unlock()
 	if due {
@@ -445,7 +471,11 @@ func (s *swarm) askNamed(active int) {
 	}
 }
 
-const namedEvery = 3 * time.Second
+// How long it is until peers are tried again: at first, and twice as long each time, at most.
+const (
+	namedEvery = 3 * time.Second
+	namedMost  = time.Minute
+)
 
 // smooth follows a rate, and forgets it in a few seconds.
 func smooth(old, now float64) float64 {
