@@ -207,14 +207,13 @@ func (n *Node) Start(ctx context.Context, origin app.Origin, api string) error {
 		if err != nil {
 			return err
 		}
-		for _, p := range a.Protocols {
+		if a.Start != nil {
+			if err := a.Start(ctx, env); err != nil {
+				return err
+			}
+		}
+		for _, p := range a.Protocols { // not before it has what it needs to answer
 			n.net.Handle(p.ID, p.Serve)
-		}
-		if a.Start == nil {
-			continue
-		}
-		if err := a.Start(ctx, env); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ var errNotReached = errors.New("not reached")
 
 // serve answers one message.
 func (s *Send) serve(ctx context.Context, st network.Stream) error {
-	if s.env.People == nil || !s.env.People.Contact(st.Peer()) { // a stranger's message is not even read
+	if !s.env.People.Contact(st.Peer()) { // a stranger's message is not even read
 		return fmt.Errorf("send: %s is no contact: %w", st.Peer(), kith.Denied)
 	}
 	if err := st.SetDeadline(time.Now().Add(talkTime)); err != nil {
