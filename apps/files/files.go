@@ -195,6 +195,11 @@ func (f *Files) announce(ctx context.Context, it item) {
 	}
 }
 
+// announceSoon is announce in the background, of the item as it is now.
+func (f *Files) announceSoon(it item) {
+	f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
+}
+
 // watchStore marks items whose files were changed or removed behind our back.
 func (f *Files) watchStore(ctx context.Context) error {
 	for c := range f.env.Blobs.Changes(ctx) {

@@ -137,7 +137,7 @@ func (f *Files) publish(ctx context.Context, in PublishIn) (Shared, error) {
 		if err := f.save(ctx, it); err != nil {
 			return Shared{}, err
 		}
-		f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
+		f.announceSoon(it)
 	}
 	it.Seeds = slices.DeleteFunc(it.Seeds, func(n string) bool { return slices.Contains(networks, n) })
 	if it, err = f.publishTo(ctx, it, networks); err != nil {

@@ -197,7 +197,7 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 	if err := f.save(ctx, it); err != nil {
 		return Shared{}, err
 	}
-	f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
+	f.announceSoon(it)
 	it, err := f.publishTo(ctx, it, in.Networks)
 	if err != nil {
 		return Shared{}, err

@@ -438,6 +438,6 @@ func (f *Files) become(ctx context.Context, it item, root kith.Ref) (item, error
 	f.mu.Lock()
 	delete(f.items, was)
 	f.mu.Unlock()
-	f.env.Go("files.announce", func(ctx context.Context) error { f.announce(ctx, it); return nil })
+	f.announceSoon(it)
 	return it, nil
 }
