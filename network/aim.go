@@ -10,6 +10,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/time/rate"
+
+	"kith/network/maddr"
 )
 
 // What peers tell of others' addresses may be aimed at somebody who has nothing to do with it: a thousand invented peers, all at one
@@ -39,7 +41,7 @@ func newAims() *aims { return &aims{ends: map[string]*aim{}, hosts: map[netip.Ad
 
 // allows reports whether p may be tried at a. What leads through a relay may: the relay is who is dialled.
 func (s *aims) allows(now time.Time, p peer.ID, a ma.Multiaddr) bool {
-	if transportOf(a) == "relay" {
+	if maddr.Transport(a) == "relay" {
 		return true
 	}
 	network, end, err := manet.DialArgs(a)
@@ -51,7 +53,7 @@ func (s *aims) allows(now time.Time, p peer.ID, a ma.Multiaddr) bool {
 	if !take(s.ends, network[:3]+" "+end, now, p, aimEvery, aimPeers) { // tcp4 and tcp6 are tcp
 		return false
 	}
-	ip, ok := publicIP(a)
+	ip, ok := maddr.PublicIP(a)
 	return !ok || take(s.hosts, ip, now, p, hostEvery, hostPeers)
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"kith"
 	"kith/network/gather"
+	"kith/network/maddr"
 	"kith/network/path"
 )
 
@@ -179,7 +180,7 @@ func (b *bulk) open(ctx context.Context, p peer.ID, id protocol.ID) (*bulkConn, 
 func (b *bulk) addrsOf(p peer.ID) (ips []netip.Addr) {
 	for _, c := range b.n.host.Network().ConnsToPeer(p) {
 		a := c.RemoteMultiaddr()
-		if transportOf(a) == "relay" {
+		if maddr.Transport(a) == "relay" {
 			continue
 		}
 		ip, err := manet.ToIP(a)

@@ -145,8 +145,10 @@ func (c *bulkConn) prove(ctx context.Context, keys <-chan ic.PubKey) error {
 	if c.peer != "" && c.peer != id {
 		return fmt.Errorf("network: bulk handshake: it is %s: %w", id, kith.Denied)
 	}
-	c.peer = id
 	c.count = c.b.n.count(id)
+	c.b.mu.Lock() // who counts what is open looks at it
+	defer c.b.mu.Unlock()
+	c.peer = id
 	return nil
 }
 

@@ -216,19 +216,3 @@ func TestAims(t *testing.T) {
 		t.Errorf("%d ends and %d hosts are counted", len(s.ends), len(s.hosts))
 	}
 }
-
-func TestGroup(t *testing.T) {
-	for in, want := range map[string]string{
-		"/ip4/11.1.2.3/tcp/4001":              "11.1.0.0/16",
-		"/ip4/11.1.200.3/udp/4001/quic-v1":    "11.1.0.0/16",
-		"/ip6/2a00:1450:4001:81b::1/tcp/4001": "2a00:1450::/32",
-		"/ip4/192.168.1.2/tcp/4001":           "",
-		"/ip4/127.0.0.1/tcp/4001":             "",
-		"/dns4/example.org/tcp/4001":          "",
-		"/ip4/11.1.2.3/tcp/4001/p2p/12D3KooWGRUrrMzMTHG7G7ZmGqhLtSQGa6D4CqdjGd4mYtcAWWLb/p2p-circuit": "",
-	} {
-		if got := Group(ma.StringCast(in)); got != want {
-			t.Errorf("%s: %q, want %q", in, got, want)
-		}
-	}
-}

@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"kith/network/maddr"
 )
 
 // Health is what the host knows of how it can be reached, now. It asks nobody anything.
@@ -52,7 +54,7 @@ func (n *Network) Health() Health {
 		return ip.To4() == nil && ip.IsGlobalUnicast() && !ip.IsPrivate()
 	})
 	for _, a := range n.host.Addrs() {
-		if transportOf(a) == "relay" {
+		if maddr.Transport(a) == "relay" {
 			if id, err := a.ValueForProtocol(ma.P_P2P); err == nil {
 				if p, err := peer.Decode(id); err == nil && !slices.Contains(h.Relays, p) {
 					h.Relays = append(h.Relays, p)
@@ -90,7 +92,7 @@ func (n *Network) confirmed() (reachable, unreachable, unknown []ma.Multiaddr) {
 func (n *Network) examine(h *Health, p peer.ID) {
 	for _, c := range n.host.Network().ConnsToPeer(p) {
 		if a := c.RemoteMultiaddr(); !manet.IsPrivateAddr(a) && !manet.IsIPLoopback(a) {
-			h.Transports[transportOf(a)]++
+			h.Transports[maddr.Transport(a)]++
 		}
 	}
 	book, ok := peerstore.GetCertifiedAddrBook(n.host.Peerstore())

@@ -27,6 +27,7 @@ import (
 
 	"kith"
 	"kith/internal/secure"
+	"kith/network/maddr"
 	"kith/network/packet"
 )
 
@@ -73,7 +74,7 @@ func (n *Network) startHost(ctx context.Context) error {
 		libp2plib.ResourceManager(paced),
 		libp2plib.ConnectionManager(cm),
 		libp2plib.ConnectionGater(n.gater),
-		libp2plib.SwarmOpts(swarm.WithDialRanker(rankDials)),
+		libp2plib.SwarmOpts(swarm.WithDialRanker(maddr.Rank)),
 		libp2plib.WithDialTimeout(dialTimeout),
 		libp2plib.EnableRelay(),
 		libp2plib.AddrsFactory(func(addrs []ma.Multiaddr) []ma.Multiaddr { return announced(n.mover.correct(addrs)) }),
@@ -158,3 +159,6 @@ func muxer() *yamux.Transport {
 	c.MaxIncomingStreams = math.MaxUint32 // the resource manager counts them
 	return (*yamux.Transport)(&c)
 }
+
+// bounded keeps the first maxAddrs addresses.
+func bounded(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs[:min(len(addrs), maxAddrs)] }

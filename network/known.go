@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"kith/network/maddr"
 )
 
 const (
@@ -96,10 +98,10 @@ func (n *Network) meet(p peer.ID) {
 	direct, group := false, ""
 	for _, c := range n.host.Network().ConnsToPeer(p) {
 		a := c.RemoteMultiaddr()
-		if transportOf(a) == "relay" {
+		if maddr.Transport(a) == "relay" {
 			continue
 		}
-		direct, group = true, Group(a)
+		direct, group = true, maddr.Group(a)
 		if c.Stat().Direction == network.DirOutbound { // it answered there
 			addrs = append(addrs, a.Bytes())
 		}
@@ -109,7 +111,7 @@ func (n *Network) meet(p peer.ID) {
 	}
 	for _, a := range n.host.Peerstore().Addrs(p) {
 		b := a.Bytes()
-		if len(addrs) < maxKnownAddrs && transportOf(a) != "relay" && !slices.ContainsFunc(addrs, func(x []byte) bool { return slices.Equal(x, b) }) {
+		if len(addrs) < maxKnownAddrs && maddr.Transport(a) != "relay" && !slices.ContainsFunc(addrs, func(x []byte) bool { return slices.Equal(x, b) }) {
 			addrs = append(addrs, b)
 		}
 	}

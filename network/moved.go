@@ -17,6 +17,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	msmux "github.com/multiformats/go-multistream"
 
+	"kith/network/maddr"
 	"kith/network/motion"
 	"kith/network/told"
 )
@@ -154,7 +155,7 @@ func (m *mover) correct(addrs []ma.Multiaddr) []ma.Multiaddr {
 	}
 	out := slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
 		_, gone := m.gone[addrIP(a)]
-		return gone && transportOf(a) != "relay"
+		return gone && maddr.Transport(a) != "relay"
 	})
 	for _, l := range m.n.listening() {
 		if ip := addrIP(l); ip.IsUnspecified() && told.Plain(l) {

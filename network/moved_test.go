@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"kith/network/maddr"
 	"kith/network/motion"
 	"kith/network/swallow"
 )
@@ -37,7 +38,7 @@ func newCable(t *testing.T, to *Network) (*cable, ma.Multiaddr) {
 	t.Cleanup(func() { l.Close(); c.set(false) })
 	var target string
 	for _, a := range to.listening() {
-		if transportOf(a) == "tcp" {
+		if maddr.Transport(a) == "tcp" {
 			target, _ = a.ValueForProtocol(ma.P_TCP)
 		}
 	}

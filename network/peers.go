@@ -14,6 +14,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"kith/network/maddr"
 	"kith/network/told"
 )
 
@@ -63,7 +64,7 @@ func (n *Network) Peer(p peer.ID) (PeerInfo, bool) {
 	})
 	best := conns[0].RemoteMultiaddr()
 	i := PeerInfo{
-		ID: p, Direct: transportOf(best) != "relay", Transport: transportOf(best), Why: n.why(conns[0]),
+		ID: p, Direct: maddr.Transport(best) != "relay", Transport: maddr.Transport(best), Why: n.why(conns[0]),
 		Bulk: n.bulk.count(p), RTT: n.rtt(p), Agent: n.agent(p), Since: conns[0].Stat().Opened,
 	}
 	if !i.Direct {
@@ -85,7 +86,7 @@ func (n *Network) Peer(p peer.ID) (PeerInfo, bool) {
 // connRank puts direct connections before relayed ones, and older ones before newer.
 func connRank(c network.Conn) int64 {
 	rank := c.Stat().Opened.UnixNano() >> 1
-	if transportOf(c.RemoteMultiaddr()) == "relay" {
+	if maddr.Transport(c.RemoteMultiaddr()) == "relay" {
 		rank += 1 << 62
 	}
 	return rank
@@ -98,7 +99,7 @@ var transportNames = map[string]string{
 // why says in words how a connection goes, or why it goes no better way.
 func (n *Network) why(c network.Conn) string {
 	a := c.RemoteMultiaddr()
-	name := transportNames[transportOf(a)]
+	name := transportNames[maddr.Transport(a)]
 	switch {
 	case relayed(c):
 		return n.punch.of(c.RemotePeer()).words()
@@ -194,7 +195,7 @@ func (n *Network) Listening() []Listener {
 
 // listening returns the addresses on which the host listens. That it can be reached through relays is nothing that listens.
 func (n *Network) listening() []ma.Multiaddr {
-	return slices.DeleteFunc(n.host.Network().ListenAddresses(), func(a ma.Multiaddr) bool { return transportOf(a) == "relay" })
+	return slices.DeleteFunc(n.host.Network().ListenAddresses(), func(a ma.Multiaddr) bool { return maddr.Transport(a) == "relay" })
 }
 
 // Addrs returns where the node can be reached now, each address with /p2p/ID, the most useful first: public, local network, loopback, and among them
@@ -217,12 +218,12 @@ func addrRank(a ma.Multiaddr) int {
 	switch {
 	case manet.IsIPLoopback(a):
 		rank = 30
-	case transportOf(a) == "relay":
+	case maddr.Transport(a) == "relay":
 		rank = 10
 	case manet.IsPrivateAddr(a):
 		rank = 20
 	}
-	switch transportOf(a) {
+	switch maddr.Transport(a) {
 	case "tcp":
 	case "quic":
 		rank++

@@ -9,6 +9,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"kith/network/maddr"
 	"kith/network/router"
 )
 
@@ -78,7 +79,7 @@ func shut(from ma.Multiaddr, reachable, unreachable []ma.Multiaddr, own []net.IP
 	four := ip.To4() != nil
 	alike := func(a ma.Multiaddr) bool {
 		ip, err := manet.ToIP(a)
-		return err == nil && (ip.To4() != nil) == four && transportOf(a) == "tcp"
+		return err == nil && (ip.To4() != nil) == four && maddr.Transport(a) == "tcp"
 	}
 	switch {
 	case slices.ContainsFunc(reachable, alike):

@@ -16,6 +16,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"kith"
+	"kith/network/maddr"
 	"kith/network/member"
 )
 
@@ -74,7 +75,7 @@ func (w *waiting) end(c network.ConnMultiaddrs) {
 
 // tcpAddr returns the address and port of a TCP connection that is not relayed.
 func tcpAddr(a ma.Multiaddr) (netip.AddrPort, bool) {
-	if t := transportOf(a); t != "tcp" && t != "ws" {
+	if t := maddr.Transport(a); t != "tcp" && t != "ws" {
 		return netip.AddrPort{}, false
 	}
 	n, err := manet.ToNetAddr(a)

@@ -26,6 +26,7 @@ import (
 	"kith"
 	"kith/identity"
 	"kith/internal/secure"
+	"kith/network/maddr"
 	"kith/network/member"
 )
 
@@ -186,7 +187,7 @@ func TestDialsStranger(t *testing.T) {
 				t.Parallel()
 				h, a := start(), newNode(t, in(t, f))
 				asked := identified(t, h)
-				to := peer.AddrInfo{ID: h.ID(), Addrs: ma.FilterAddrs(h.Addrs(), func(x ma.Multiaddr) bool { return transportOf(x) == name })}
+				to := peer.AddrInfo{ID: h.ID(), Addrs: ma.FilterAddrs(h.Addrs(), func(x ma.Multiaddr) bool { return maddr.Transport(x) == name })}
 				if len(to.Addrs) == 0 {
 					t.Skip("it does not listen there") // a Kith node of these tests has no WebSocket
 				}

@@ -15,6 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"kith/network/maddr"
 	"kith/network/mirror"
 )
 
@@ -124,7 +125,7 @@ func (p *puncher) begin() {
 // ours reports whether what a peer sees stands for a socket that this node listens on: of the same transport, and from its port.
 func (p *puncher) ours(c network.Conn, seen ma.Multiaddr) bool {
 	local := c.LocalMultiaddr()
-	if t := transportOf(local); t != transportOf(seen) || t != "tcp" && t != "quic" {
+	if t := maddr.Transport(local); t != maddr.Transport(seen) || t != "tcp" && t != "quic" {
 		return false
 	}
 	return p.listens(local)
@@ -132,7 +133,9 @@ func (p *puncher) ours(c network.Conn, seen ma.Multiaddr) bool {
 
 // listens reports whether this node listens on the transport and port of an address.
 func (p *puncher) listens(local ma.Multiaddr) bool {
-	return slices.ContainsFunc(p.n.listening(), func(a ma.Multiaddr) bool { return transportOf(a) == transportOf(local) && portOf(a) == portOf(local) })
+	return slices.ContainsFunc(p.n.listening(), func(a ma.Multiaddr) bool {
+		return maddr.Transport(a) == maddr.Transport(local) && portOf(a) == portOf(local)
+	})
 }
 
 // ask finds out how the peer at the other end of a connection sees this node over TCP and QUIC, but for what the connection itself tells, if there is a
@@ -152,9 +155,9 @@ func (p *puncher) ask(c network.Conn, seen ma.Multiaddr, told bool) {
 	for _, over := range []string{"tcp", "quic"} {
 		k := slices.IndexFunc(addrs, func(a ma.Multiaddr) bool {
 			ip, err := manet.ToIP(a)
-			return err == nil && (ip.To4() == nil) == (outside.To4() == nil) && transportOf(a) == over && manet.IsPublicAddr(a)
+			return err == nil && (ip.To4() == nil) == (outside.To4() == nil) && maddr.Transport(a) == over && manet.IsPublicAddr(a)
 		})
-		if k < 0 || told && transportOf(seen) == over {
+		if k < 0 || told && maddr.Transport(seen) == over {
 			continue
 		}
 		wait := over == "tcp" // over QUIC most likely UDP does not pass
@@ -174,7 +177,7 @@ func (p *puncher) answer(c network.Conn, at ma.Multiaddr, over string, waited bo
 	var found ma.Multiaddr
 	for sw, ok := p.n.host.Network().(*swarm.Swarm); ok && found == nil && ctx.Err() == nil; {
 		local, seen, err := mirror.Ask(ctx, sw.TransportForDialing(at), at, c.RemotePeer())
-		if err == nil && p.listens(local) && transportOf(seen) == over && manet.IsPublicAddr(seen) {
+		if err == nil && p.listens(local) && maddr.Transport(seen) == over && manet.IsPublicAddr(seen) {
 			found = seen
 			continue
 		}
@@ -214,7 +217,7 @@ func portOf(a ma.Multiaddr) uint16 {
 func (p *puncher) outside() (list []ma.Multiaddr) {
 	if h, ok := p.n.host.(interface{ AllAddrs() []ma.Multiaddr }); ok {
 		for _, a := range h.AllAddrs() {
-			if t := transportOf(a); manet.IsPublicAddr(a) && (t == "tcp" || t == "quic") {
+			if t := maddr.Transport(a); manet.IsPublicAddr(a) && (t == "tcp" || t == "quic") {
 				list = append(list, a)
 			}
 		}

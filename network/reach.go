@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"kith/network/maddr"
 )
 
 const (
@@ -107,7 +109,7 @@ func (n *Network) seekRelays() error {
 func (n *Network) places() map[peer.ID]bool {
 	held := map[peer.ID]bool{}
 	for _, a := range n.host.Addrs() {
-		if transportOf(a) == "relay" {
+		if maddr.Transport(a) == "relay" {
 			held[relayOf(a)] = true
 		}
 	}
@@ -176,11 +178,11 @@ func (n *Network) autoRelay() []autorelay.Option {
 // announced is what peers are told of where the node can be reached: of the addresses through relays only those that every node can use.
 func announced(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
-		if transportOf(a) != "relay" {
+		if maddr.Transport(a) != "relay" {
 			return false
 		}
 		to, _ := ma.SplitFunc(a, func(c ma.Component) bool { return c.Protocol().Code == ma.P_P2P })
-		t := transportOf(to)
+		t := maddr.Transport(to)
 		return t != "tcp" && t != "quic"
 	})
 }
@@ -204,4 +206,4 @@ func (n *Network) Direct(p peer.ID) bool {
 	return slices.ContainsFunc(n.host.Network().ConnsToPeer(p), func(c network.Conn) bool { return !relayed(c) })
 }
 
-func relayed(c network.Conn) bool { return transportOf(c.RemoteMultiaddr()) == "relay" }
+func relayed(c network.Conn) bool { return maddr.Transport(c.RemoteMultiaddr()) == "relay" }

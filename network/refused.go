@@ -15,6 +15,7 @@ import (
 
 	"kith"
 	"kith/internal/human"
+	"kith/network/maddr"
 	"kith/network/relay"
 )
 
@@ -71,7 +72,7 @@ func (n *Network) whyNot(ctx context.Context, p peer.ID, err error) error {
 	for _, e := range dial.DialErrors {
 		at := relayOf(e.Address)
 		_, status, refused := strings.Cut(e.Cause.Error(), refusedBy)
-		if transportOf(e.Address) != "relay" || !refused || slices.Contains(worst.Tried, at) || len(worst.Tried) >= maxAskedRelays {
+		if maddr.Transport(e.Address) != "relay" || !refused || slices.Contains(worst.Tried, at) || len(worst.Tried) >= maxAskedRelays {
 			continue
 		}
 		r := Refused{Relay: at, Peer: p, Verdict: relay.Closed, err: err}

@@ -13,6 +13,7 @@ import (
 
 	"kith/lab/nat"
 	"kith/lab/sim"
+	"kith/network/maddr"
 )
 
 // TestFriendsRelayFirst: a node that cannot be reached holds places at strangers while there is nobody else, and at a friend, who carries more, when one is there.
@@ -34,7 +35,7 @@ func TestFriendsRelayFirst(t *testing.T) {
 		}
 		home.Befriend(func(p peer.ID) bool { return p == friend.ID() })
 		through := func(n *Network) bool {
-			return slices.ContainsFunc(home.Addrs(), func(a ma.Multiaddr) bool { return transportOf(a) == "relay" && relayOf(a) == n.ID() })
+			return slices.ContainsFunc(home.Addrs(), func(a ma.Multiaddr) bool { return maddr.Transport(a) == "relay" && relayOf(a) == n.ID() })
 		}
 		within := func(limit time.Duration, what string, ok func() bool) {
 			t.Helper()

@@ -2,10 +2,8 @@ package network
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -89,33 +87,6 @@ func TestTCPFirst(t *testing.T) {
 	}
 	if p, _ := a.Peer(b.ID()); p.Transport != "tcp" {
 		t.Errorf("connected over %s", p.Transport)
-	}
-}
-
-func TestRankDials(t *testing.T) {
-	var addrs []ma.Multiaddr
-	for _, s := range []string{
-		"/ip4/8.8.8.8/udp/1/quic-v1", "/ip4/8.8.8.8/tcp/1", "/ip4/192.168.1.2/udp/1/webrtc-direct", "/ip4/192.168.1.2/udp/1/quic-v1",
-		"/ip4/192.168.1.2/tcp/1", "/ip6/fd00::2/tcp/1", "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWJvke8nrYvuHfAPqUtauGEP9HctJ3DJA6QHS3uo6VizQV/p2p-circuit",
-	} {
-		addrs = append(addrs, ma.StringCast(s))
-	}
-	ranked := rankDials(slices.Clone(addrs))
-	if len(ranked) != len(addrs) {
-		t.Fatalf("%d of %d addresses are tried", len(ranked), len(addrs))
-	}
-	at := map[string]time.Duration{}
-	for _, r := range ranked {
-		at[r.Addr.String()] = r.Delay
-	}
-	order := []int{4, 5, 3, 2}
-	for i := 1; i < len(order); i++ {
-		if a, b := addrs[order[i-1]].String(), addrs[order[i]].String(); at[a] >= at[b] {
-			t.Errorf("%s at %v, %s at %v", a, at[a], b, at[b])
-		}
-	}
-	if at[addrs[0].String()] <= at[addrs[4].String()] {
-		t.Error("a public address goes before the local one")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
-	"kith/network"
+	"kith/network/maddr"
 )
 
 // What strangers may make a node keep in a day. It is dropped after 48 hours, so that at most three times as much is on disk.
@@ -56,7 +56,7 @@ func diverse(h host.Host) dht.RouteTableFilterFunc {
 // groupOf returns where p is connected from.
 func groupOf(h host.Host, p peer.ID) string {
 	for _, c := range h.Network().ConnsToPeer(p) {
-		if g := network.Group(c.RemoteMultiaddr()); g != "" {
+		if g := maddr.Group(c.RemoteMultiaddr()); g != "" {
 			return g
 		}
 	}

@@ -1,4 +1,5 @@
-package network
+// Package maddr reads addresses: over which transport, in which part of the internet, and which of several is tried first.
+package maddr
 
 import (
 	"time"
@@ -17,10 +18,10 @@ const (
 	behindLocal  = 50 * time.Millisecond  // public addresses for local ones
 )
 
-// rankDials says in which order the addresses of a peer are tried. On the machine and the local network TCP goes first: there QUIC, which is
+// Rank says in which order the addresses of a peer are tried. On the machine and the local network TCP goes first: there QUIC, which is
 // made in user space, costs 2.5 times as much for each byte. Elsewhere it is libp2p's order, QUIC first, which crosses
 // more routers. All are tried in the end, so that who has only one of them is reached.
-func rankDials(addrs []ma.Multiaddr) []network.AddrDelay {
+func Rank(addrs []ma.Multiaddr) []network.AddrDelay {
 	var ranked []network.AddrDelay
 	var others []ma.Multiaddr
 	for _, a := range addrs {
@@ -29,7 +30,7 @@ func rankDials(addrs []ma.Multiaddr) []network.AddrDelay {
 			continue
 		}
 		delay := behindAll
-		switch transportOf(a) {
+		switch Transport(a) {
 		case "tcp":
 			delay = 0
 		case "quic":
@@ -49,8 +50,8 @@ func rankDials(addrs []ma.Multiaddr) []network.AddrDelay {
 	return append(ranked, rest...)
 }
 
-// transportOf names the transport of an address: tcp, quic, ws, webtransport, webrtc-direct, or relay.
-func transportOf(a ma.Multiaddr) string {
+// Transport names the transport of an address: tcp, quic, ws, webtransport, webrtc-direct, or relay.
+func Transport(a ma.Multiaddr) string {
 	name := ""
 	ma.ForEach(a, func(c ma.Component) bool {
 		switch c.Protocol().Code {
@@ -72,6 +73,3 @@ func transportOf(a ma.Multiaddr) string {
 	})
 	return name
 }
-
-// bounded keeps the first maxAddrs addresses.
-func bounded(addrs []ma.Multiaddr) []ma.Multiaddr { return addrs[:min(len(addrs), maxAddrs)] }

@@ -1,4 +1,4 @@
-package network
+package maddr
 
 import (
 	"net/netip"
@@ -11,7 +11,7 @@ import (
 // there than one (Heilman et al. 2015, section 6). It is an IPv4 /16 or an IPv6 /32, which providers are given. It is "" for addresses that are not on
 // the internet, and for what leads through a relay: there nobody is counted.
 func Group(a ma.Multiaddr) string {
-	ip, ok := publicIP(a)
+	ip, ok := PublicIP(a)
 	if !ok {
 		return ""
 	}
@@ -26,9 +26,9 @@ func Group(a ma.Multiaddr) string {
 	return p.String()
 }
 
-// publicIP returns the address on the internet that a leads to, unless through a relay.
-func publicIP(a ma.Multiaddr) (ip netip.Addr, ok bool) {
-	if a == nil || transportOf(a) == "relay" || !manet.IsPublicAddr(a) {
+// PublicIP returns the address on the internet that a leads to, unless through a relay.
+func PublicIP(a ma.Multiaddr) (ip netip.Addr, ok bool) {
+	if a == nil || Transport(a) == "relay" || !manet.IsPublicAddr(a) {
 		return netip.Addr{}, false
 	}
 	std, err := manet.ToIP(a)
