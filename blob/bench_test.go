@@ -80,7 +80,7 @@ func BenchmarkGetMany(b *testing.B) {
 		out := b.TempDir()
 		b.StartTimer()
 		d := beginTree(b, from, s, tree.Root, filepath.Join(out, "many"), nil)
-		missing, err := d.Missing(b.Context())
+		missing, err := d.Missing(b.Context(), nil)
 		if err != nil || len(missing) != 20_000 {
 			b.Fatal(len(missing), err)
 		}

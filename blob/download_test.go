@@ -210,7 +210,7 @@ func TestWhatIsHereIsNotFetched(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if missing, err := d.Missing(t.Context()); err != nil || len(missing) > 0 {
+		if missing, err := d.Missing(t.Context(), nil); err != nil || len(missing) > 0 {
 			t.Errorf("missing: %v, %v", missing, err)
 		}
 		if _, err := d.Finish(t.Context()); err != nil {

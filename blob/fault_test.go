@@ -34,6 +34,7 @@ var children = map[string]func(t *testing.T, c crash){
 	"file":   crashFile,
 	"folder": func(t *testing.T, c crash) { crashTree(t, c, nil) },
 	"loose":  crashLoose,
+	"place":  crashPlace,
 	"repair": crashRepair,
 	"private": func(t *testing.T, c crash) {
 		key := crashKey
@@ -184,7 +185,7 @@ func crashTree(t *testing.T, c crash, key *seal.Key) {
 		t.Fatal(err)
 	}
 	d := beginTree(t, from, to, ref, filepath.Join(c.dir, "out", "photos"), key)
-	missing, err := d.Missing(t.Context())
+	missing, err := d.Missing(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -310,13 +310,13 @@ func (s *Store) removeStrays(ctx context.Context) error {
 	return nil
 }
 
-// Delete forgets a tree, and removes what was there of an unfinished download. With files it also deletes the files that Kith downloaded for
+// Delete forgets a tree, and removes what was there of an unfinished download; of one that TreeDownload.Place has given its name only what is coming. With files it also deletes the files that Kith downloaded for
 // it, as long as nobody has changed them since and no other tree has them; never any other. It reports whether files were deleted.
 func (s *Store) Delete(ctx context.Context, root kith.Ref, files bool) (deleted bool, err error) {
 	t, err := s.treeRow(ctx, root)
 	if err == nil {
-		if (files || !t.Complete) && t.Download {
-			deleted, err = s.deleteFiles(ctx, t)
+		if t.Download && (files || !t.Complete) {
+			deleted, err = s.deleteFiles(ctx, t, !files && t.placed())
 		}
 		if err == nil {
 			err = s.dropTree(ctx, t.id)
@@ -328,8 +328,8 @@ func (s *Store) Delete(ctx context.Context, root kith.Ref, files bool) (deleted 
 	return deleted, nil
 }
 
-// deleteFiles deletes the files in the tree's folder that Kith made and that are as it made them, and the folders that are empty then.
-func (s *Store) deleteFiles(ctx context.Context, t treeRow) (deleted bool, err error) {
+// deleteFiles deletes the files in the tree's folder that Kith made and that are as it made them, or only those that are coming, and the folders that are empty then.
+func (s *Store) deleteFiles(ctx context.Context, t treeRow, parts bool) (deleted bool, err error) {
 	dir, err := os.OpenRoot(t.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -340,7 +340,7 @@ func (s *Store) deleteFiles(ctx context.Context, t treeRow) (deleted bool, err e
 	defer dir.Close()
 	rows, err := s.db.QueryContext(ctx, "SELECT name, size, mtime, dev, ino FROM place AS p WHERE folder = ?1 AND own AND (blob = 0 AND ?3 = ''"+
 		" OR EXISTS (SELECT 1 FROM member WHERE member.blob = p.blob AND tree = ?2) AND NOT EXISTS (SELECT 1 FROM member WHERE member.blob = p.blob AND tree <> ?2))"+
-		" AND (?3 = '' OR name = ?3)", t.folder, t.id, t.file)
+		" AND (?3 = '' OR name = ?3) AND NOT ?4", t.folder, t.id, t.file, parts)
 	if err != nil {
 		return false, err
 	}

@@ -162,6 +162,9 @@ type treeRow struct {
 	state      int
 }
 
+// placed reports whether it is a folder that lacks something and has its name, as TreeDownload.Place gives it.
+func (t treeRow) placed() bool { return t.Folder && !t.Complete && t.dir == t.dest }
+
 func scanTree(scan func(...any) error) (t treeRow, err error) {
 	var sum []byte
 	err = scan(&t.id, &sum, &t.Root.Codec, &t.Name, &t.Size, &t.Files, &t.folder, &t.dir, &t.file, &t.dest, &t.state, &t.Private, &t.Download, &t.Pinned, &t.Gone)

@@ -138,11 +138,20 @@ func beginTree(t testing.TB, from, to *Store, root kith.Ref, path string, key *s
 // fetchTree fetches what is missing.
 func fetchTree(t testing.TB, from *Store, d *TreeDownload) {
 	t.Helper()
-	missing, err := d.Missing(t.Context())
+	fetchSome(t, from, d, func(int) bool { return true })
+}
+
+// fetchSome fetches what is missing of the files that are wanted.
+func fetchSome(t testing.TB, from *Store, d *TreeDownload, wanted func(i int) bool) {
+	t.Helper()
+	missing, err := d.Missing(t.Context(), wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range missing {
+		if !wanted(i) {
+			continue
+		}
 		if size := d.Manifest().BlobSize(i); size <= MaxPut {
 			data := content1(t, from, d.Manifest().Entries[i].Ref)
 			if err := d.Put(t.Context(), i, data); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"kith"
@@ -33,7 +34,7 @@ type TreeDownload struct {
 	path string // where it will be
 
 	id, folder int64
-	dir        *os.Root   // path+folder.PartSuffix, or what was free
+	dir        *os.Root   // path+folder.PartSuffix, or what was free; path after Place
 	dirs       *disk.Dirs // those in it
 	extra      bool       // the tree is complete elsewhere; this is another copy
 
@@ -71,7 +72,7 @@ func (s *Store) beginTree(ctx context.Context, root kith.Ref, m *folder.Manifest
 	switch {
 	case resumed:
 		t.id, t.folder, t.path = row.id, row.folder, row.dest
-		if ok, err := t.renamed(ctx, row); ok || err != nil {
+		if ok, err := t.renamed(ctx, &row); ok || err != nil {
 			return t, err
 		}
 		err = t.openDir(row.dir)
@@ -263,16 +264,24 @@ func (t *TreeDownload) Placed(i int) bool {
 }
 
 // Missing returns the indexes of the files that must still be fetched, in their order: those that are here, in this folder or anywhere else, are
-// not among them, nor is a second file with the same content.
-func (t *TreeDownload) Missing(ctx context.Context) ([]int, error) {
-	have, err := t.s.prepareHave(ctx)
+// not among them, nor is a second file with the same content. Of such the first that is wanted is, if one is; nil: all are.
+func (t *TreeDownload) Missing(ctx context.Context, wanted func(i int) bool) ([]int, error) {
+	missing, err := t.missing(ctx, wanted)
 	if err != nil {
 		return nil, fmt.Errorf("blob: look for files of %s: %w", t.root.Short(), err)
+	}
+	return missing, nil
+}
+
+func (t *TreeDownload) missing(ctx context.Context, wanted func(i int) bool) (missing []int, err error) {
+	have, err := t.s.prepareHave(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer have.Close()
 	few, err := t.s.few(ctx, len(t.m.Entries)) // one question in place of one for each file, where little is here
 	if err != nil {
-		return nil, fmt.Errorf("blob: look for files of %s: %w", t.root.Short(), err)
+		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -282,24 +291,33 @@ func (t *TreeDownload) Missing(ctx context.Context) ([]int, error) {
 			seen[e.Ref.Sum] = true
 		}
 	}
-	var missing []int
-	for i, e := range t.m.Entries {
+	look := func(i int) error {
+		e := t.m.Entries[i]
 		if !e.File() || seen[e.Ref.Sum] {
-			continue
+			return nil
 		}
 		seen[e.Ref.Sum] = true
-		if few != nil && !few[e.Ref.Sum] {
-			missing = append(missing, i)
-			continue
+		err := sql.ErrNoRows
+		if few == nil || few[e.Ref.Sum] {
+			var one int
+			err = have.QueryRowContext(ctx, e.Ref.Sum[:]).Scan(&one)
 		}
-		var one int
-		err := have.QueryRowContext(ctx, e.Ref.Sum[:]).Scan(&one)
 		if errors.Is(err, sql.ErrNoRows) {
-			missing = append(missing, i)
-		} else if err != nil {
-			return nil, fmt.Errorf("blob: look for files of %s: %w", t.root.Short(), err)
+			missing, err = append(missing, i), nil
+		}
+		return err
+	}
+	for _, now := range []bool{true, false} {
+		for i := range t.m.Entries {
+			if (wanted == nil || wanted(i)) != now {
+				continue
+			}
+			if err := look(i); err != nil {
+				return nil, err
+			}
 		}
 	}
+	slices.Sort(missing)
 	return missing, nil
 }
 

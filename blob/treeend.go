@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 
 	"kith"
 	"kith/blob/digest"
@@ -30,15 +33,8 @@ func (t *TreeDownload) finish(ctx context.Context) (Tree, error) {
 		tree.Path = at
 		return tree, err
 	}
-	if err := t.findFinished(ctx); err != nil {
+	if err := t.fill(ctx, func(int) bool { return true }); err != nil {
 		return Tree{}, err
-	}
-	for i, e := range t.m.Entries {
-		if e.File() && !t.Placed(i) {
-			if err := t.copyIn(ctx, i); err != nil {
-				return Tree{}, fmt.Errorf("%s: %w", e.Path, err)
-			}
-		}
 	}
 	if err := t.commit(ctx); err != nil {
 		return Tree{}, err
@@ -49,8 +45,105 @@ func (t *TreeDownload) finish(ctx context.Context) (Tree, error) {
 	if err := disk.SyncAll(t.dir); err != nil {
 		return Tree{}, err
 	}
-	t.dirs.Close()
-	return t.rename(ctx)
+	final, err := t.rename(ctx)
+	if err != nil {
+		return Tree{}, err
+	}
+	return t.settled(ctx, t.dir.Name(), final)
+}
+
+// Place gives the folder its name when all files are here that are wanted, though others are missing, and returns where it is. Close it then; BeginTree goes on
+// there. Errors: Invalid if a file that is wanted is missing.
+func (t *TreeDownload) Place(ctx context.Context, wanted func(i int) bool) (string, error) {
+	if t.finished() || t.m.Single() {
+		return t.Path(), nil
+	}
+	err := t.fill(ctx, wanted)
+	if err == nil {
+		err = t.commit(ctx)
+	}
+	if err == nil {
+		err = t.moveIn(ctx)
+	}
+	if err != nil {
+		return "", fmt.Errorf("blob: place %s: %w", t.root.Short(), disk.Error(err))
+	}
+	return t.Path(), nil
+}
+
+func (t *TreeDownload) moveIn(ctx context.Context) error {
+	t.prune()
+	if err := disk.SyncAll(t.dir); err != nil {
+		return err
+	}
+	final, err := t.rename(ctx)
+	if err == nil {
+		err = fault("placed")
+	}
+	if err != nil {
+		return err
+	}
+	return t.moved(ctx, final)
+}
+
+// prune removes folders that nothing is in.
+func (t *TreeDownload) prune() {
+	dirs := map[string]bool{}
+	for _, e := range t.m.Entries {
+		dir := path.Dir(e.Path)
+		if e.Mode.IsDir() {
+			dir = e.Path
+		}
+		for ; dir != "." && !dirs[dir]; dir = path.Dir(dir) {
+			dirs[dir] = true
+		}
+	}
+	for _, dir := range slices.Backward(slices.Sorted(maps.Keys(dirs))) { // what is in a folder comes before it
+		t.dir.Remove(filepath.FromSlash(dir)) // stays if something is in it
+	}
+}
+
+// moved notes that what is built, and lacks something, is now at path.
+func (t *TreeDownload) moved(ctx context.Context, path string) error {
+	if _, err := t.s.db.ExecContext(ctx, "UPDATE folder SET path = ? WHERE id = ?", path, t.folder); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.path = path
+	t.mu.Unlock()
+	for _, p := range t.s.partsIn(t.folder) {
+		p.save.Lock()
+		p.dir = path
+		p.save.Unlock()
+	}
+	return nil
+}
+
+// partsIn returns the parts in a folder that somebody has open.
+func (s *Store) partsIn(folder int64) (list []*part) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.open {
+		if p := c.part.Load(); p != nil && p.folder == folder {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// fill puts files that are wanted, and are here but elsewhere, in their places.
+func (t *TreeDownload) fill(ctx context.Context, wanted func(i int) bool) error {
+	if err := t.findFinished(ctx); err != nil {
+		return err
+	}
+	for i, e := range t.m.Entries {
+		if e.File() && wanted(i) && !t.Placed(i) {
+			if err := t.copyIn(ctx, i); err != nil {
+				return fmt.Errorf("%s: %w", e.Path, err)
+			}
+		}
+	}
+	return nil
 }
 
 // findFinished notes the files whose blobs were finished in their place.
@@ -132,9 +225,13 @@ func (t *TreeDownload) links(ctx context.Context) error {
 	})
 }
 
-// rename gives the folder its name. A private share of one file is that file.
-func (t *TreeDownload) rename(ctx context.Context) (Tree, error) {
+// rename gives the folder its name, unless Place did. A private share of one file is that file.
+func (t *TreeDownload) rename(ctx context.Context) (string, error) {
+	t.dirs.Close()
 	from := t.dir.Name()
+	if from == t.path {
+		return from, nil
+	}
 	if t.m.Single() {
 		from = filepath.Join(from, filepath.FromSlash(t.m.Entries[0].Path))
 	}
@@ -146,12 +243,9 @@ func (t *TreeDownload) rename(ctx context.Context) (Tree, error) {
 		return err
 	})
 	if err != nil {
-		return Tree{}, err
+		return "", err
 	}
-	if err := fault("renamed"); err != nil {
-		return Tree{}, err
-	}
-	return t.settled(ctx, t.dir.Name(), final)
+	return final, fault("renamed")
 }
 
 // settled notes that what was built in dir has the name final.
@@ -189,8 +283,9 @@ func (t *TreeDownload) settled(ctx context.Context, dir, final string) (Tree, er
 	return tree, err
 }
 
-// renamed reports whether it was finished and renamed before a crash, and only the database does not know; then it is told.
-func (t *TreeDownload) renamed(ctx context.Context, row treeRow) (bool, error) {
+// renamed reports whether it was finished and renamed before a crash, and only the database does not know; then it is told. If it was Place that had renamed it, row
+// says then where it goes on.
+func (t *TreeDownload) renamed(ctx context.Context, row *treeRow) (bool, error) {
 	at := row.dest
 	var name string
 	var was disk.Stamp
@@ -211,8 +306,14 @@ func (t *TreeDownload) renamed(ctx context.Context, row treeRow) (bool, error) {
 	if info, err := os.Lstat(at); err != nil || disk.StampOf(info) != was {
 		return false, nil
 	}
-	for i := range t.placed {
-		t.placed[i] = true
+	if err := t.findFinished(ctx); err != nil {
+		return false, err
+	}
+	for i, e := range t.m.Entries {
+		if e.File() && !t.placed[i] {
+			row.dir = row.dest
+			return false, t.moved(ctx, row.dest)
+		}
 	}
 	_, err = t.settled(ctx, row.dir, row.dest)
 	return true, err

@@ -306,9 +306,11 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 	}
 	d.leaveOut(st)
 	path := tree.Dir()
-	err = d.runStage(ctx, st, func() error {
+	err = d.runStage(ctx, st, func() (err error) {
 		if st.Partial {
-			return nil
+			want := d.selection()
+			path, err = tree.Place(ctx, func(i int) bool { return want.Has(-1, man.Entries[i].Path) })
+			return err
 		}
 		if err := d.verify(ctx, st); err != nil {
 			return err
@@ -329,7 +331,8 @@ func (d *Download) fetchFiles(ctx context.Context) error {
 
 // resume notes in st what is here of a folder, and puts empty files, which nobody need be asked for.
 func (d *Download) resume(ctx context.Context, st *stage.Stage, man *folder.Manifest) error {
-	list, err := st.Tree.Missing(ctx)
+	want := d.selection()
+	list, err := st.Tree.Missing(ctx, func(i int) bool { return want.Has(-1, man.Entries[i].Path) })
 	if err != nil {
 		return err
 	}
