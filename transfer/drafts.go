@@ -227,8 +227,12 @@ func (d *Download) leaveOut(st *stage.Stage) {
 		if st.Draft == nil {
 			n = -1
 		}
-		if st.Left[i] > 0 && !want.Has(n, f.Path) {
+		switch {
+		case want.Has(n, f.Path):
+		case st.Left[i] > 0:
 			st.Skip(i)
+		case st.Tree != nil && !st.Tree.Placed(f.Index):
+			st.Partial = true // it is here, but elsewhere
 		}
 	}
 }

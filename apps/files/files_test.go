@@ -611,3 +611,43 @@ func TestFetchOfWhatIsThere(t *testing.T) {
 		}
 	}
 }
+
+// TestSelect: what was selected of a folder gets the folder's name, also after a restart; more of it comes there, and in the end it is the folder. A file that is twice in it comes under the name
+// that was selected.
+func TestSelect(t *testing.T) {
+	net := apptest.New(t, 2, build)
+	dir := filepath.Join(t.TempDir(), "holiday")
+	film := write(t, filepath.Join(dir, "a/film.mkv"), 3<<20+5)
+	notes := write(t, filepath.Join(dir, "notes.txt"), 100_000)
+	for _, twin := range []string{"a/again.txt", "z.jpg"} {
+		if err := os.WriteFile(filepath.Join(dir, twin), notes, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := share(t, net.Node(0), files.ShareIn{Paths: []string{dir}}).Link
+	n, to := net.Node(1), filepath.Join(t.TempDir(), "out")
+	part := get(t, n, files.GetIn{Link: link, Output: to, Select: []string{"z.*"}})
+	if !part.Part || part.Path != to || part.CopyOf != "" {
+		t.Errorf("a part: %+v", part)
+	}
+	sameFile(t, filepath.Join(to, "z.jpg"), notes)
+	if names, _ := filepath.Glob(filepath.Join(filepath.Dir(to), "*/*")); len(names) != 1 {
+		t.Errorf("there is more than was selected: %v", names)
+	}
+	net.Restart(1)
+	n = net.Node(1)
+	if more := get(t, n, files.GetIn{Link: link, Output: to, Select: []string{"z.*", "a/film.mkv"}}); !more.Part || more.Path != to {
+		t.Errorf("more of it: %+v", more)
+	}
+	sameFile(t, filepath.Join(to, "a/film.mkv"), film)
+	whole := get(t, n, files.GetIn{Link: link, Output: to})
+	if whole.Part || whole.Path != to {
+		t.Errorf("the whole: %+v", whole)
+	}
+	for _, name := range []string{"notes.txt", "a/again.txt", "z.jpg"} {
+		sameFile(t, filepath.Join(to, name), notes)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(to)); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+}
