@@ -12,7 +12,7 @@ type Origin interface {
 	// Invalid, TooLarge, Corrupt.
 	Layout(ctx context.Context) (Layout, error)
 	// Fetch brings s, which is within one file; best whole units of the Layout. It calls alive whenever a part of it has come, so that a slow network is told from
-	// a silent one. The caller owns what is returned. Errors: NotFound (nobody there has it now), Corrupt (what came is not what the network's digests say).
+	// a silent one. Who called may keep what is returned; nobody changes it any more. Errors: NotFound (nobody there has it now), Corrupt (what came is not what the network's digests say).
 	Fetch(ctx context.Context, s Span, alive func()) ([]byte, error)
 	// Here tells that s can be read from the Content that the Origin was opened with, whoever brought it.
 	Here(s Span)

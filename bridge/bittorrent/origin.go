@@ -16,10 +16,11 @@ import (
 
 // Limits of a download.
 const (
-	maxHeld   = 96 << 20         // bytes of pieces in memory, of one download, unless one piece is longer
-	minWindow = 4 << 20          // bytes that may be asked for before anything is known of the swarm
-	patience  = 10 * time.Second // with a swarm in which nobody has a piece
-	checkMany = 64               // pieces that wait to be checked, of those that others brought
+	maxHeld    = 96 << 20               // bytes of pieces in memory, of one download, unless one piece is longer
+	minWindow  = 4 << 20                // bytes that may be asked for before anything is known of the swarm
+	patience   = 10 * time.Second       // with a swarm in which nobody has a piece
+	partsEvery = 250 * time.Millisecond // for parts of pieces that are awaited
+	checkMany  = 64                     // pieces that wait to be checked, of those that others brought
 )
 
 // origin is a swarm as a source of one download. It is a transfer.Origin.
@@ -203,31 +204,35 @@ func (o *origin) Fetch(ctx context.Context, span transfer.Span, alive func()) ([
 	if err := o.wait(ctx, p, first, end, alive); err != nil {
 		return nil, err
 	}
-	b := make([]byte, span.N)
-	if _, err := p.readAt(b, in.Files[span.File].Off+span.Off); err != nil {
+	b, err := p.give(in.Files[span.File].Off+span.Off, span.N)
+	if err != nil {
 		return nil, fmt.Errorf("bittorrent: %w", err)
 	}
-	p.give(first, end)
 	return b, nil
 }
 
-// wait returns when the pieces are here.
+// wait returns when the pieces are here. Who waits is woken by pieces of its own alone, and looks now and then for parts of them: there may be a hundred who wait, and many thousand parts
+// a second.
 func (o *origin) wait(ctx context.Context, p *pieces, first, end int, alive func()) error {
 	var got int64
 	since, moved := time.Now(), time.Now()
-	for {
-		changed := o.s.changed.Wait()
-		missing := -1
-		var now int64
-		for i := first; i < end; i++ {
-			n, whole := p.progress(i)
-			now += n
-			if !whole && missing < 0 {
-				missing = i
+	tick := time.NewTicker(partsEvery)
+	defer tick.Stop()
+	for i := first; i < end; {
+		select {
+		case <-p.await(i):
+			if _, whole := p.progress(i); whole {
+				i++
 			}
+			continue
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("bittorrent: %w: %w", ctx.Err(), kith.Unavailable)
 		}
-		if missing < 0 {
-			return nil
+		var now int64
+		for j := first; j < end; j++ {
+			n, _ := p.progress(j)
+			now += n
 		}
 		if now != got {
 			got, since, moved = now, time.Now(), time.Now()
@@ -235,22 +240,17 @@ func (o *origin) wait(ctx context.Context, p *pieces, first, end int, alive func
 		} else if time.Since(moved) > stillTime {
 			o.s.lookAnew(stillTime)
 		}
-		if o.s.has(missing) {
+		if time.Since(since) > patience/8 && o.s.has(i) {
 			since = time.Now()
 		}
 		if time.Since(since) > patience {
-			return fmt.Errorf("bittorrent: nobody in the swarm has piece %d: %w", missing, kith.NotFound)
+			return fmt.Errorf("bittorrent: nobody in the swarm has piece %d: %w", i, kith.NotFound)
 		}
 		if _, _, err := o.state(); err != nil {
 			return err
 		}
-		select {
-		case <-changed:
-		case <-time.After(patience / 8):
-		case <-ctx.Done():
-			return fmt.Errorf("bittorrent: %w: %w", ctx.Err(), kith.Unavailable)
-		}
 	}
+	return nil
 }
 
 // room waits until so many bytes more may be held in memory. One piece always may.

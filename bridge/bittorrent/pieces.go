@@ -22,13 +22,14 @@ type source interface {
 type pieces struct {
 	in    *metainfo.Info
 	src   source
-	all   bool        // everything is in the source
-	moved func(n int) // told when something of a piece has come, or a piece was checked; not under the lock
+	all   bool   // everything is in the source
+	moved func() // told when a piece was checked or is no longer in memory; not under the lock
 
 	mu   sync.Mutex
 	here []bool        // in the source, and right
 	held map[int]*held // in memory
 	size int64         // bytes in memory
+	told map[int]chan struct{}
 }
 
 // held is a piece in memory.
@@ -39,8 +40,8 @@ type held struct {
 	given bool  // to whoever fetches
 }
 
-func newPieces(in *metainfo.Info, src source, all bool, moved func(int)) *pieces {
-	p := &pieces{in: in, src: src, all: all, moved: moved, held: map[int]*held{}}
+func newPieces(in *metainfo.Info, src source, all bool, moved func()) *pieces {
+	p := &pieces{in: in, src: src, all: all, moved: moved, held: map[int]*held{}, told: map[int]chan struct{}{}}
 	if !all {
 		p.here = make([]bool, in.NumPieces())
 	}
@@ -148,7 +149,6 @@ func (p *pieces) complete(i int) bool {
 // write takes what came of piece i.
 func (p *pieces) write(i int, b []byte, in int64) error {
 	p.mu.Lock()
-	defer p.moved(i)
 	defer p.mu.Unlock()
 	if p.all || p.here[i] {
 		return nil
@@ -197,8 +197,32 @@ func (p *pieces) checked(i int, right bool) {
 	} else if h != nil && !h.whole {
 		p.forget(i)
 	}
+	p.tell(i)
 	p.mu.Unlock()
-	p.moved(i)
+	p.moved()
+}
+
+// await returns a channel that is closed when piece i was checked or settled, which is at once if it can be read.
+func (p *pieces) await(i int) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.told[i]
+	if c == nil {
+		c = make(chan struct{})
+		p.told[i] = c
+		if h := p.held[i]; p.all || p.here[i] || h != nil && h.whole {
+			p.tell(i)
+		}
+	}
+	return c
+}
+
+// tell wakes those who await piece i. It needs the lock.
+func (p *pieces) tell(i int) {
+	if c := p.told[i]; c != nil {
+		close(c)
+		delete(p.told, i)
+	}
 }
 
 // forget takes piece i from memory. It needs the lock.
@@ -216,8 +240,9 @@ func (p *pieces) settle(i int) {
 		p.here[i] = true
 	}
 	p.forget(i)
+	p.tell(i)
 	p.mu.Unlock()
-	p.moved(i)
+	p.moved()
 }
 
 // right reports whether piece i is in memory and right, and so need not be checked again.
@@ -278,15 +303,23 @@ func (p *pieces) settled(i int) bool {
 	return p.all || p.here[i]
 }
 
-// give notes that pieces were given to whoever fetches.
-func (p *pieces) give(first, end int) {
+// give returns n bytes from off on, which are those of pieces that can be read, to whoever fetches: the memory of a piece itself if they are one.
+func (p *pieces) give(off, n int64) ([]byte, error) {
+	first, end := int(off/p.in.PieceLength), int((off+n+p.in.PieceLength-1)/p.in.PieceLength)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for i := first; i < end; i++ {
 		if h := p.held[i]; h != nil {
 			h.given = true
 		}
 	}
+	h := p.held[first]
+	p.mu.Unlock()
+	if h != nil && h.whole && off == p.start(first) && int64(len(h.data)) == n {
+		return h.data, nil
+	}
+	b := make([]byte, n)
+	_, err := p.readAt(b, off)
+	return b, err
 }
 
 func (p *pieces) heldBytes() int64 {

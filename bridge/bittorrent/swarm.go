@@ -174,7 +174,7 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 		s.mu.Unlock()
 		return nil
 	}
-	s.pieces = newPieces(in, src, all, func(int) { s.changed.Ring() })
+	s.pieces = newPieces(in, src, all, s.changed.Ring)
 	s.layers = layers
 	if s.layers == nil {
 		s.layers = map[[sha256.Size]byte][]byte{}

@@ -108,6 +108,26 @@ func (h *Hasher) Sum() Digest {
 	return *d
 }
 
+// PieceRoot returns the root of version 2 over one piece of a file, the last of which may be short; only says that it is the file's only one.
+func PieceRoot(data []byte, piece int64, only bool) [sha256.Size]byte {
+	leaves := make([][sha256.Size]byte, 0, (len(data)+Block-1)/Block)
+	for ; len(data) > 0; data = data[min(Block, len(data)):] {
+		leaves = append(leaves, sha256.Sum256(data[:min(Block, len(data))]))
+	}
+	if only {
+		return merkle(leaves, ceil2(len(leaves)), [sha256.Size]byte{})
+	}
+	return merkle(leaves, int(piece/Block), [sha256.Size]byte{})
+}
+
+// FileRoot returns the root of version 2 of a file from those of its pieces.
+func FileRoot(pieces [][sha256.Size]byte, piece int64) [sha256.Size]byte {
+	if len(pieces) == 1 {
+		return pieces[0]
+	}
+	return layerRoot(pieces, piece)
+}
+
 // layerRoot returns the root above the layer of a file's pieces.
 func layerRoot(layer [][sha256.Size]byte, piece int64) [sha256.Size]byte {
 	return merkle(layer, ceil2(len(layer)), padHash(piece))

@@ -2,6 +2,7 @@ package metainfo
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -177,6 +178,23 @@ func TestPieceLength(t *testing.T) {
 	} {
 		if got := PieceLength(c.files, c.bytes); got != c.want {
 			t.Errorf("%d files of %d bytes: pieces of %d, want %d", c.files, c.bytes, got, c.want)
+		}
+	}
+}
+
+// A file's root comes out the same from its pieces, each by itself.
+func TestPieceRoot(t *testing.T) {
+	const piece = 4 * Block
+	for _, size := range []int{1, Block, Block + 1, 3 * Block, piece, piece + 1, 5*piece + 77, 8 * piece} {
+		data := sample(uint64(size), size)
+		h := NewHasher(piece)
+		h.Write(data)
+		var roots [][sha256.Size]byte
+		for rest := data; len(rest) > 0; rest = rest[min(piece, len(rest)):] {
+			roots = append(roots, PieceRoot(rest[:min(piece, len(rest))], piece, size <= piece))
+		}
+		if FileRoot(roots, piece) != h.Sum().Root {
+			t.Errorf("%d bytes: another root", size)
 		}
 	}
 }
