@@ -15,7 +15,7 @@ func bind(t *torrent.ClientConfig, at netip.Addr) {
 	t.DisableIPv6, t.DisableIPv4 = at.Is4(), !at.Is4()
 	t.DialForPeerConns = false // see dialFrom
 	d := dialer(at)
-	t.TrackerDialContext, t.HTTPDialContext = d.DialContext, d.DialContext
+	t.TrackerDialContext = d.DialContext
 	t.TrackerListenPacket = func(network, _ string) (net.PacketConn, error) {
 		return net.ListenPacket(network, netip.AddrPortFrom(at, 0).String())
 	}

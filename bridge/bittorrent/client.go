@@ -112,6 +112,7 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	t.ExtendedHandshakeClientVersion = "Kith " + o.Version
 	t.HTTPUserAgent = "Kith/" + o.Version
 	t.Bep20 = "-KI0100-"
+	t.WebTransport = newSeeds(c.b)
 	t.Slogger = slog.New(quiet{c.b.log.Handler()})
 	t.Logger = alog.Default.FilterLevel(alog.Disabled)
 	t.MaxUnverifiedBytes = 0 // what is in memory is bounded by who fetches, see origin

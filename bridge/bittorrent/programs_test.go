@@ -251,3 +251,32 @@ func TestVersion2ByShortHash(t *testing.T) {
 	d.all(ctx)
 	d.mustBe(ctx, files)
 }
+
+// TestWebSeedVersion2: web seeds of a folder of version 2 alone are left out, for the library panics at them when it comes to ask. The torrent is libtorrent's.
+func TestWebSeedVersion2(t *testing.T) {
+	if _, err := exec.LookPath(python); err != nil {
+		t.Skip("not tested: a torrent of version 2 alone is made by libtorrent for Python, which is not installed (.ci/install does)")
+	}
+	dir, name := t.TempDir(), "Ordner 雪"
+	for p, data := range below(name, folder()) {
+		at := filepath.Join(dir, filepath.FromSlash(p))
+		os.MkdirAll(filepath.Dir(at), 0o755)
+		if err := os.WriteFile(at, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(of(t, "v2", filepath.Join(dir, name), "http://127.0.0.1:1/announce"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, nil)
+	l, err := n.AddTorrent(t.Context(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.WebSeeds = []string{"http://127.0.0.1:1/", "http://127.0.0.1:1/Ordner"}
+	n.get(timed(t, time.Minute), l)
+	if s := n.swarmOf(hashesOf(l.Names)[0]); len(s.t.WebseedPeerConns()) > 0 {
+		t.Error("the library was told of a web seed")
+	}
+}

@@ -59,6 +59,7 @@ type swarm struct {
 	told             int // nodes of the DHT or trackers that were told
 	toldAt           time.Time
 	toldErr          string
+	seeds            []string           // web seeds that the library does not have yet
 	named            []torrent.PeerInfo // peers to try again while there are none
 	asked            time.Time          // when they were tried last
 	askAfter         time.Duration      // until they are tried again
@@ -198,6 +199,7 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	s.mu.Lock()
 	s.set = true
 	s.mu.Unlock()
+	s.addSeeds()
 	s.changed.Ring()
 	return nil
 }
@@ -344,9 +346,10 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 		}
 		s.t.AddTrackers(tiers)
 	}
-	if len(seeds) > 0 {
-		s.t.AddWebSeeds(seeds)
-	}
+	s.mu.Lock()
+	s.seeds = append(s.seeds, seeds...)
+	s.mu.Unlock()
+	s.addSeeds()
 	var infos []torrent.PeerInfo
 	for _, p := range peers {
 		if at, err := netip.ParseAddrPort(p); err == nil && at.Port() != 0 {
@@ -356,6 +359,24 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 	if len(infos) > 0 {
 		s.t.AddPeers(infos)
 		s.remember(infos)
+	}
+}
+
+// addSeeds has the library fetch from web seeds, once it is known what is asked of them.
+func (s *swarm) addSeeds() {
+	s.mu.Lock()
+	var list []string
+	if s.set {
+		for _, u := range s.seeds {
+			if at := seedAddress(s.info, s.key, u); at != "" {
+				list = append(list, at)
+			}
+		}
+		s.seeds = nil
+	}
+	s.mu.Unlock()
+	if len(list) > 0 {
+		s.t.AddWebSeeds(list)
 	}
 }
 
