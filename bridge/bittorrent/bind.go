@@ -2,23 +2,17 @@ package bittorrent
 
 import (
 	"net"
-	"net/http"
 	"net/netip"
 
 	"github.com/anacrolix/torrent"
 )
 
-// bind has all that the library opens come from the address of this computer that is listened on: a tracker tells others where an announcement came from, and who
+// bind has all that the library opens itself come from the address of this computer that is listened on: a tracker tells others where an announcement came from, and who
 // listens on the address of a tunnel does not want peers to be dialled beside it. The library does it for uTP alone.
 func bind(t *torrent.ClientConfig, at netip.Addr) {
 	t.ListenHost = func(string) string { return at.String() }
 	t.DisableIPv6, t.DisableIPv4 = at.Is4(), !at.Is4()
 	t.DialForPeerConns = false // see dialFrom
-	d := dialer(at)
-	t.TrackerDialContext = d.DialContext
-	t.TrackerListenPacket = func(network, _ string) (net.PacketConn, error) {
-		return net.ListenPacket(network, netip.AddrPortFrom(at, 0).String())
-	}
 }
 
 // dialFrom has peers dialled from the address that bind was given.
@@ -45,12 +39,4 @@ func dialer(at netip.Addr) *net.Dialer {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, 0))
 	}
 	return d
-}
-
-// web returns what asks web servers, from the address that is listened on.
-func (b *Bridge) web() *http.Client {
-	if !b.o.Bind.IsValid() {
-		return http.DefaultClient
-	}
-	return &http.Client{Transport: &http.Transport{DialContext: dialer(b.o.Bind).DialContext, Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
 }

@@ -48,6 +48,7 @@ type Bridge struct {
 	store   *store
 	handles *handles
 	note    string
+	courier *courier
 
 	start sync.Mutex // one at a time opens the client
 
@@ -71,7 +72,7 @@ func New(o Options) (*Bridge, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Denied)
 	}
-	b := &Bridge{o: o, log: o.Log, handles: newHandles(o.Blobs), swarms: map[kith.InfoHash]*swarm{}, roots: map[kith.Ref]*swarm{}}
+	b := &Bridge{o: o, log: o.Log, handles: newHandles(o.Blobs), courier: newCourier(o.Bind, false), swarms: map[kith.InfoHash]*swarm{}, roots: map[kith.Ref]*swarm{}}
 	var err error
 	if b.store, b.note, err = openStore(o.Dir, o.Log); err != nil {
 		return nil, fmt.Errorf("bittorrent: %w", err)
@@ -125,6 +126,7 @@ func (b *Bridge) Close() error {
 		c.close()
 	}
 	b.handles.close()
+	b.courier.close()
 	return b.store.db.Close()
 }
 

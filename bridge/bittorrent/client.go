@@ -35,12 +35,13 @@ type client struct {
 	up, down *rate.Limiter
 	tell     *announcer
 	meta     *exchange
+	track    *trackers
 }
 
 func openClient(b *Bridge) (*client, error) {
 	noSelfCheck()
 	c := &client{b: b, up: rate.NewLimiter(rate.Inf, burst), down: rate.NewLimiter(rate.Inf, burst)}
-	c.meta = newExchange(c)
+	c.meta, c.track = newExchange(c), newTrackers(b)
 	ctx := context.Background()
 	port := b.o.Config.Port
 	if port == 0 {
@@ -112,9 +113,10 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	t.ExtendedHandshakeClientVersion = "Kith " + o.Version
 	t.HTTPUserAgent = "Kith/" + o.Version
 	t.Bep20 = "-KI0100-"
-	t.WebTransport = newSeeds(c.b)
+	t.WebTransport = seeds{c.b}
 	t.Slogger = slog.New(quiet{c.b.log.Handler()})
 	t.Logger = alog.Default.FilterLevel(alog.Disabled)
+	t.TrackerDialContext, t.TrackerListenPacket = c.track.dial, c.track.listen
 	t.MaxUnverifiedBytes = 0 // what is in memory is bounded by who fetches, see origin
 	c.meta.hook(&t.Callbacks)
 	return t
@@ -225,6 +227,7 @@ func (c *client) addrs() (list []netip.AddrPort) {
 }
 
 func (c *client) close() {
+	c.track.courier.close()
 	c.cl.Close()
 }
 

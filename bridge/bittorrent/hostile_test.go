@@ -6,10 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -227,41 +224,4 @@ func TestMessagesThatKill(t *testing.T) {
 	d := b.get(ctx, a.link(names)) // both are well
 	d.all(ctx)
 	d.mustBe(ctx, files)
-}
-
-// TestLyingTrackers: trackers that say anything but what they should.
-func TestLyingTrackers(t *testing.T) {
-	ctx := timed(t, time.Minute)
-	asked := make(chan bool, 100)
-	for name, says := range map[string]string{
-		"garbage": "xxxxxx", "nested": strings.Repeat("l", 1<<16), "negative": "d8:intervali-9223372036854775808e5:peers0:e", "odd": "d8:intervali1e5:peers7:abcdefge", "long": "d5:peers" + strings.Repeat("9", 30) + ":",
-		"failure": "d14:failure reason" + "7:go away" + "e", "self": "d8:intervali1e5:peers6:\x7f\x00\x00\x01\x00\x01e", "types": "d8:interval1:x5:peersi5ee",
-	} {
-		t.Run(name, func(t *testing.T) {
-			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				select {
-				case asked <- true:
-				default:
-				}
-				io.WriteString(w, says)
-			}))
-			defer srv.Close()
-			a, b := newNode(t, nil), newNode(t, nil)
-			files := map[string][]byte{"": sample(8, 1<<20)}
-			names, err := a.Publish(ctx, a.share("film", files))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l := a.link(names)
-			l.Trackers = []string{srv.URL + "/announce"}
-			d := b.get(ctx, l)
-			select {
-			case <-asked:
-			case <-ctx.Done():
-				t.Fatal("the tracker was not asked")
-			}
-			d.all(ctx)
-			d.mustBe(ctx, files)
-		})
-	}
 }

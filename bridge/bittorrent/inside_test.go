@@ -118,16 +118,6 @@ func program(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// until waits for something that other programs do.
-func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %s", what, limit)
-		}
-	}
-}
-
 // TestLocalPeers: nodes of one network find each other with no tracker, DHT or address.
 func TestLocalPeers(t *testing.T) {
 	if !inside(t, 2*time.Minute) {

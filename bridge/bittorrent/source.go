@@ -26,14 +26,18 @@ func isTorrentURL(s string) bool {
 func (b *Bridge) download(ctx context.Context, from string) (*metainfo.Torrent, error) {
 	ctx, cancel := context.WithTimeout(ctx, sourceTime)
 	defer cancel()
+	u, err := url.Parse(from)
+	if err != nil {
+		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
 	}
 	req.Header.Set("User-Agent", "Kith/"+b.o.Version)
-	res, err := b.web().Do(req)
+	res, err := b.courier.client(u.RawQuery == "").Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Unavailable)
+		return nil, fmt.Errorf("bittorrent: %w", unreached(err))
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {

@@ -59,6 +59,7 @@ type swarm struct {
 	told             int // nodes of the DHT or trackers that were told
 	toldAt           time.Time
 	toldErr          string
+	tracked          string             // what the tracker that was asked last said that a person should know
 	seeds            []string           // web seeds that the library does not have yet
 	named            []torrent.PeerInfo // peers to try again while there are none
 	asked            time.Time          // when they were tried last
@@ -340,14 +341,16 @@ func (s *swarm) fail(err error) {
 // hints adds where peers may be found.
 func (s *swarm) hints(trackers, seeds, peers []string) {
 	if list := append(append([]string(nil), trackers...), s.b.o.Config.Trackers...); len(list) > 0 {
-		tiers := make([][]string, len(list))
-		for i, u := range list {
-			tiers[i] = []string{u}
+		var tiers [][]string
+		for _, u := range list {
+			if u = s.c.track.urlFor(u); u != "" {
+				tiers = append(tiers, []string{u})
+			}
 		}
 		s.t.AddTrackers(tiers)
 	}
 	s.mu.Lock()
-	s.seeds = append(s.seeds, seeds...)
+	s.seeds = append(s.seeds, seeds[:min(len(seeds), maxSeeds)]...)
 	s.mu.Unlock()
 	s.addSeeds()
 	var infos []torrent.PeerInfo
@@ -544,6 +547,9 @@ func (s *swarm) status() bridge.Status {
 	}
 	if s.toldErr != "" {
 		said = append(said, s.toldErr)
+	}
+	if s.tracked != "" {
+		said = append(said, s.tracked)
 	}
 	st.Said = strings.Join(said, "; ")
 	return st

@@ -21,7 +21,7 @@ import (
 const (
 	seedMark   = "kith:" // begins the fragment of an address that comes here; no server sees it
 	maxDiscard = 48 << 10
-	seedConns  = 10 // to one web server at once
+	maxSeeds   = 64 // of one torrent
 )
 
 // seedAddress returns what the library is given for the address of a web seed; "": nothing. It panics at web seeds of a folder of version 2 alone, for it takes all pieces for as long as
@@ -55,21 +55,13 @@ func seedURL(in *metainfo.Info, seed string, f metainfo.File) string {
 }
 
 // seeds is what the library speaks HTTP by.
-type seeds struct {
-	b    *Bridge
-	next http.RoundTripper
-}
-
-// newSeeds returns the transport of the library, which speaks from where the bridge listens.
-func newSeeds(b *Bridge) seeds {
-	return seeds{b, &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dialer(b.o.Bind).DialContext, MaxConnsPerHost: seedConns}}
-}
+type seeds struct{ b *Bridge }
 
 // RoundTrip implements http.RoundTripper.
 func (w seeds) RoundTrip(req *http.Request) (*http.Response, error) {
 	text, ok := strings.CutPrefix(req.URL.Fragment, seedMark)
 	if !ok {
-		return w.next.RoundTrip(req)
+		return nil, fmt.Errorf("bittorrent: %.80q is no web seed: %w", req.URL, kith.Internal)
 	}
 	text, _, _ = strings.Cut(text, "/")
 	raw, err := hex.DecodeString(text)
@@ -88,7 +80,7 @@ func (w seeds) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &seedReader{client: &http.Client{Transport: w.next}, agent: req.Header.Get("User-Agent"), in: in, seed: req.URL.String(), off: off, left: n}
+	r := &seedReader{client: w.b.courier.client(req.URL.RawQuery == ""), agent: req.Header.Get("User-Agent"), in: in, seed: req.URL.String(), off: off, left: n}
 	r.ctx, r.cancel = context.WithCancel(req.Context())
 	if res, err := r.open(); err != nil {
 		r.cancel()
@@ -160,7 +152,7 @@ func (r *seedReader) open() (refused *http.Response, err error) {
 	}
 	res, err := r.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("bittorrent: web seed: %w: %w", err, kith.Unavailable)
+		return nil, fmt.Errorf("bittorrent: web seed: %w", unreached(err))
 	}
 	switch {
 	case res.StatusCode == http.StatusPartialContent:

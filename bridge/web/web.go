@@ -30,6 +30,7 @@ import (
 	"kith/blob/folder"
 	"kith/bridge"
 	"kith/internal/atomicfile"
+	"kith/internal/lan"
 	"kith/transfer"
 )
 
@@ -103,7 +104,7 @@ func (b *Bridge) client(public bool) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTime}
 	if public {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
-			if at, err := netip.ParseAddrPort(address); err != nil || local(at.Addr()) {
+			if at, err := netip.ParseAddrPort(address); err != nil || lan.Local(at.Addr()) {
 				return fmt.Errorf("web: it leads to %s, which is in this computer or its local network: %w", address, kith.Denied)
 			}
 			return nil
@@ -114,12 +115,6 @@ func (b *Bridge) client(public bool) *http.Client {
 		TLSHandshakeTimeout: dialTime, ResponseHeaderTimeout: headerTime, MaxResponseHeaderBytes: maxHeader, MaxConnsPerHost: perHost, MaxIdleConnsPerHost: perHost, IdleConnTimeout: time.Minute,
 	}
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-}
-
-// local reports whether an address is not of the internet.
-func local(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast() || netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10).Contains(a)
 }
 
 // now is the time for meters, which know none.
@@ -226,7 +221,7 @@ func (b *Bridge) ask(ctx context.Context, address string, careful bool, header h
 		inside := false
 		ctx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
 			at, err := netip.ParseAddrPort(c.Conn.RemoteAddr().String())
-			inside = err == nil && local(at.Addr())
+			inside = err == nil && lan.Local(at.Addr())
 		}})
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 		if err != nil {

@@ -25,6 +25,14 @@ func Home(a netip.Addr) bool {
 	return a.IsPrivate() || a.Is4() && a.IsLinkLocalUnicast()
 }
 
+// Local reports whether an address is not of the internet: of this computer, of its local networks, of a provider's own, or nobody's.
+func Local(a netip.Addr) bool {
+	a = a.Unmap()
+	return near(a) || a.IsUnspecified() || a.IsMulticast() || shared.Contains(a)
+}
+
+var shared = netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10) // RFC 6598
+
 // near reports whether a call from an address can come from a local network or from this computer.
 func near(a netip.Addr) bool {
 	a = a.Unmap()

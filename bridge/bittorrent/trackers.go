@@ -1,0 +1,240 @@
+package bittorrent
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"kith"
+	"kith/bridge/bittorrent/metainfo"
+	"kith/internal/lan"
+	"kith/internal/plain"
+)
+
+// Limits of what a tracker may do.
+const (
+	announceMin      = 60 * time.Second // between two announcements, whatever it says …
+	announceMax      = 2 * time.Hour    // … and at most
+	trackerTime      = 30 * time.Second // for an answer
+	maxTrackerURL    = 2048             // bytes
+	maxSocketBytes   = 1 << 20          // that a tracker's WebSocket brings before it is closed, to be opened again a minute later
+	maxTrackerReason = 200              // bytes of why it refuses, that are shown
+)
+
+// trackerHost is where the library asks HTTP trackers: what it reaches there is this package, which asks the real one. The library takes an answer of any length, of any depth,
+// and of types that end the process; asks as often as it is told to; and dials whatever it is told to.
+const trackerHost = "trackers.kith.invalid"
+
+// trackers asks trackers for the library.
+type trackers struct {
+	b       *Bridge
+	courier *courier
+}
+
+// newTrackers returns what asks trackers. What they say is believed by nobody, and so is their certificate: TLS is for those who listen.
+func newTrackers(b *Bridge) *trackers { return &trackers{b, newCourier(b.o.Bind, true)} }
+
+// urlFor returns what the library is given of a tracker, "" for one that it does not survive or nobody can ask.
+func (t *trackers) urlFor(tracker string) string {
+	u, err := url.Parse(tracker)
+	if err != nil || u.Host == "" || len(tracker) > maxTrackerURL {
+		return ""
+	}
+	switch u.Scheme {
+	case "http", "https":
+		return "http://" + trackerHost + "/" + base64.RawURLEncoding.EncodeToString([]byte(tracker))
+	case "udp", "ws", "wss":
+		u.User, u.Fragment, u.RawFragment = nil, "", "" // the library ends the process at a user's name, and at an address that is not as it would write it
+		again, err := url.Parse(u.String())
+		if err != nil || again.String() != u.String() {
+			return ""
+		}
+		return u.String()
+	}
+	return ""
+}
+
+// dial is what the library dials trackers with.
+func (t *trackers) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(addr); err == nil && host == trackerHost {
+		near, far := net.Pipe()
+		go t.serve(far)
+		return near, nil
+	}
+	c, err := dialer(t.b.o.Bind).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &short{c, maxSocketBytes}, nil
+}
+
+// short is a connection that brings no more than so many bytes: the library reads a message of a WebSocket whole, however long it is.
+type short struct {
+	net.Conn
+	left int
+}
+
+// Read implements net.Conn.
+func (s *short) Read(p []byte) (int, error) {
+	if s.left <= 0 {
+		return 0, fmt.Errorf("bittorrent: a tracker sends too much: %w", kith.TooLarge)
+	}
+	n, err := s.Conn.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	return n, err
+}
+
+// serve answers the one request that the library makes on a connection.
+func (t *trackers) serve(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	req, err := http.ReadRequest(r)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), trackerTime)
+	defer cancel()
+	go func() {
+		io.Copy(io.Discard, r) // until the library does not wait any more
+		cancel()
+	}()
+	a, err := t.announce(ctx, req)
+	if err != nil {
+		a = metainfo.Answer{Failure: err.Error()}
+	}
+	body := a.Encode()
+	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
+}
+
+// announce asks the tracker that a request of the library names.
+func (t *trackers) announce(ctx context.Context, req *http.Request) (a metainfo.Answer, err error) {
+	name, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(req.URL.Path, "/"))
+	if err != nil {
+		return a, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
+	}
+	u, err := url.Parse(string(name))
+	if err != nil {
+		return a, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
+	}
+	said := ""
+	defer func() {
+		if err != nil {
+			said = "the tracker " + plain.Text(u.Host) + " does not answer: " + plain.Text(errors.Unwrap(err).Error())
+		}
+		if hash := req.URL.Query().Get("info_hash"); len(hash) == len(kith.InfoHash{}) && ctx.Err() == nil {
+			if s := t.b.swarmOf(kith.InfoHash([]byte(hash))); s != nil {
+				s.mu.Lock()
+				s.tracked = said
+				s.mu.Unlock()
+			}
+		}
+	}()
+	known := slices.Contains(t.b.o.Config.Trackers, string(name)) // the person's own
+	plainly := u.RawQuery == "" && strings.HasPrefix(path.Base(u.Path), "announce")
+	if u.RawQuery != "" { // some want what is in their address to come first
+		u.RawQuery += "&"
+	}
+	u.RawQuery += req.URL.RawQuery
+	data, inside, err := t.get(ctx, u, known || plainly)
+	if err != nil {
+		return a, fmt.Errorf("bittorrent: ask tracker: %w", err)
+	}
+	good := func(a netip.Addr) bool { return !lan.Local(a) }
+	if inside {
+		good = nil // one in the local network knows who else is there
+	}
+	if a, err = metainfo.ParseAnswer(data, good); err != nil {
+		return a, fmt.Errorf("bittorrent: ask tracker: %w", err)
+	}
+	if len(a.Failure) > 0 {
+		said = "the tracker " + plain.Text(u.Host) + " refuses: " + plain.Text(a.Failure[:min(len(a.Failure), maxTrackerReason)])
+	}
+	a.Interval = min(max(a.Interval, int64(announceMin.Seconds())), int64(announceMax.Seconds()))
+	return a, nil
+}
+
+// get asks one address; local: it may be in the local network. Inside reports whether what answered is.
+func (t *trackers) get(ctx context.Context, u *url.URL, local bool) (data []byte, inside bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", err, kith.Invalid)
+	}
+	req.Header.Set("User-Agent", "Kith/"+t.b.o.Version)
+	client := t.courier.client(local)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, false, unreached(err)
+	}
+	defer resp.Body.Close()
+	data, err = io.ReadAll(io.LimitReader(resp.Body, metainfo.MaxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, false, fmt.Errorf("%w: %w", err, kith.Unavailable)
+	case resp.StatusCode != http.StatusOK:
+		return nil, false, fmt.Errorf("it says %s: %w", resp.Status, kith.Unavailable)
+	}
+	return data, client.Transport.(*errand).inside, nil
+}
+
+// listen is what the library listens with for what UDP trackers answer.
+func (t *trackers) listen(network, addr string) (net.PacketConn, error) {
+	if at := t.b.o.Bind; at.IsValid() {
+		addr = netip.AddrPortFrom(at, 0).String()
+	}
+	c, err := net.ListenPacket(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return udpTracker{c, network}, nil
+}
+
+// udpTracker is a socket on which answers of UDP trackers (BEP 15) come as the library survives them.
+type udpTracker struct {
+	net.PacketConn
+	network string
+}
+
+// ReadFrom implements net.PacketConn.
+func (u udpTracker) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := u.PacketConn.ReadFrom(p)
+	if a, ok := from.(*net.UDPAddr); ok && err == nil {
+		n = tameUDP(p[:n], u.network == "udp6", lan.Local(a.AddrPort().Addr()))
+	}
+	return n, from, err
+}
+
+// tameUDP puts an answer of a UDP tracker right, in place, and returns how long it then is.
+func tameUDP(p []byte, v6, inside bool) int {
+	const action, header = 1, 20 // of an announcement: action, transaction, interval, leechers, seeders
+	if len(p) < header || binary.BigEndian.Uint32(p) != action {
+		return len(p)
+	}
+	every := int64(int32(binary.BigEndian.Uint32(p[8:])))
+	binary.BigEndian.PutUint32(p[8:], uint32(min(max(every, int64(announceMin.Seconds())), int64(announceMax.Seconds()))))
+	size := 4
+	if v6 {
+		size = 16
+	}
+	at := map[netip.Addr]int{}
+	n := header
+	for b := p[header:]; len(b) >= size+2; b = b[size+2:] {
+		addr, _ := netip.AddrFromSlice(b[:size])
+		if at[addr]++; at[addr] > metainfo.PerAddress || !inside && lan.Local(addr) {
+			continue
+		}
+		n += copy(p[n:], b[:size+2])
+	}
+	return n
+}

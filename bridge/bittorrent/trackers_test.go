@@ -1,0 +1,247 @@
+package bittorrent
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// endless is one byte again and again, up to n.
+func endless(w io.Writer, begin string, c byte, n int) {
+	io.WriteString(w, begin)
+	b := []byte(strings.Repeat(string(c), 64<<10))
+	for ; n > 0; n -= len(b) {
+		if _, err := w.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+// TestLyingTrackers: trackers that say anything but what they should, and addresses of trackers that are none. Each is beside a peer that the link names, and that is fetched from all the same.
+func TestLyingTrackers(t *testing.T) {
+	ctx := timed(t, 2*time.Minute)
+	says := func(what string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, what) }
+	}
+	for name, c := range map[string]struct {
+		serve http.HandlerFunc
+		said  string // by the status
+	}{
+		"garbage":           {says("xxxxxx"), "does not answer: metainfo"},
+		"nested":            {says(strings.Repeat("l", 1<<16)), "deep"},
+		"negative":          {says("d8:intervali-9223372036854775808e5:peers0:e"), ""},
+		"at once again":     {says("d8:intervali0e5:peers0:e"), ""},
+		"never again":       {says("d8:intervali2147483647e5:peers0:e"), ""},
+		"odd":               {says("d8:intervali1e5:peers7:abcdefge"), ""},
+		"long":              {says("d5:peers" + strings.Repeat("9", 30) + ":"), "number"},
+		"failure":           {says("d14:failure reason7:go awaye"), "refuses: go away"},
+		"self":              {says("d8:intervali1e5:peers6:\x7f\x00\x00\x01\x00\x01e"), ""},
+		"types":             {says("d8:interval1:x5:peersi5ee"), ""},
+		"peers are numbers": {says("d8:intervali1e5:peersli5eee"), ""},
+		"without address":   {says("d8:intervali1e5:peersld4:porti5eed2:ipi5eeee"), ""},
+		"100 MB of peers":   {func(w http.ResponseWriter, _ *http.Request) { endless(w, "d5:peers100000002:", 9, 100<<20) }, "bytes"},
+		"100 MB of lists":   {func(w http.ResponseWriter, _ *http.Request) { endless(w, "", 'l', 100<<20) }, "bytes"},
+		"a header":          {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, "header"},
+		"round and round":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }, "more than 5 times"},
+		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "ftp://127.0.0.1/", http.StatusFound)
+		}, "not encrypted"},
+		"no answer": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }, "418"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			first := make(chan bool)
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				c.serve(w, r)
+				if asked.Add(1) == 1 {
+					close(first)
+				}
+			}))
+			defer srv.Close()
+			d, b := withTrackers(t, srv.URL+"/announce")
+			select {
+			case <-first:
+			case <-ctx.Done():
+				t.Fatal("the tracker was not asked")
+			}
+			d.all(ctx)
+			d.mustBe(ctx, theFilm)
+			if n, most := asked.Load(), int32(2*(1+maxHops)); n > most { // begun, completed
+				t.Errorf("asked %d times", n)
+			}
+			until(t, 10*time.Second, "what the tracker said is shown", func() bool {
+				st, err := b.StatusOf(d.o.(*origin).s.names)
+				return err == nil && (c.said == "" && !strings.Contains(st.Said, "tracker") || c.said != "" && strings.Contains(st.Said, c.said))
+			})
+		})
+	}
+	t.Run("addresses", func(t *testing.T) {
+		d, _ := withTrackers(t, "http://user:word@127.0.0.1:1/announce", "http://127.0.0.1:1/a|b", "udp://user@127.0.0.1:1", "udp://127.0.0.1:1/a|b", "udp://127.0.0.1", "udp://[::1", "ws://user:word@127.0.0.1:1/",
+			"ws://127.0.0.1:1/a|b#c", "http://127.0.0.1:99999/announce", "http:///announce", "*http://a/b", "udp4://a:1", "file:///etc/passwd", "http://"+trackerHost+"/announce")
+		d.all(ctx)
+		d.mustBe(ctx, theFilm)
+	})
+}
+
+var theFilm = map[string][]byte{"": sample(8, 1<<20)}
+
+// withTrackers begins to fetch the film from a peer, with trackers in the link.
+func withTrackers(t *testing.T, urls ...string) (*download, *node) {
+	t.Helper()
+	ctx := timed(t, time.Minute)
+	a, b := newNode(t, nil), newNode(t, nil)
+	names, err := a.Publish(ctx, a.share("film", theFilm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := a.link(names)
+	l.Trackers = urls
+	return b.get(ctx, l), b
+}
+
+// TestTrackerIsSomethingElse: an address in the local network that somebody put into a torrent is not asked if it may make something there do something.
+func TestTrackerIsSomethingElse(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	var asked atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer srv.Close()
+	d, b := withTrackers(t, srv.URL+"/reboot", srv.URL+"/announce?reboot=1")
+	d.all(ctx)
+	until(t, 10*time.Second, "it is said", func() bool {
+		st, err := b.StatusOf(d.o.(*origin).s.names)
+		return err == nil && strings.Contains(st.Said, "in this computer or its local network")
+	})
+	if asked.Load() != 0 {
+		t.Error("it was asked")
+	}
+}
+
+// TestLyingUDPTracker: an answer over UDP that wants to be asked without end, and names the local network.
+func TestLyingUDPTracker(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var asked atomic.Int32
+	first := make(chan bool)
+	go func() {
+		b := make([]byte, 2048)
+		for {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if n < 16 {
+				continue
+			}
+			answer := append([]byte{}, b[8:16]...) // action and transaction
+			if binary.BigEndian.Uint32(answer) == 0 {
+				answer = append(answer, "connects"...)
+			} else {
+				answer = append(answer, make([]byte, 12)...) // an interval of 0
+				answer = append(answer, 127, 0, 0, 1, 0)     // and a peer of which a part is missing
+				if asked.Add(1) == 1 {
+					close(first)
+				}
+			}
+			c.WriteTo(answer, from)
+		}
+	}()
+	d, _ := withTrackers(t, "udp://"+c.LocalAddr().String())
+	select {
+	case <-first:
+	case <-ctx.Done():
+		t.Fatal("the tracker was not asked")
+	}
+	d.all(ctx)
+	d.mustBe(ctx, theFilm)
+	if n := asked.Load(); n > 2 {
+		t.Errorf("asked %d times", n)
+	}
+	peer := func(s string) []byte {
+		at := netip.MustParseAddrPort(s)
+		return binary.BigEndian.AppendUint16(at.Addr().AsSlice(), at.Port())
+	}
+	for _, c := range []struct {
+		peers    []string
+		v6, here bool
+		want     []string
+		every    uint32
+		wants    uint32
+	}{
+		{[]string{"10.0.0.1:22", "127.0.0.1:80", "5.6.7.8:1", "192.168.1.1:80", "100.64.0.1:1", "169.254.169.254:80"}, false, false, []string{"5.6.7.8:1"}, 900, 900},
+		{[]string{"10.0.0.1:22", "5.6.7.8:1"}, false, true, []string{"10.0.0.1:22", "5.6.7.8:1"}, 0, 60},
+		{[]string{"[fd00::1]:22", "[2001:db8::1]:1", "[::1]:80", "[fe80::1]:80"}, true, false, []string{"[2001:db8::1]:1"}, 1 << 31, 60},
+		{nil, false, false, nil, 1<<31 - 1, 7200},
+	} {
+		p := make([]byte, 20)
+		p[3] = 1
+		binary.BigEndian.PutUint32(p[8:], c.every)
+		for _, s := range c.peers {
+			p = append(p, peer(s)...)
+		}
+		p = append(p, 7)
+		got := p[:tameUDP(p, c.v6, c.here)]
+		var want []byte
+		for _, s := range c.want {
+			want = append(want, peer(s)...)
+		}
+		if string(got[20:]) != string(want) || binary.BigEndian.Uint32(got[8:]) != c.wants {
+			t.Errorf("of %v: %v every %d s", c.peers, got[20:], binary.BigEndian.Uint32(got[8:]))
+		}
+	}
+}
+
+// TestLyingWebSocketTracker: a message without an end.
+func TestLyingWebSocketTracker(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	sent := make(chan int64)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		m, err := c.Writer(r.Context(), websocket.MessageText)
+		if err != nil {
+			return
+		}
+		n := int64(0)
+		for b := make([]byte, 64<<10); n < 100<<20; n += int64(len(b)) {
+			if _, err := m.Write(b); err != nil {
+				break
+			}
+		}
+		select {
+		case sent <- n:
+		case <-ctx.Done():
+		}
+	}))
+	defer srv.Close()
+	d, _ := withTrackers(t, "ws"+strings.TrimPrefix(srv.URL, "http"))
+	select {
+	case n := <-sent:
+		if n > 32<<20 { // what is in buffers on the way
+			t.Errorf("%d bytes were taken", n)
+		}
+	case <-ctx.Done():
+		t.Fatal("the tracker was not asked, or its message is read without an end")
+	}
+	d.all(ctx)
+	d.mustBe(ctx, theFilm)
+	if s := fmt.Sprint(d.layout.Name); s != "film" {
+		t.Error(s)
+	}
+}
