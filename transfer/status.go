@@ -132,6 +132,18 @@ func (d *Download) doing(id engine.SourceID) SourceState {
 	return Active
 }
 
+// Drafted returns how many files a draft has, wanted or not; 0 while that is not known, and of what is none.
+func (d *Download) Drafted() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.drafted {
+		if f.Link == "" && !f.Dir {
+			n++
+		}
+	}
+	return n
+}
+
 // Files returns the files of a folder, at most max of them; index 0 is a single file itself.
 func (d *Download) Files(max int) (list []File) {
 	d.mu.Lock()

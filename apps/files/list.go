@@ -207,7 +207,11 @@ func (f *Files) tree(ctx context.Context, it item, out *ShowOut) {
 			out.Tree = append(out.Tree, TreeEntry{Index: file.Index, Path: file.Path, Size: file.Size, Done: file.Done, Media: media.Type(file.Path), Wanted: chosen(it.Only, file.Path)})
 		}
 		if len(out.Tree) == maxTree {
-			out.More = max(0, it.Files-maxTree)
+			all := it.Files // that are wanted, or here
+			if it.dl != nil {
+				all = it.dl.Drafted()
+			}
+			out.More = max(0, all-maxTree)
 		}
 		return
 	}

@@ -129,6 +129,16 @@ func (n *Names) key(path string) string {
 	return strings.ToLower(path)
 }
 
+// Spell returns a path with the folders above it spelled as they were when they were added.
+func (n *Names) Spell(path string) string {
+	for end := strings.LastIndexByte(path, '/'); end > 0; end = strings.LastIndexByte(path[:end], '/') {
+		if spelled, ok := n.under[n.key(path[:end])]; ok {
+			return spelled + path[end:]
+		}
+	}
+	return path
+}
+
 // Add takes a path. Paths come in any order.
 func (n *Names) Add(path string) error {
 	key := n.key(path)

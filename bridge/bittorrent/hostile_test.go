@@ -1,12 +1,16 @@
 package bittorrent
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +93,105 @@ func TestWrongPieces(t *testing.T) {
 	b.swarmOf(names.V1).hints(nil, nil, good.link(names).Swarm)
 	<-done
 	d.mustBe(ctx, files)
+	banned, at := b.client.cl.BadPeerIPs(), bad.Listens()[0]
+	all := len(banned)
+	if only := slices.DeleteFunc(banned, func(s string) bool { return netip.MustParseAddr(s).Unmap() == at.Addr() }); all == 0 || len(only) > 0 {
+		t.Errorf("%d addresses are banned, and %v of others; want %s alone", all, only, at.Addr())
+	}
+	for _, p := range d.o.Peers(10) {
+		if strings.HasPrefix(p.Name, at.Addr().String()+":") {
+			t.Errorf("who sends what is wrong is still there: %+v", p)
+		}
+	}
+}
+
+// TestHybridOfTwoContents: a hybrid whose digests of version 1 are of one content, and those of version 2 of another, is known for that when it has come, and the error names the version and the file.
+func TestHybridOfTwoContents(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	a, b := newNode(t, nil), newNode(t, nil)
+	one, two := folder(), folder()
+	two["z"] = bytes.Clone(two["z"])
+	two["z"][len(two["z"])/2] ^= 1
+	const piece = 16 << 10
+	digest := func(data []byte) metainfo.Digest {
+		h := metainfo.NewHasher(piece)
+		h.Write(data)
+		return h.Sum()
+	}
+	var entries []metainfo.Entry
+	for name, data := range one {
+		d, other := digest(data), digest(two[name])
+		d.Root, d.Layer = other.Root, other.Layer
+		entries = append(entries, metainfo.Entry{Path: name, Digest: d})
+	}
+	mixed, err := metainfo.Make("x", true, true, piece, entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	share := a.share("x", one)
+	if _, err := a.Publish(ctx, share); err != nil { // the client is open then
+		t.Fatal(err)
+	}
+	src, err := a.sourceOf(share, mixed.Info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &swarm{b: a.Bridge, c: a.client, key: mixed.V1, names: kith.Names{V1: mixed.V1, V2: mixed.V2}}
+	a.enter(s)
+	s.join()
+	if err := s.got(mixed.Info, mixed.Layers, src, true); err != nil {
+		t.Fatal(err)
+	}
+	d := b.get(ctx, a.link(kith.Names{V1: mixed.V1, V2: mixed.V2}))
+	d.all(ctx)
+	if err := d.o.Verify(ctx, nil); !errors.Is(err, kith.Corrupt) || !strings.Contains(err.Error(), `"z" is not what its digest of BitTorrent version 2 says`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestMetadataOf100MB: a peer that says that the metadata has 100 MB is not asked for it, and what it says is told to whoever waits.
+func TestMetadataOf100MB(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	n := newNode(t, nil)
+	hash := kith.InfoHash{1, 2, 3}
+	o, err := n.Open(kith.Link{Names: kith.Names{V1: hash}})(ctx, &memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	c := handshake(t, n, hash)
+	hello := pp.Message{Type: pp.Extended, ExtendedPayload: []byte("d1:md11:ut_metadatai3ee13:metadata_sizei104857600ee")}
+	if _, err := c.Write(hello.MustMarshalBinary()); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan pp.Message, 100)
+	go func() {
+		defer close(asked)
+		for d := (pp.Decoder{R: bufio.NewReader(c), MaxLength: 1 << 18}); ; {
+			var m pp.Message
+			if d.Decode(&m) != nil {
+				return
+			}
+			if m.Type == pp.Extended && m.ExtendedID == 3 {
+				asked <- m
+			}
+		}
+	}()
+	until(t, 10*time.Second, "what the peer says is known", func() bool {
+		s := o.(*origin).s
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.tooLong > 0
+	})
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := o.Layout(short); !errors.Is(err, kith.TooLarge) || !strings.Contains(err.Error(), "the metadata has 104857600 bytes, at most 33554432") {
+		t.Errorf("%v", err)
+	}
+	c.Close()
+	for m := range asked {
+		t.Errorf("it was asked: %q", m.ExtendedPayload)
+	}
 }
 
 // TestWrongMetadata: one peer gives metadata of another torrent, which the library would take for an infohash of version 1.

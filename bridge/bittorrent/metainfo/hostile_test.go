@@ -151,6 +151,27 @@ func TestLayersAreChecked(t *testing.T) {
 	}
 }
 
+// TestFoldersOfOneName: folders whose names are one on some systems are one everywhere, and no file of theirs is lost.
+func TestFoldersOfOneName(t *testing.T) {
+	in, err := Parse([]byte(v1("x", entry("Season", "1"), "d6:lengthi0e4:pathl6:season1:2ee", "d6:lengthi0e4:pathl6:SEASON1:1ee", "d6:lengthi0e4:pathl2:\u00e91:aee", "d6:lengthi0e4:pathl3:e\u03011:bee", "d6:lengthi0e4:pathl3:e\u03012:c.2:deee")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range in.Files {
+		got = append(got, f.Path)
+	}
+	if want := "[Season/1 Season/2 Season/1 (2) \u00e9/a \u00e9/b \u00e9/c/de]"; fmt.Sprint(got) != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if in.Files[1].Raw != "season/2" {
+		t.Errorf("%q", in.Files[1].Raw)
+	}
+	if _, err := Parse([]byte(v1("x", entry("a"), "d6:lengthi0e4:pathl1:A1:2ee"))); !errors.Is(err, kith.Corrupt) {
+		t.Errorf("a file that is a folder too: %v", err)
+	}
+}
+
 // TestNames: names that are good for the network and not for every disk are made so, and stay apart.
 func TestNames(t *testing.T) {
 	in, err := Parse([]byte(v1("x", "d6:lengthi1e4:pathl5:a:b?cee", "d6:lengthi0e4:pathl5:a*b?cee", "d6:lengthi0e4:pathl5:A_b_cee", "d6:lengthi0e4:pathl7:nul.txtee")))

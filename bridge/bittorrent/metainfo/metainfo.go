@@ -413,14 +413,14 @@ func (in *Info) settle() error {
 		for n := range strings.SplitSeq(f.Raw, "/") {
 			clean = append(clean, folder.CleanName(n))
 		}
-		f.Path = strings.Join(clean, "/")
+		f.Path = names.Spell(strings.Join(clean, "/")) // folders that are one on some systems are one everywhere
+		dir, last := path.Split(f.Path)
 		for n := 2; names.Add(f.Path) != nil; n++ {
 			if n > maxAlike {
 				return fmt.Errorf("%.80q cannot be beside a file or folder of nearly the same name: %w", f.Raw, kith.Corrupt)
 			}
-			last := clean[len(clean)-1]
 			ext := path.Ext(last)
-			f.Path = path.Join(path.Dir(strings.Join(clean, "/")), fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(last, ext), n, ext))
+			f.Path = dir + fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(last, ext), n, ext)
 		}
 		if err := folder.CheckPath(f.Path); err != nil {
 			return fmt.Errorf("%.80q: %w", f.Raw, err)

@@ -129,6 +129,37 @@ func TestAsLibtorrent(t *testing.T) {
 	}
 }
 
+// TestV2Only reads a torrent of version 2 alone, in which every file begins at a piece though nothing says so.
+func TestV2Only(t *testing.T) {
+	const piece = 64 << 10
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "Ordner ü")
+	want := map[string]Digest{}
+	for _, e := range write(t, folder, contents(piece)) {
+		want[e.Path] = e.Digest
+	}
+	got, err := Read(ofLibtorrent(t, folder, "lt.create_torrent_flags_t.v2_only", piece))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.HasV1 || !got.HasV2 || !got.Folder || !got.Aligned() || len(got.Files) != len(want) || len(got.Pieces) > 0 {
+		t.Errorf("%v %v %v, %d files", got.HasV1, got.HasV2, got.Folder, len(got.Files))
+	}
+	var end int64
+	for _, f := range got.Files {
+		d := want[f.Path]
+		if f.Size != d.Size || f.Root != d.Root || f.Size > 0 && (f.Off != (end+piece-1)/piece*piece || !bytes.Equal(got.Layers[f.Root], d.Layer)) {
+			t.Errorf("%q: %d bytes at %d", f.Path, f.Size, f.Off)
+		}
+		if f.Size > 0 {
+			end = f.Off + f.Size
+		}
+	}
+	if got.Length != end {
+		t.Errorf("%d bytes with what pads, want %d", got.Length, end)
+	}
+}
+
 // TestOthers reads torrents of Transmission and mktorrent, which know version 1 alone.
 func TestOthers(t *testing.T) {
 	dir := t.TempDir()
