@@ -365,24 +365,6 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 	}
 }
 
-// addSeeds has the library fetch from web seeds, once it is known what is asked of them.
-func (s *swarm) addSeeds() {
-	s.mu.Lock()
-	var list []string
-	if s.set {
-		for _, u := range s.seeds {
-			if at := seedAddress(s.info, s.key, u); at != "" {
-				list = append(list, at)
-			}
-		}
-		s.seeds = nil
-	}
-	s.mu.Unlock()
-	if len(list) > 0 {
-		s.t.AddWebSeeds(list)
-	}
-}
-
 // maxNamed is how many peers are tried again while there is none; who was named last stays.
 const maxNamed = 64
 

@@ -54,6 +54,24 @@ func seedURL(in *metainfo.Info, seed string, f metainfo.File) string {
 	return strings.TrimSuffix(seed, "/") + "/" + strings.Join(names, "/")
 }
 
+// addSeeds has the library fetch from web seeds, once it is known what is asked of them.
+func (s *swarm) addSeeds() {
+	s.mu.Lock()
+	var list []string
+	if s.set {
+		for _, u := range s.seeds {
+			if at := seedAddress(s.info, s.key, u); at != "" {
+				list = append(list, at)
+			}
+		}
+		s.seeds = nil
+	}
+	s.mu.Unlock()
+	if len(list) > 0 {
+		s.t.AddWebSeeds(list)
+	}
+}
+
 // seeds is what the library speaks HTTP by.
 type seeds struct{ b *Bridge }
 
