@@ -13,7 +13,8 @@ import (
 // When and how the DHT is told and asked.
 const (
 	announceEvery = 25 * time.Minute // what is told is forgotten in half an hour or somewhat more
-	lookEvery     = time.Minute      // while somebody is looked for
+	lookFirst     = 2 * time.Second  // while nobody is known: who has it may be telling the DHT just now; twice as long each time, until it is lookEvery
+	lookEvery     = time.Minute      // while more are looked for
 	announceTime  = 90 * time.Second // for one
 	announceMany  = 8                // at once
 	enough        = 8                // peers, with which nobody is looked for
@@ -126,13 +127,22 @@ func (a *announcer) announce(ctx context.Context, s *swarm) time.Duration {
 		s.toldAt, s.toldErr = time.Now(), ""
 	}
 	s.mu.Unlock()
-	if fetches && len(s.t.PeerConns()) < enough {
-		return lookEvery
-	}
-	if told == 0 {
+	peers := len(s.t.PeerConns())
+	switch {
+	case told == 0 || fetches && peers == 0:
+		return s.lookAgain()
+	case fetches && peers < enough:
 		return lookEvery
 	}
 	return announceEvery + rand.N(announceEvery/8)
+}
+
+// lookAgain returns how long it is until the DHT is asked once more for somebody.
+func (s *swarm) lookAgain() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookAfter = min(max(2*s.lookAfter, lookFirst), lookEvery)
+	return s.lookAfter
 }
 
 // thanked returns how many announcements were taken by nodes of the DHT.

@@ -56,7 +56,8 @@ type swarm struct {
 	sampled, flushed time.Time
 	looked           time.Time // see lookAnew
 	upRate, downRate float64
-	told             int // nodes of the DHT or trackers that were told
+	lookAfter        time.Duration // until the DHT is asked again
+	told             int           // nodes of the DHT or trackers that were told
 	toldAt           time.Time
 	toldErr          string
 	tracked          string             // what the tracker that was asked last said that a person should know
