@@ -198,12 +198,12 @@ func (o *outside) stall(st *stage.Stage, q engine.Request) {
 
 // keep writes what was fetched.
 func (o *outside) keep(ctx context.Context, st *stage.Stage, q engine.Request, s stage.Stretch, data []byte) {
-	brought := st.Lacking(s) // a network that checks larger units gives what others brought of them, too
 	if err := st.TakeLoose(ctx, s, data); err != nil {
 		st.Fail(err)
 		return
 	}
-	if err := st.Took(ctx, []stage.Stretch{s}, true); err != nil {
+	brought, err := st.Took(ctx, []stage.Stretch{s}, true) // a network that checks larger units gives what others brought of them, too
+	if err != nil {
 		st.Fail(err)
 		return
 	}

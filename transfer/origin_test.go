@@ -30,6 +30,7 @@ type foreign struct {
 	late    time.Duration
 	lacks   func(s Span) bool // spans that nobody there has
 	lies    func(s Span) bool // spans of which wrong bytes come, which its digests find out
+	silent  time.Duration     // so long nothing comes of a span at first
 	dies    int64             // after so many bytes nothing comes any more; 0: never
 	wrong   error             // what Verify says
 	patient time.Duration     // until it says so
@@ -106,6 +107,9 @@ func (f *foreign) Fetch(ctx context.Context, s Span, alive func()) ([]byte, erro
 		return nil, ctx.Err()
 	case f.lies != nil && f.lies(s):
 		return nil, fmt.Errorf("a piece is not what its digest says: %w", kith.Corrupt)
+	}
+	if err := sleep(ctx, f.silent); err != nil {
+		return nil, err
 	}
 	for f.rate > 0 && time.Until(free) > 0 {
 		alive()
@@ -439,23 +443,70 @@ func TestOriginsResume(t *testing.T) {
 	})
 }
 
-// TestProven: what a network brought is served to peers when a node has proven it, before all is here.
+// TestProven: what a network brought is served to peers when a node has proven it, before all is here. Who gave the proofs is gone by then.
 func TestProven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const there = 6 << 20 // bytes that the network has: those at the end, without which nobody believes how long it is
 		h := newHub(t)
-		data := noise(37, 8<<20)
+		data := noise(37, 16<<20)
 		seed, a, b := h.node(), h.node(), h.node()
 		root := seed.share(data)
 		seed.m.SetLimits(64<<10, 0)
 		bt := file("bittorrent", 256<<10, data)
-		bt.lacks = func(s Span) bool { return s.Off >= 6<<20 }
+		bt.lacks = func(s Span) bool { return s.Off < int64(len(data))-there }
 		da := a.from(root, []*foreign{bt}, seed)
-		waitFor(t, da, 6<<20)
-		time.Sleep(3 * time.Second)
+		until(t, "what the network brought is proven", func() bool {
+			return proven(da, bao.Range{First: (int64(len(data)) - there) / bao.GroupSize, N: there / bao.GroupSize})
+		})
+		seed.leave()
 		db := b.get(root, a)
-		waitFor(t, db, 6<<20)
-		if got := sourceOf(db, a.id).Bytes; got < 6<<20-256<<10 { // the seed brings 64 KiB a second meanwhile
-			t.Errorf("%d bytes came from who has it proven", got)
+		until(t, "who has it proven has given it", func() bool { return sourceOf(db, a.id).Bytes >= there })
+		if s := da.Status(); s.Done >= int64(len(data)) {
+			t.Errorf("all of it is here: %+v", s)
+		}
+		if got := networkOf(da, "bittorrent").Bytes; got == 0 || got > there {
+			t.Errorf("%d bytes came from the network", got)
+		}
+	})
+}
+
+// proven reports whether all groups of r are here, and proven.
+func proven(d *Download, r bao.Range) bool {
+	st := d.currentStage()
+	if st == nil {
+		return false
+	}
+	st.Mu.Lock()
+	defer st.Mu.Unlock()
+	return st.Here.Next(r.First, false) >= r.First+r.N
+}
+
+// until waits until it is so.
+func until(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(waitTime); !so(); {
+		if time.Now().After(end) {
+			t.Fatalf("not in %v: %s", waitTime, what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestSilent: a network of which nothing comes for long, so that others may be asked for what it was asked. It is not asked for it once more, and what comes of it is counted once.
+func TestSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := noise(44, 8<<20+99)
+		bt := file("bittorrent", 1<<20, data)
+		bt.silent = 3 * stallTime
+		n := newHub(t).node()
+		d, err := n.m.Start(n.job(pending(10), []*foreign{bt}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+		if got := networkOf(d, "bittorrent").Bytes; bt.total() != int64(len(data)) || got != int64(len(data)) {
+			t.Errorf("%d bytes were asked for and %d came, of %d", bt.total(), got, len(data))
 		}
 	})
 }

@@ -462,7 +462,7 @@ func (a *arrival) settle(ctx context.Context) {
 		right = append(right, s)
 		bytes += p.Data
 	}
-	if err := st.Took(ctx, right, false); err != nil {
+	if _, err := st.Took(ctx, right, false); err != nil {
 		st.Fail(err)
 		return
 	}

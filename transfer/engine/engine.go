@@ -72,6 +72,7 @@ type source struct {
 	id      SourceID
 	all     bool
 	has     []uint64 // bit per group, nil while none
+	owes    []uint64 // bit per piece: it was asked for it, and its answer may still come
 	live    int64    // groups of live requests
 	window  int64    // groups that may be live
 	ramping bool     // the window still grows with every answer
@@ -151,7 +152,7 @@ func (e *Engine) Complete() bool { return e.missing == 0 }
 
 // Join adds a source, of which nothing is known yet.
 func (e *Engine) Join(id SourceID, now time.Duration) {
-	e.sources[id] = &source{id: id, window: 4 * startRequest, ramping: true, heard: now}
+	e.sources[id] = &source{id: id, owes: make([]uint64, (e.count+63)/64), window: 4 * startRequest, ramping: true, heard: now}
 }
 
 // HasAll says that a source has everything.
@@ -292,10 +293,25 @@ func (e *Engine) of(id SourceID) (list []*Request) {
 func (e *Engine) forget(q *Request) {
 	e.unload(q)
 	e.release(q)
+	e.owe(e.sources[q.Source], q, false)
 	delete(e.requests, q.ID)
 }
 
-// release lets the pieces of a request be asked of others; its answer may still come.
+// owe notes whether s owes the pieces of a request.
+func (e *Engine) owe(s *source, q *Request, owes bool) {
+	for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
+		if bit := uint64(1) << (p % 64); owes {
+			s.owes[p/64] |= bit
+		} else {
+			s.owes[p/64] &^= bit
+		}
+	}
+}
+
+// owesPiece reports whether s was asked for piece p, and its answer may still come: also one that is late, and that others may be asked for.
+func (s *source) owesPiece(p int) bool { return s.owes[p/64]>>(p%64)&1 == 1 }
+
+// release lets the pieces of a request be asked of others, but not of its source; its answer may still come.
 func (e *Engine) release(q *Request) {
 	if !q.holds {
 		return
@@ -380,7 +396,8 @@ func (e *Engine) Declined(id uint64, now time.Duration) {
 	e.forget(q)
 }
 
-// Stalled says that nothing comes of a request, though its source is not silent otherwise: its source may be asked for other things, and others for this. Its answer may still come.
+// Stalled says that nothing comes of a request, though its source is not silent otherwise: its source may be asked for other things, and others for this. Its answer may still come, so
+// its source is not asked for it once more: it would bring it twice.
 func (e *Engine) Stalled(id uint64) {
 	if q := e.requests[id]; q != nil {
 		e.unload(q)

@@ -102,6 +102,10 @@ func playScript(t *testing.T, file string) {
 			got = strings.TrimSpace(got)
 		case "failed":
 			e.Failed(uint64(at))
+		case "heard":
+			e.Heard(names[w[1]], now)
+		case "stalled":
+			e.Stalled(uint64(at))
 		case "tick":
 			got = fmt.Sprint(e.Tick(now))
 		case "complete":
@@ -157,6 +161,7 @@ func TestEngineModel(t *testing.T) {
 			"answer":  m.answer,
 			"fail":    m.fail,
 			"decline": m.decline,
+			"stall":   m.stall,
 			"wait":    m.wait,
 			"read": func(t *rapid.T) {
 				m.e.readers = rapid.SliceOfN(rapid.Int64Range(0, groups-1), 0, 3).Draw(t, "readers")
@@ -260,6 +265,11 @@ func (m *model) ask(t *rapid.T) {
 	if q.Fresh && (!m.e.sources[id].all || m.declined[q.First]) {
 		t.Fatalf("%d+%d is asked of %d as fresh, declined before: %v", q.First, q.N, id, m.declined[q.First])
 	}
+	for _, o := range m.out {
+		if o.Source == id && o.First < q.First+q.N && q.First < o.First+o.N {
+			t.Fatalf("%d+%d is asked of %d, which owes %d+%d", q.First, q.N, id, o.First, o.N)
+		}
+	}
 	m.out[q.ID] = q
 }
 
@@ -311,6 +321,8 @@ func (m *model) decline(t *rapid.T) {
 		m.declined[g] = true
 	}
 }
+
+func (m *model) stall(t *rapid.T) { m.e.Stalled(m.pick(t).ID) }
 
 func (m *model) wait(t *rapid.T) {
 	m.now += time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * time.Millisecond

@@ -34,6 +34,7 @@ func (e *Engine) ask(s *source, p, n int, fresh bool, now time.Duration) Request
 	q := &Request{ID: e.lastID, Source: s.id, First: r.First, N: r.N, Fresh: fresh, sent: now, live: true, holds: true}
 	e.requests[q.ID] = q
 	s.live += q.N
+	e.owe(s, q, true)
 	for ; n > 0; n-- {
 		if e.asked[p] == 0 && !e.done[p] {
 			e.open--
@@ -86,14 +87,17 @@ func (e *Engine) lowest() int {
 
 // fits reports whether piece p may be asked of s together with piece with.
 func (e *Engine) fits(s *source, p, with int) bool {
-	return e.isOpen(p) && e.hasPiece(s, p) && e.rarity(p) <= e.rarity(with)
+	return e.isOpenTo(s, p) && e.hasPiece(s, p) && e.rarity(p) <= e.rarity(with)
 }
 
 func (e *Engine) isOpen(p int) bool { return !e.done[p] && e.asked[p] == 0 }
 
+// isOpenTo reports whether p is open, and s does not owe it.
+func (e *Engine) isOpenTo(s *source, p int) bool { return e.isOpen(p) && !s.owesPiece(p) }
+
 func (e *Engine) firstOpen(s *source, from, to int) (int, bool) {
 	for p := from; p < to; p++ {
-		if e.isOpen(p) && e.hasPiece(s, p) {
+		if e.isOpenTo(s, p) && e.hasPiece(s, p) {
 			return p, true
 		}
 	}
@@ -115,7 +119,7 @@ func (e *Engine) rarest(s *source) (int, bool) {
 	best, bestRarity := -1, int(^uint(0)>>1)
 	for _, o := range e.rest() {
 		p := int(o)
-		if !e.isOpen(p) || !e.hasPiece(s, p) {
+		if !e.isOpenTo(s, p) || !e.hasPiece(s, p) {
 			continue
 		}
 		if r := e.rarity(p); r < bestRarity {
@@ -164,8 +168,9 @@ func (e *Engine) rescue(s *source, now time.Duration) *Request {
 	var worst *Request
 	var gain time.Duration
 	mine := s.expect(s.live+max(MaxRequest, int64(s.unit)<<e.shift), now)
+	left := e.open > e.late()
 	for _, q := range e.requests {
-		if !q.live || !q.holds || q.Source == s.id || e.open > 0 && !e.awaited(q) {
+		if !q.live || !q.holds || q.Source == s.id || left && !e.awaited(q) {
 			continue
 		}
 		if from, to := e.rescuable(s, q); from >= to {
@@ -179,6 +184,28 @@ func (e *Engine) rescue(s *source, now time.Duration) *Request {
 		}
 	}
 	return worst
+}
+
+// late returns how many open pieces are owed, by sources that were not asked for them again.
+func (e *Engine) late() (n int) {
+	if e.open == 0 {
+		return 0
+	}
+	var seen map[int]bool
+	for _, q := range e.requests {
+		if q.holds {
+			continue
+		}
+		for p, to := e.within(bao.Range{First: q.First, N: q.N}); p < to; p++ {
+			if e.isOpen(p) && !seen[p] {
+				if seen == nil {
+					seen = map[int]bool{}
+				}
+				seen[p] = true
+			}
+		}
+	}
+	return len(seen)
 }
 
 // awaited reports whether a reader waits for a part of q.
@@ -198,7 +225,7 @@ func (e *Engine) rescuable(s *source, q *Request) (from, to int) {
 	limit := max(MaxRequest>>e.shift, s.unit)
 	from = -1
 	for p := first; p < end; p++ {
-		can := !e.done[p] && e.asked[p] <= 1 && e.hasPiece(s, p)
+		can := !e.done[p] && e.asked[p] <= 1 && !s.owesPiece(p) && e.hasPiece(s, p)
 		switch {
 		case from < 0 && can:
 			from = p

@@ -41,15 +41,16 @@ func (e *Engine) nextUnit(s *source, now time.Duration) (Request, bool) {
 	return Request{}, false
 }
 
-// narrow leaves out of [from, to), around the open piece p, what s does not have and, at both ends, what is not open.
+// narrow leaves out of [from, to), around the open piece p, what s does not have or owes already and, at both ends, what is not open.
 func (e *Engine) narrow(s *source, p, from, to int) (int, int) {
 	first, end := p, p+1
-	for i := p - 1; i >= from && (e.done[i] || e.hasPiece(s, i)); i-- {
+	goes := func(i int) bool { return !s.owesPiece(i) && (e.done[i] || e.hasPiece(s, i)) }
+	for i := p - 1; i >= from && goes(i); i-- {
 		if e.isOpen(i) {
 			first = i
 		}
 	}
-	for i := p + 1; i < to && (e.done[i] || e.hasPiece(s, i)); i++ {
+	for i := p + 1; i < to && goes(i); i++ {
 		if e.isOpen(i) {
 			end = i + 1
 		}
@@ -108,7 +109,7 @@ func (e *Engine) groupsOf(pieces int) int64 { return int64(pieces) << e.shift }
 func (e *Engine) look(s *source, from, to int) (open int, whole bool, rarity int) {
 	rarity = int(^uint(0) >> 1)
 	for p := from; p < to; p++ {
-		if !e.isOpen(p) {
+		if !e.isOpenTo(s, p) {
 			continue
 		}
 		if !e.hasPiece(s, p) {
@@ -130,7 +131,7 @@ func (e *Engine) lowestUnit(s *source) (from int, whole bool) {
 			return from, true
 		}
 		if open > 0 && part < 0 {
-			for part = from; !e.isOpen(part); part++ {
+			for part = from; !e.isOpenTo(s, part); part++ {
 			}
 		}
 		p = to
@@ -144,7 +145,7 @@ func (e *Engine) rarestUnit(s *source) (best int, whole bool) {
 	best = -1
 	for _, o := range e.rest() {
 		p := int(o)
-		if !e.isOpen(p) {
+		if !e.isOpenTo(s, p) {
 			continue
 		}
 		from, to := e.unitOf(p, s.unit)

@@ -280,19 +280,21 @@ func (s *Stage) unuse(i int, f *openFile) {
 	}
 }
 
-// Took notes that stretches of a request are here, proven or loose. It completes the files that it completes.
-func (s *Stage) Took(ctx context.Context, list []Stretch, loose bool) error {
+// Took notes that stretches of a request are here, proven or loose, and returns how many bytes of them were not here before. It completes the files that it completes.
+func (s *Stage) Took(ctx context.Context, list []Stretch, loose bool) (brought int64, err error) {
 	var readable []Stretch
 	for _, st := range list {
 		s.Mu.Lock()
 		at := s.Row.First[st.File] + st.First
 		var grown int32
+		was := brought
 		for g := at; g < at+st.N; g++ {
 			if !s.Here.Get(g) && !s.fresh.Get(g) && !s.Loose.Get(g) {
 				grown++
-				s.Bytes += s.Row.Bytes(Stretch{st.File, bao.Range{First: g - s.Row.First[st.File], N: 1}})
+				brought += s.Row.Bytes(Stretch{st.File, bao.Range{First: g - s.Row.First[st.File], N: 1}})
 			}
 		}
+		s.Bytes += brought - was
 		f, r := s.open[st.File], bao.Range{First: at, N: st.N}
 		switch {
 		case s.Draft == nil && (f == nil || f.small != nil):
@@ -310,26 +312,14 @@ func (s *Stage) Took(ctx context.Context, list []Stretch, loose bool) error {
 		s.Mu.Unlock()
 		if whole {
 			if err := s.complete(ctx, st.File, f); err != nil {
-				return err
+				return brought, err
 			}
 		}
 	}
 	if s.heard != nil && len(readable) > 0 {
 		s.heard(readable)
 	}
-	return nil
-}
-
-// Lacking returns how many bytes of a stretch are not here.
-func (s *Stage) Lacking(st Stretch) (n int64) {
-	s.Mu.Lock()
-	defer s.Mu.Unlock()
-	for g, end := s.Row.First[st.File]+st.First, s.Row.First[st.File]+st.First+st.N; g < end; g++ {
-		if !s.Here.Get(g) && !s.fresh.Get(g) && !s.Loose.Get(g) {
-			n += s.Row.Bytes(Stretch{st.File, bao.Range{First: g - s.Row.First[st.File], N: 1}})
-		}
-	}
-	return n
+	return brought, nil
 }
 
 // setLoose notes groups as loose that are not proven. s.mu is held.
