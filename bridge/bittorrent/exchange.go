@@ -3,6 +3,7 @@ package bittorrent
 import (
 	"crypto/sha256"
 	"sync"
+	"time"
 
 	"github.com/anacrolix/torrent"
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -15,10 +16,11 @@ import (
 
 // Limits of the exchange of metadata (BEP 9).
 const (
-	maxAskedFrom = 4  // peers that the metadata of one torrent is asked of at once
-	maxPending   = 16 // parts that are asked of one peer at once
-	maxServing   = 64 // parts that are on their way to peers, of all torrents; who asks meanwhile is refused
-	servedTimes  = 3  // how often one peer gets all parts
+	maxAskedFrom = 4                // peers that the metadata of one torrent is asked of at once
+	maxPending   = 16               // parts that are asked of one peer at once
+	maxServing   = 64               // parts that are on their way to peers, of all torrents; who asks meanwhile is refused
+	servedTimes  = 3                // how often one peer gets all parts
+	metaTime     = 10 * time.Second // in which a peer gives a part, or others are asked
 )
 
 // exchange speaks to peers where the library is not to: about metadata, and about digests of version 2. Its hooks are called while the library holds its lock, and so never call it.
@@ -42,6 +44,10 @@ type asked struct {
 	next    int // part to ask for
 	pending int
 	active  bool
+	done    bool      // it gave all of it
+	heard   time.Time // when it was asked, or gave a part
+	tried   int       // how often it was given up
+	until   time.Time // it is not asked before
 	served  int
 	layers  map[[sha256.Size]byte][]byte // digests of version 2 that it gave
 }
@@ -130,7 +136,7 @@ func (x *exchange) handshake(pc *torrent.PeerConn, m *pp.ExtendedHandshakeMessag
 	go x.more(a.s)
 }
 
-// more asks peers for the metadata of a swarm, as long as it is not here.
+// more asks peers for the metadata of a swarm, as long as it is not here. Who gives nothing for long has others asked before him.
 func (x *exchange) more(s *swarm) {
 	if s.metadata() != nil {
 		return
@@ -140,28 +146,37 @@ func (x *exchange) more(s *swarm) {
 		part int
 	}
 	var list []ask
+	now := time.Now()
 	x.mu.Lock()
 	active := 0
 	for _, a := range x.conn {
+		if a.s == s && a.active && now.Sub(a.heard) > metaTime {
+			a.giveUp(now)
+		}
 		if a.s == s && a.active {
 			active++
 		}
 	}
+	for active < maxAskedFrom {
+		var best *asked
+		for _, a := range x.conn {
+			if a.s == s && a.asks(now) && (best == nil || a.tried < best.tried) {
+				best = a
+			}
+		}
+		if best == nil {
+			break
+		}
+		best.begin(now)
+		active++
+	}
 	for pc, a := range x.conn {
-		if a.s != s || a.size <= 0 || a.size > metainfo.MaxInfo {
-			continue
-		}
-		if !a.active && active < maxAskedFrom && a.data == nil {
-			a.active = true
-			active++
-			a.data = make([]byte, a.size)
-			a.left = (a.size + metainfo.ExchangeSize - 1) / metainfo.ExchangeSize
-			a.have = make([]bool, a.left)
-		}
-		for a.active && a.pending < maxPending && a.next < len(a.have) {
-			list = append(list, ask{pc, a.next})
+		for a.s == s && a.active && a.pending < maxPending && a.next < len(a.have) {
+			if !a.have[a.next] {
+				list = append(list, ask{pc, a.next})
+				a.pending++
+			}
 			a.next++
-			a.pending++
 		}
 	}
 	x.mu.Unlock()
@@ -170,6 +185,27 @@ func (x *exchange) more(s *swarm) {
 			return // it is closed, or does not speak it
 		}
 	}
+}
+
+// asks reports whether it can be asked for metadata.
+func (a *asked) asks(now time.Time) bool {
+	return !a.active && !a.done && a.size > 0 && a.size <= metainfo.MaxInfo && !now.Before(a.until)
+}
+
+// begin lets it be asked for all that it has not given.
+func (a *asked) begin(now time.Time) {
+	if a.data == nil {
+		a.data = make([]byte, a.size)
+		a.left = (a.size + metainfo.ExchangeSize - 1) / metainfo.ExchangeSize
+		a.have = make([]bool, a.left)
+	}
+	a.active, a.heard, a.next, a.pending = true, now, 0, 0
+}
+
+// giveUp lets others be asked; what it has given is kept.
+func (a *asked) giveUp(now time.Time) {
+	a.active, a.until = false, now.Add(metaTime)
+	a.tried++
 }
 
 // message takes what a peer says of metadata.
@@ -192,6 +228,22 @@ func (x *exchange) message(e torrent.PeerConnReadExtensionMessageEvent) {
 		x.serve(pc, m.Piece)
 	case metainfo.ExchangeData:
 		x.take(pc, m)
+	case metainfo.ExchangeReject:
+		x.rejected(pc)
+	}
+}
+
+// rejected has others asked for the metadata: the peer does not have it yet, or has given enough.
+func (x *exchange) rejected(pc *torrent.PeerConn) {
+	x.mu.Lock()
+	a := x.conn[pc]
+	rejects := a != nil && a.active
+	if rejects {
+		a.giveUp(time.Now())
+	}
+	x.mu.Unlock()
+	if rejects {
+		go x.more(a.s)
 	}
 }
 
@@ -229,7 +281,7 @@ func (x *exchange) serve(pc *torrent.PeerConn, part int) {
 func (x *exchange) take(pc *torrent.PeerConn, m metainfo.Exchange) {
 	x.mu.Lock()
 	a := x.conn[pc]
-	if a == nil || !a.active || m.Piece >= len(a.have) || a.have[m.Piece] {
+	if a == nil || a.done || m.Piece >= len(a.have) || a.have[m.Piece] {
 		x.mu.Unlock()
 		return
 	}
@@ -242,10 +294,11 @@ func (x *exchange) take(pc *torrent.PeerConn, m metainfo.Exchange) {
 	copy(a.data[at:], m.Data)
 	a.have[m.Piece] = true
 	a.left--
-	a.pending--
+	a.pending = max(0, a.pending-1)
+	a.heard = time.Now()
 	data, done := a.data, a.left == 0
 	if done {
-		a.active, a.data = false, []byte{}
+		a.active, a.done, a.data = false, true, nil
 	}
 	x.mu.Unlock()
 	if !done {

@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -254,6 +256,8 @@ func TestVersionsThatDiffer(t *testing.T) {
 	}
 }
 
+var handshakes atomic.Int64
+
 // handshake connects to a node as a peer would.
 func handshake(t *testing.T, n *node, hash kith.InfoHash) net.Conn {
 	t.Helper()
@@ -264,7 +268,8 @@ func handshake(t *testing.T, n *node, hash kith.InfoHash) net.Conn {
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	hello := append([]byte("\x13BitTorrent protocol\x00\x00\x00\x00\x00\x10\x00\x05"), hash[:]...)
-	if _, err := c.Write(append(hello, "-XX0000-abcdefghijkl"...)); err != nil {
+	id := fmt.Appendf(nil, "-XX0000-%012d", handshakes.Add(1)) // of two with the same, one is not talked to
+	if _, err := c.Write(append(hello, id...)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(c, make([]byte, 68)); err != nil {

@@ -5,9 +5,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"fmt"
-	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +31,7 @@ type swarm struct {
 	root  kith.Ref      // published as; zero: it is fetched
 	only2 bool          // it was named as one of version 2, and of no other
 
-	t       *torrent.Torrent // set before anybody else sees the swarm
+	t       *torrent.Torrent // set by join
 	changed bell.Bell
 	loading sync.Mutex // one at a time reads what is published
 	setting sync.Mutex // one at a time gives the library the metadata
@@ -60,11 +58,9 @@ type swarm struct {
 	told             int           // nodes of the DHT or trackers that were told
 	toldAt           time.Time
 	toldErr          string
-	tracked          string             // what the tracker that was asked last said that a person should know
-	seeds            []string           // web seeds that the library does not have yet
-	named            []torrent.PeerInfo // peers to try again while there are none
-	asked            time.Time          // when they were tried last
-	askAfter         time.Duration      // until they are tried again
+	tracked          string   // what the tracker that was asked last said that a person should know
+	seeds            []string // web seeds that the library does not have yet
+	redials          redials
 }
 
 // hashes returns the names by which peers know it.
@@ -84,9 +80,12 @@ func keyOf(n kith.Names) kith.InfoHash { return hashesOf(n)[0] }
 // join has the library know the torrent. It may be called once.
 func (s *swarm) join() {
 	s.only2 = s.names.V1 == (kith.InfoHash{}) && s.names.V2 != [32]byte{}
-	s.t, _ = s.c.cl.AddTorrentOpt(torrent.AddTorrentOpts{
+	t, _ := s.c.cl.AddTorrentOpt(torrent.AddTorrentOpts{
 		InfoHash: g.Hash(s.key), Storage: stored{s}, DisableInitialPieceCheck: true,
 	})
+	s.mu.Lock()
+	s.t = t
+	s.mu.Unlock()
 }
 
 // stored gives the library storage once there are pieces. It is a storage.ClientImpl of one torrent.
@@ -209,7 +208,7 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 // again connects anew to all peers: the library speaks version 2 only to those whom it met when it knew that the torrent is of version 2, and an infohash that was typed in
 // says nothing of versions.
 func (s *swarm) again() {
-	var infos []torrent.PeerInfo
+	var list []netip.AddrPort
 	for _, pc := range s.t.PeerConns() {
 		at, err := netip.ParseAddrPort(pc.RemoteAddr.String())
 		if err != nil {
@@ -218,15 +217,15 @@ func (s *swarm) again() {
 		if p := pc.PeerListenPort; p > 0 && p < 1<<16 {
 			at = netip.AddrPortFrom(at.Addr(), uint16(p))
 		}
-		infos = append(infos, torrent.PeerInfo{Addr: net.TCPAddrFromAddrPort(at), Source: torrent.PeerSourceDirect})
+		list = append(list, at)
 		pc.Close()
 	}
-	s.remember(infos)
+	s.remember(list)
 	go func() { // once the library has forgotten them: until then it dials none of them
 		for end := time.Now().Add(againTime); time.Now().Before(end) && len(s.t.PeerConns()) > 0; {
 			time.Sleep(againTime / 100)
 		}
-		s.t.AddPeers(infos)
+		s.dial(list)
 	}()
 }
 
@@ -354,33 +353,14 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 	s.seeds = append(s.seeds, seeds[:min(len(seeds), maxSeeds)]...)
 	s.mu.Unlock()
 	s.addSeeds()
-	var infos []torrent.PeerInfo
+	var list []netip.AddrPort
 	for _, p := range peers {
 		if at, err := netip.ParseAddrPort(p); err == nil && at.Port() != 0 {
-			infos = append(infos, torrent.PeerInfo{Addr: net.TCPAddrFromAddrPort(at), Source: torrent.PeerSourceDirect})
+			list = append(list, at)
 		}
 	}
-	if len(infos) > 0 {
-		s.t.AddPeers(infos)
-		s.remember(infos)
-	}
-}
-
-// maxNamed is how many peers are tried again while there is none; who was named last stays.
-const maxNamed = 64
-
-// remember has peers tried again while there is none.
-func (s *swarm) remember(infos []torrent.PeerInfo) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range infos {
-		at := p.Addr.String()
-		s.named = append(slices.DeleteFunc(s.named, func(o torrent.PeerInfo) bool { return o.Addr.String() == at }), p)
-	}
-	if n := len(s.named) - maxNamed; n > 0 {
-		s.named = slices.Delete(s.named, 0, n)
-	}
-	s.asked, s.askAfter = time.Now(), namedEvery
+	s.remember(list)
+	s.dial(list)
 }
 
 // stillTime is how long nothing of a piece has come before the library is made to ask for it once more.
@@ -423,17 +403,18 @@ func (s *swarm) end() {
 // sample measures rates, and adds up what moved.
 func (s *swarm) sample(ctx context.Context) {
 	s.mu.Lock()
-	bare := s.info == nil
-	skip := bare && len(s.named) == 0 || s.ended || time.Since(s.sampled) < sampleEvery/2
+	known := s.info != nil
+	skip := s.t == nil || !known && !s.root.IsZero() || s.ended || time.Since(s.sampled) < sampleEvery/2
 	s.mu.Unlock()
 	if skip {
 		return
 	}
-	st := s.t.Stats()
-	s.askNamed(st.ActivePeers)
-	if bare {
+	s.redial(time.Now())
+	if !known {
+		s.c.meta.more(s)
 		return
 	}
+	st := s.t.Stats()
 	up, down := st.BytesWrittenData.Int64(), st.BytesReadUsefulData.Int64()
 	now := time.Now()
 	s.mu.Lock()
@@ -449,40 +430,6 @@ func (s *swarm) sample(ctx context.Context) {
 }
 
 const saveEvery = 10 * time.Second
-
-// askNamed has the peers that the link names, or that were there, tried again while there are none: the library forgets those that it was told of before it wanted something, and
-// those that it could not reach at once.
-func (s *swarm) askNamed(active int) {
-	s.mu.Lock()
-	if active > 0 {
-		s.askAfter = namedEvery
-	}
-	due := active == 0 && len(s.named) > 0 && time.Since(s.asked) > s.askAfter
-	if due {
-		s.asked, s.askAfter = time.Now(), min(2*s.askAfter, namedMost)
-	}
-	named, p, in := slices.Clone(s.named), s.pieces, s.info
-	_, fetched := s.src.(contentSource)
-	s.mu.Unlock()
-	if due {
-		s.t.AddPeers(named)
-	}
-	if active > 0 || !fetched || p == nil {
-		return
-	}
-	for i := range in.NumPieces() { // the library connects to nobody while no piece is wanted, and nobody asks for what nobody is known to have
-		if !p.complete(i) {
-			s.t.Piece(i).SetPriority(torrent.PiecePriorityNormal)
-			return
-		}
-	}
-}
-
-// How long it is until peers are tried again: at first, and twice as long each time, at most.
-const (
-	namedEvery = 3 * time.Second
-	namedMost  = time.Minute
-)
 
 // smooth follows a rate, and forgets it in a few seconds.
 func smooth(old, now float64) float64 {

@@ -84,11 +84,19 @@ func kuboRepo(t *testing.T, reachability string, settings map[string]any, relays
 	return dir, id
 }
 
-// kuboDaemon starts a Kubo on a host, and returns when it has said that it is ready.
+// How long a Kubo may take to begin, and to end.
+const (
+	kuboBegins = 3 * time.Minute
+	kuboEnds   = 20 * time.Second
+)
+
+// kuboDaemon starts a Kubo on a host, and returns when it has said that it is ready. It runs until the test ends.
 func kuboDaemon(t *testing.T, host *nat.Host, repo, ready string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
+	late := time.AfterFunc(kuboBegins, cancel)
+	defer late.Stop()
 	daemon := kuboCommand(host.Command(ctx, "ipfs", "daemon"), repo)
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -102,6 +110,7 @@ func kuboDaemon(t *testing.T, host *nat.Host, repo, ready string) {
 	}
 	t.Cleanup(func() {
 		daemon.Process.Signal(os.Interrupt)
+		defer time.AfterFunc(kuboEnds, cancel).Stop()
 		daemon.Wait()
 	})
 	lines, all := bufio.NewScanner(out), ""

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,9 +37,11 @@ type scattered struct {
 	film string    // the whole, to compare with
 	link kith.Link // names it in all three networks
 
-	publisher *computer // not running
-	kubo      string    // multiaddr
-	from, to  int64     // what Kubo has; Transmission has what is before and a part of it, a Kith node what is behind
+	publisher *computer                   // not running
+	kubo      string                      // multiaddr
+	repo      string                      // of Kubo
+	remote    func(args ...string) string // controls Transmission
+	from, to  int64                       // what Kubo has; Transmission has what is before and a part of it, a Kith node what is behind
 }
 
 // scatter makes the film, and gives everybody their third.
@@ -73,6 +76,7 @@ func scatter(t *testing.T) *scattered {
 		t.Fatal(err)
 	}
 	repo, id := kuboRepo(t, "public", nil)
+	s.repo = repo
 	s.kubo = fmt.Sprintf("/ip4/%s/tcp/4001/p2p/%s", n.Host("kubo").Addr, id)
 	s.transmission(torrent)
 	s.middle(repo)
@@ -121,25 +125,48 @@ func (s *scattered) transmission(torrent string) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { cancel(); daemon.Wait() })
-	remote := func(args ...string) string {
+	s.remote = func(args ...string) string {
 		out, err := host.Command(ctx, "transmission-remote", append([]string{"127.0.0.1:9091"}, args...)...).CombinedOutput()
 		if err != nil {
 			return "Error: " + err.Error() + string(out)
 		}
 		return string(out)
 	}
-	eventually(s.t, time.Minute, "Transmission is up", func() bool { return !strings.Contains(remote("-si"), "Error") })
-	if out := remote("-a", torrent, "-w", dir); strings.Contains(out, "Error") {
+	eventually(s.t, time.Minute, "Transmission is up", func() bool { return !strings.Contains(s.remote("-si"), "Error") })
+	if out := s.remote("-a", torrent, "-w", dir); strings.Contains(out, "Error") {
 		s.t.Fatal(out)
 	}
-	remote("-t", "1", "-v")
+	s.remote("-t", "1", "-v")
 	var says string
 	want := fmt.Sprintf("Percent Done: %d%%", s.from*100/filmSize)
 	eventually(s.t, 2*time.Minute, "Transmission has looked at what it has", func() bool {
-		says = remote("-t", "1", "-i")
+		says = s.remote("-t", "1", "-i")
 		return strings.Contains(says, want[:len(want)-1])
 	})
 	s.link.Swarm = []string{fmt.Sprintf("%s:51413", host.Addr)}
+}
+
+var (
+	uploadedEver = regexp.MustCompile(`"uploadedEver":\s*(\d+)`)
+	dataSent     = regexp.MustCompile(`data sent: (\d+)`)
+)
+
+// sent returns how many bytes Transmission and Kubo have given away, as they count them.
+func (s *scattered) sent() (bittorrent, ipfs int64) {
+	s.t.Helper()
+	stat, err := kuboCommand(s.net.Host("kubo").Command(s.t.Context(), "ipfs", "stats", "bitswap"), s.repo).Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	count := func(re *regexp.Regexp, said string) (n int64) {
+		m := re.FindStringSubmatch(said)
+		if m == nil {
+			s.t.Fatalf("no %s in %s", re, said)
+		}
+		n, _ = strconv.ParseInt(m[1], 10, 64)
+		return n
+	}
+	return count(uploadedEver, s.remote("--debug", "-t", "1", "-i")), count(dataSent, string(stat))
 }
 
 // hole writes a file that has some of the film's bytes in their place, and is as long.
@@ -250,6 +277,27 @@ func (s *scattered) last() *computer {
 	return c
 }
 
+// kept returns how many bytes of the film a node has durably. It does not run.
+func (s *scattered) kept(c *computer) (n int64) {
+	s.t.Helper()
+	store, err := blob.Open(s.t.Context(), blob.Options{Dir: filepath.Join(c.dir, "blobs")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer store.Close()
+	b, err := store.Blob(s.t.Context(), s.link.Ref)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer b.Close()
+	for _, here := range []bao.Bits{b.Have(), b.Loose()} {
+		for r := range here.Ranges() {
+			n += min(filmSize, (r.First+r.N)*bao.GroupSize) - r.First*bao.GroupSize
+		}
+	}
+	return n
+}
+
 // linkTo returns the link with the addresses of those who have a part.
 func (s *scattered) linkTo(holder *computer) string {
 	s.t.Helper()
@@ -348,6 +396,9 @@ func (s *scattered) isWhole(path string) {
 	}
 }
 
+// onItsWay is what may come of a network though it is not wanted any more: its first window.
+const onItsWay = 4 << 20
+
 // TestOneFileFromEveryNetwork: Transmission has the first third of a film, Kubo the middle, a Kith node the last; one kith get of one link brings all of it, also when
 // the node is killed half way.
 func TestOneFileFromEveryNetwork(t *testing.T) {
@@ -360,14 +411,18 @@ func TestOneFileFromEveryNetwork(t *testing.T) {
 		was := s.get(c, s.linkTo(holder), to)
 		s.isWhole(to)
 		got := s.show(c)
-		t.Logf("%.1f s: %s; before: %s", time.Since(began).Seconds(), got, was)
+		bittorrent, ipfs := s.sent()
+		t.Logf("%.1f s: %s; before: %s; Transmission gave %d, Kubo %d", time.Since(began).Seconds(), got, was, bittorrent, ipfs)
 		for network, third := range map[string]int64{"bittorrent": s.from, "ipfs": s.to - s.from, "": filmSize - s.to} {
 			if n := was.bytes(network); n < third*9/10 || n > third*11/10 {
 				t.Errorf("%d bytes came from %q, which has %d", n, network, third)
 			}
 		}
-		if got.bytes("bittorrent") < was.bytes("bittorrent") || got.bytes("ipfs") < was.bytes("ipfs") {
-			t.Errorf("what came from where is forgotten when it is done: %s", got)
+		if n := got.bytes("bittorrent") + got.bytes("ipfs"); n != s.to {
+			t.Errorf("%d bytes came from other networks, which have %d: %s", n, s.to, got)
+		}
+		if bittorrent > s.from+onItsWay || ipfs > s.to-s.from+onItsWay {
+			t.Errorf("Transmission gave %d bytes of %d, Kubo %d of %d: some came twice", bittorrent, s.from, ipfs, s.to-s.from)
 		}
 		got.verified(t)
 		c.end(os.Interrupt)
@@ -387,23 +442,30 @@ func TestOneFileFromEveryNetwork(t *testing.T) {
 				t.Logf("in the end: %s", s.show(c))
 			}
 		}()
-		eventually(t, time.Minute, "half of it is here, some from everywhere", func() bool {
+		// Transmission gives nothing for up to half a minute after it has met somebody, and then little by little more.
+		eventually(t, fetchTime, "much of it is here, some from everywhere", func() bool {
 			was = s.show(c)
-			return was.Done >= filmSize/2 && was.bytes("bittorrent") > 0 && was.bytes("ipfs") > 0 && was.bytes("") > 0
+			return was.bytes("bittorrent") > s.from/3 && was.bytes("ipfs") > 0 && was.bytes("") > 0
 		})
 		c.end(os.Kill)
-		t.Logf("killed: %s", was)
-		if was.Done >= filmSize {
-			t.Fatal("all of it was here before")
+		kept := s.kept(c)
+		t.Logf("killed: %s; kept: %d", was, kept)
+		if kept <= filmSize-s.from || kept >= filmSize {
+			t.Fatalf("%d bytes were kept of %d: nothing of what Transmission gave, or all of it", kept, was.Done)
 		}
+		bittorrent, ipfs := s.sent()
 		c.up()
 		last := s.get(c, link, to)
 		s.isWhole(to)
 		got := s.show(c)
-		t.Logf("after: %s; before that: %s", got, last)
-		// What was on its way, and what was not durable yet, may come again: 2 s of it, and a window for each network.
-		if n := last.bytes("bittorrent") + last.bytes("ipfs") + last.bytes(""); n > filmSize-was.Done+48<<20 {
-			t.Errorf("%d bytes came after %d of %d were here: %s", n, was.Done, filmSize, was)
+		bittorrentNow, ipfsNow := s.sent()
+		bittorrent, ipfs = bittorrentNow-bittorrent, ipfsNow-ipfs
+		t.Logf("after: %s; before that: %s; Transmission gave %d, Kubo %d", got, last, bittorrent, ipfs)
+		if n := got.bytes("bittorrent") + got.bytes("ipfs"); n > filmSize-kept {
+			t.Errorf("%d bytes are said to have come from other networks after %d of %d were kept: %s", n, kept, filmSize, was)
+		}
+		if n := bittorrent + ipfs + last.bytes(""); n > filmSize-kept+onItsWay {
+			t.Errorf("%d bytes came after %d of %d were kept: some came twice", n, kept, filmSize)
 		}
 		got.verified(t)
 	})

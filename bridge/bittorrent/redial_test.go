@@ -1,0 +1,180 @@
+//go:build linux
+
+package bittorrent
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+
+	"kith"
+	"kith/transfer"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// TestRedials: who does not answer is dialled again in a second, then in two, in four, and never later than in a minute; who was lost, too.
+func TestRedials(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	at, other := netip.MustParseAddrPort("192.0.2.1:6881"), netip.MustParseAddrPort("192.0.2.2:6881")
+	var r redials
+	r.add(at, now)
+	r.add(at, now)
+	r.add(other, now)
+	var dialled []time.Duration
+	begun := now
+	for range 10 * 60 {
+		now = now.Add(time.Second)
+		for _, a := range r.next(now, map[netip.AddrPort]bool{other: true}) {
+			if a != at {
+				t.Fatalf("%s is dialled, which is connected", a)
+			}
+			dialled = append(dialled, now.Sub(begun)/time.Second)
+		}
+	}
+	for i, want := range []time.Duration{1, 3, 7, 15, 31, 63, 123, 183} {
+		if dialled[i] != want {
+			t.Fatalf("dialled after %v seconds", dialled)
+		}
+	}
+	if list := r.next(now.Add(time.Second), nil); len(list) != 1 || list[0] != other {
+		t.Errorf("who was lost: %v is dialled", list)
+	}
+	for _, up := range []bool{false, true, true, false} { // who hangs up at once is not dialled as if it had been there
+		now = now.Add(time.Second)
+		if list := r.next(now, map[netip.AddrPort]bool{other: up, at: true}); len(list) != 0 {
+			t.Errorf("%v is dialled", list)
+		}
+	}
+	if list := r.next(now.Add(time.Second), map[netip.AddrPort]bool{at: true}); len(list) != 1 {
+		t.Errorf("%v is dialled", list)
+	}
+	for i := range 2 * redialMany {
+		r.add(netip.AddrPortFrom(at.Addr(), uint16(i+1)), now)
+	}
+	if len(r.list) != redialMany {
+		t.Errorf("%d are remembered", len(r.list))
+	}
+}
+
+// TestDialledAgain: whom a link names is not there at first, and goes away half way. What the torrent consists of is asked of him once only, also when the node is started anew.
+func TestDialledAgain(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	l.Close()
+	files := map[string][]byte{"": sample(1, 8<<20)}
+	a := newNode(t, func(o *Options) { o.Bind, o.Config.Port = at.Addr(), int(at.Port()) })
+	share := a.share("film", files)
+	names, err := a.Publish(ctx, share)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := a.link(names)
+	a.close()
+	b := newNode(t, nil)
+	d := &download{t: t, m: &memory{}}
+	if d.o, err = b.Open(link)(ctx, d.m); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := d.o.Layout(short); !errors.Is(err, kith.Unavailable) {
+		t.Fatalf("nobody is there: %v", err)
+	}
+	a.open()
+	if d.layout, err = d.o.Layout(ctx); err != nil {
+		t.Fatal(err)
+	}
+	d.m.lay(d.layout)
+	half := int64(4 << 20)
+	if err := d.some(ctx, func(s transfer.Span) bool { return s.Off < half }); err != nil {
+		t.Fatal(err)
+	}
+	a.close()
+	rest := make(chan error, 1)
+	go func() { rest <- d.some(ctx, func(s transfer.Span) bool { return s.Off >= half }) }()
+	until(t, 20*time.Second, "he is gone", func() bool { return len(d.o.Peers(10)) == 0 })
+	a.open()
+	if err := <-rest; err != nil {
+		t.Fatal(err)
+	}
+	d.mustBe(ctx, files)
+
+	a.close()
+	d.o.Close()
+	b.close()
+	b.open()
+	o, err := b.Open(kith.Link{Names: kith.Names{V1: names.V1}})(ctx, &memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	now, done := context.WithCancel(ctx)
+	done() // it is known without waiting
+	if l, err := o.Layout(now); err != nil || len(l.Files) != 1 {
+		t.Errorf("what the torrent consists of was not kept: %v", err)
+	}
+}
+
+// TestPeersWithoutMetadata: peers who say that they have the metadata, and then do not give it, do not keep others from being asked.
+func TestPeersWithoutMetadata(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	files := map[string][]byte{"": sample(1, 1<<20)}
+	a, b := newNode(t, func(o *Options) { o.Bind = netip.MustParseAddr("127.0.0.2") }), newNode(t, nil)
+	names, err := a.Publish(ctx, a.share("film", files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &download{t: t, m: &memory{}}
+	if d.o, err = b.Open(kith.Link{Names: names})(ctx, d.m); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.o.Close() })
+	message := func(id byte, payload string) []byte {
+		m := binary.BigEndian.AppendUint32(nil, uint32(2+len(payload)))
+		return append(append(m, 20, id), payload...)
+	}
+	var asked atomic.Int32
+	for i := range 2 * maxAskedFrom {
+		c := handshake(t, b, names.V1)
+		c.SetDeadline(time.Time{})
+		c.Write(message(0, "d1:md11:ut_metadatai3ee13:metadata_sizei20000ee"))
+		go func() {
+			r := bufio.NewReader(c)
+			for {
+				var head [4]byte
+				if _, err := io.ReadFull(r, head[:]); err != nil {
+					return
+				}
+				body := make([]byte, binary.BigEndian.Uint32(head[:]))
+				if _, err := io.ReadFull(r, body); err != nil {
+					return
+				}
+				if len(body) < 2 || body[0] != 20 || body[1] != 3 {
+					continue
+				}
+				asked.Add(1)
+				if i < maxAskedFrom { // the others say nothing
+					c.Write(message(3, "d8:msg_typei2e5:piecei0ee"))
+				}
+			}
+		}()
+	}
+	until(t, 20*time.Second, "so many are asked for both parts", func() bool { return asked.Load() >= 2*maxAskedFrom })
+	b.swarmOf(names.V1).hints(nil, nil, a.link(names).Swarm)
+	if d.layout, err = d.o.Layout(ctx); err != nil {
+		t.Fatal(err)
+	}
+	d.m.lay(d.layout)
+	d.all(ctx)
+	d.mustBe(ctx, files)
+}
