@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -333,9 +334,10 @@ func (d *Download) refresh() {
 		}
 	case d.stage == nil:
 		state, reason = Finding, "asking how large it is"
-	case d.stage.Idle() && out > 0:
+	case !d.stage.Idle() || slices.ContainsFunc(d.outsides, func(o *outside) bool { return o.held.Load() }):
+	case out > 0:
 		state, reason = Waiting, d.stage.Had(n == 0 && len(d.outsides) == 1 && d.outsides[0].network == "bittorrent")
-	case d.stage.Idle():
+	default:
 		state, reason = Waiting, lacking(n)
 	}
 	if state != d.state || reason != d.reason || d.progress {

@@ -638,6 +638,25 @@ func TestNobodyHasAll(t *testing.T) {
 	})
 }
 
+// TestSlowedIsNoWait: what is received as slowly as its limit says is being fetched, and waits for nobody.
+func TestSlowedIsNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(45, 8<<20)
+		n := h.node()
+		n.m.SetLimits(0, 1<<20)
+		d := n.from(pending(11), []*foreign{file("bittorrent", 1<<20, data)})
+		time.Sleep(time.Second)
+		for s := d.Status(); s.State != Done; s = d.Status() {
+			if s.State != Fetching || s.Reason != "" || s.Networks[0].State != Active {
+				t.Fatalf("%s: %q, of %d bytes; %+v", s.State, s.Reason, s.Done, s.Networks)
+			}
+			time.Sleep(70 * time.Millisecond)
+		}
+		wait(t, d)
+	})
+}
+
 // TestPrivateFromNetworks: what is private is public as the ciphertext that it is, under opaque names: manifest and files come from a network alone.
 func TestPrivateFromNetworks(t *testing.T) {
 	h := newHub(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kith"
@@ -38,6 +39,7 @@ type outside struct {
 	d      *Download
 	opener Opener
 	wake   chan struct{} // cap 1: there may be something to ask
+	held   atomic.Bool   // there is something to ask, as soon as the limit on what is received lets it
 
 	network  string
 	state    SourceState
@@ -207,7 +209,10 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 				o.fetch(ctx, one, origin, st, q, slots)
 				o.nudge()
 			})
-			if err := o.d.m.down.Wait(ctx, q.N*bao.GroupSize, func() bool { return st == o.d.currentStage() }); err != nil {
+			o.held.Store(true)
+			err := o.d.m.down.Wait(ctx, q.N*bao.GroupSize, func() bool { return st == o.d.currentStage() })
+			o.held.Store(false)
+			if err != nil {
 				return err
 			}
 		}

@@ -100,7 +100,9 @@ func (d *Download) networkStatus(o *outside, peers met, now time.Duration) Netwo
 		s.Up += p.Up
 	}
 	if o.state == Active {
-		s.State = d.doing(o.id)
+		if s.State = d.doing(o.id); s.State == Idle && o.held.Load() {
+			s.State = Active
+		}
 	}
 	if d.state == Done {
 		s.Rate = 0
