@@ -170,7 +170,7 @@ func (f *foreign) Verify(ctx context.Context, progress func(int64)) error {
 func (f *foreign) Peers(max int) []OriginPeer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return []OriginPeer{{Name: "192.0.2.7:6881 Transmission", Via: "tcp", Have: 1, Bytes: f.brought}}[:min(max, 1)]
+	return []OriginPeer{{Name: "192.0.2.7:6881 Transmission", Via: "tcp", Have: 1, Bytes: f.brought, Down: 1e9}}[:min(max, 1)]
 }
 
 func (f *foreign) Close() error {
@@ -650,6 +650,9 @@ func TestSlowedIsNoWait(t *testing.T) {
 		for s := d.Status(); s.State != Done; s = d.Status() {
 			if s.State != Fetching || s.Reason != "" || s.Networks[0].State != Active {
 				t.Fatalf("%s: %q, of %d bytes; %+v", s.State, s.Reason, s.Done, s.Networks)
+			}
+			if s.Sources[0].Rate > 1.01*s.Networks[0].Rate {
+				t.Fatalf("one peer brings %.0f bytes a second, and its network %.0f", s.Sources[0].Rate, s.Networks[0].Rate)
 			}
 			time.Sleep(70 * time.Millisecond)
 		}

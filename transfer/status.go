@@ -54,7 +54,7 @@ func (d *Download) Status() Status {
 	}
 	for i, o := range d.outsides {
 		s.Networks = append(s.Networks, d.networkStatus(o, peers[i], now))
-		s.Sources = append(s.Sources, peers[i].sources(o)...)
+		s.Sources = append(s.Sources, peers[i].sources(o, o.meter.At(now))...)
 	}
 	slices.SortFunc(s.Sources, func(a, b Source) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Name, b.Name))
@@ -79,9 +79,14 @@ func (d *Download) met() []met {
 // met are peers of another network.
 type met []OriginPeer
 
-// sources returns them as sources of a download.
-func (m met) sources(o *outside) (list []Source) {
+// sources returns them as sources of a download. rate is what comes from all of them: some networks tell how fast a peer answers, and that is more where a limit holds back what is asked.
+func (m met) sources(o *outside, rate float64) (list []Source) {
+	sum := 0.0
 	for _, p := range m {
+		sum += p.Down
+	}
+	for _, p := range m {
+		p.Down *= min(1, rate/max(sum, 1))
 		state := Idle
 		if p.Down > 0 {
 			state = Active

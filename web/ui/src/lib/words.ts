@@ -20,7 +20,7 @@ const audiences: Record<Visibility, string> = {
 
 export const audience = (v: Visibility): string => audiences[v]
 
-const networkNames: Record<string, string> = { bittorrent: 'BitTorrent', ipfs: 'IPFS', web: 'the web' }
+const networkNames: Record<string, string> = { bittorrent: 'BitTorrent', ipfs: 'IPFS', web: 'the web', import: 'another program' }
 
 /** What people call a network. */
 export const networkName = (n: string): string => networkNames[n] ?? n
@@ -77,7 +77,7 @@ export function badge(i: Item): { text: string; tone: Tone } {
     case 'ready':
       return { text: 'Shared', tone: 'good' }
     case 'done':
-      return { text: 'Complete', tone: 'good' }
+      return { text: i.part ? 'Part of it' : 'Complete', tone: 'good' }
     case 'fetching':
       return { text: 'Fetching', tone: 'good' }
     case 'finding':

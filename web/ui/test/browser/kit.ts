@@ -3,7 +3,7 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -77,6 +77,50 @@ export class Node {
   }
 
   openURL = () => this.text('open', '--print')
+}
+
+/** The program of the IPFS network itself, on loopback only; .ci/install builds it. */
+export class Kubo {
+  static readonly program = resolve(import.meta.dirname, '../../../../.tools/bin/ipfs')
+  readonly dir = join(scratch, 'kubo')
+  addr = '' // with /p2p/
+  #process: ChildProcess | undefined
+
+  async text(...args: string[]): Promise<string> {
+    return (await run(Kubo.program, args, { env: { ...process.env, IPFS_PATH: this.dir, IPFS_TELEMETRY: 'off' } })).stdout.trim()
+  }
+
+  async start() {
+    await this.text('init', '--empty-repo')
+    const path = join(this.dir, 'config')
+    const conf = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+    Object.assign(conf, {
+      Bootstrap: [], AutoConf: { Enabled: false }, AutoTLS: { Enabled: false }, DNS: { Resolvers: {} }, Routing: { Type: 'none', DelegatedRouters: [] }, Ipns: { DelegatedPublishers: [] },
+      Discovery: { MDNS: { Enabled: false } }, Swarm: { DisableNatPortMap: true }, Addresses: { Swarm: ['/ip4/127.0.0.1/tcp/0'], API: '/ip4/127.0.0.1/tcp/0', Gateway: '/ip4/127.0.0.1/tcp/0' },
+    })
+    writeFileSync(path, JSON.stringify(conf))
+    const child = spawn(Kubo.program, ['daemon'], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, IPFS_PATH: this.dir, IPFS_TELEMETRY: 'off' } })
+    this.#process = child
+    await new Promise<void>((ready, failed) => {
+      let said = ''
+      const hear = (text: Buffer) => {
+        said += text.toString()
+        if (said.includes('Daemon is ready')) ready()
+      }
+      child.stdout.on('data', hear)
+      child.stderr.on('data', hear)
+      child.once('exit', (code) => failed(new Error(`ipfs daemon ended with ${code}: ${said}`)))
+    })
+    this.addr = (await this.text('id', '-f', '<addrs>')).split(/\s+/).find((a) => a.includes('/tcp/')) ?? ''
+  }
+
+  async stop() {
+    const child = this.#process
+    if (!child || child.exitCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGINT')
+    await ended
+  }
 }
 
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
