@@ -49,6 +49,7 @@ type asked struct {
 	tried   int       // how often it was given up
 	until   time.Time // it is not asked before
 	served  int
+	idle    bool                         // it was not interested yet, of a seed
 	layers  map[[sha256.Size]byte][]byte // digests of version 2 that it gave
 }
 
@@ -83,8 +84,13 @@ func (x *exchange) hook(cb *torrent.Callbacks) {
 		if s.only2 {
 			speaksV2(pc)
 		}
+		a := &asked{s: s}
+		if !s.root.IsZero() {
+			a.idle = true
+			choked(pc, false) // until it is interested
+		}
 		x.mu.Lock()
-		x.conn[pc] = &asked{s: s}
+		x.conn[pc] = a
 		x.mu.Unlock()
 	})
 	cb.ReadExtendedHandshake = x.handshake
@@ -316,12 +322,15 @@ func (x *exchange) take(pc *torrent.PeerConn, m metainfo.Exchange) {
 // guard takes messages from the library that it does not survive: it looks into metadata that is not there yet, takes digests of version 2 for granted, and panics where
 // a file has none. What it asked for of them comes here.
 func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
-	switch m.Type {
-	case pp.HashRequest, pp.Hashes, pp.HashReject:
-	default:
+	if m.Keepalive {
 		return
 	}
-	if m.Keepalive {
+	switch m.Type {
+	case pp.HashRequest, pp.Hashes, pp.HashReject:
+	case pp.Interested:
+		x.interested(pc)
+		return
+	default:
 		return
 	}
 	s := x.swarm(pc)
@@ -331,6 +340,20 @@ func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
 	}
 	if s != nil && msg.Type == pp.Hashes {
 		x.hashes(pc, s, msg)
+	}
+}
+
+// interested has a peer unchoked that asks for something the first time.
+func (x *exchange) interested(pc *torrent.PeerConn) {
+	x.mu.Lock()
+	a := x.conn[pc]
+	first := a != nil && a.idle
+	if first {
+		a.idle = false
+	}
+	x.mu.Unlock()
+	if first {
+		choked(pc, true)
 	}
 }
 

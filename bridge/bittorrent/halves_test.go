@@ -68,9 +68,6 @@ func TestKilled(t *testing.T) {
 	}
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
-			if name == "webtorrent" {
-				t.Skip("killed and resumed is not tested against WebTorrent: with the .torrent file of 1,536 pieces it often says that it is interested, is unchoked by a seed, and asks for nothing")
-			}
 			ctx := timed(t, 3*programTime)
 			url := newTracker(t)
 			n := newNode(t, func(o *Options) {
