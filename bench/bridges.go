@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -74,8 +73,8 @@ type bridgeWorld struct {
 	client  *http.Client // of what listens there
 
 	file, torrent, cid string
-	port               int    // of BitTorrent, another one for each program: who dials from where it listens meets its old connections otherwise, for a minute
-	repo               string // of the Kubo that has the file
+	port               int   // of BitTorrent, another one for each program: who dials from where it listens meets its old connections otherwise, for a minute
+	kubo               *kubo // that has the file
 }
 
 func newBridgeWorld(ctx context.Context, b *bench) (_ *bridgeWorld, err error) {
@@ -118,16 +117,14 @@ func newBridgeWorld(ctx context.Context, b *bench) (_ *bridgeWorld, err error) {
 	if err = errors.Join(err, os.RemoveAll(filepath.Join(b.tmp, "pair"))); err != nil || !b.wants("Kubo") {
 		return w, err
 	}
-	w.repo = filepath.Join(b.tmp, "repo")
-	if _, err = w.kuboRepo(ctx, w.repo, seedAt); err != nil {
+	if w.kubo, err = newKubo(ctx, w.at(seedAt), filepath.Join(b.tmp, "repo")); err != nil {
 		return nil, err
 	}
-	cid, err := w.ipfs(ctx, w.repo, "add", "-Q", "--pin=false", "--cid-version=1", "--raw-leaves", "--chunker=size-1048576", "--max-file-links=1024", w.file)
-	if err == nil && cid != w.cid {
-		err = fmt.Errorf("the file is called %s by Kubo, and %s by Kith", cid, w.cid)
-	}
+	err = w.kubo.add(ctx, w.file, w.cid)
 	return w, err
 }
+
+func (w *bridgeWorld) at(addr string) place { return place{Addr: addr, Command: w.space.Command} }
 
 func (w *bridgeWorld) close() {
 	if w.server != nil {
@@ -241,7 +238,7 @@ func (w *bridgeWorld) kith(ctx context.Context, name, at, ipfsPeer string) (*nod
 	if err := os.WriteFile(filepath.Join(dir, "config.toml"), []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
-	return w.up(ctx, place{Addr: at, Command: w.space.Command}, filepath.Join("pair", name))
+	return w.up(ctx, w.at(at), filepath.Join("pair", name))
 }
 
 // publish shares the file to networks of others, and returns what it is in IPFS.
@@ -350,42 +347,30 @@ WebUI\HostHeaderValidation=false
 }
 
 func (w *bridgeWorld) ipfsPair(ctx context.Context, from, to string) (seed, fetcher *giver, err error) {
-	kubo := func(repo, at string) (*giver, string, error) {
-		id, err := w.kuboRepo(ctx, repo, at)
-		if err != nil {
-			return nil, "", err
+	run := func(k *kubo) (*giver, error) {
+		r, err := k.daemon(ctx)
+		if r == nil {
+			return nil, err
 		}
-		api := filepath.Join(repo, "api") // written when it listens; before that a command would take the repository from it
-		os.Remove(api)
-		r, err := start(w.kuboCommand(ctx, repo, "daemon"))
-		if err != nil {
-			return nil, "", err
-		}
-		g := &giver{process: r, get: func(ctx context.Context, dir string) (*os.ProcessState, error) {
+		return &giver{process: r, get: func(ctx context.Context, dir string) (*os.ProcessState, error) {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				return nil, err
 			}
-			cmd := w.kuboCommand(ctx, repo, "get", "-o", filepath.Join(dir, filepath.Base(w.file)), w.cid)
+			cmd := k.command(ctx, "get", "-o", filepath.Join(dir, filepath.Base(w.file)), w.cid)
 			_, _, err := timed(cmd)
 			return cmd.ProcessState, err
-		}}
-		for deadline := time.Now().Add(startTime); ; {
-			if _, err = os.Stat(api); err == nil {
-				_, err = w.ipfs(ctx, repo, "swarm", "peers")
-			}
-			if err == nil {
-				return g, "/ip4/" + at + "/tcp/4001/p2p/" + id, nil
-			}
-			if err2 := pause(ctx, 200*time.Millisecond); err2 != nil || time.Now().After(deadline) {
-				return g, "", fmt.Errorf("no Kubo is ready: %w: %s", err, r.stderr.String())
-			}
-		}
+		}}, err
 	}
-	repo, peer := filepath.Join(w.tmp, "pair", "repo"), ""
+	var mine *kubo
+	peer := ""
 	if to == "Kubo" {
-		if fetcher, peer, err = kubo(repo, fetcherAt); err != nil {
+		if mine, err = newKubo(ctx, w.at(fetcherAt), filepath.Join(w.tmp, "pair", "repo")); err != nil {
+			return nil, nil, err
+		}
+		if fetcher, err = run(mine); err != nil {
 			return nil, fetcher, err
 		}
+		peer = mine.addr()
 	}
 	if from == "kith" {
 		n, err := w.kith(ctx, "seed", seedAt, peer)
@@ -396,8 +381,10 @@ func (w *bridgeWorld) ipfsPair(ctx context.Context, from, to string) (seed, fetc
 		if _, err = w.publish(ctx, n, "ipfs"); err != nil {
 			return seed, fetcher, err
 		}
-	} else if seed, peer, err = kubo(w.repo, seedAt); err != nil {
+	} else if seed, err = run(w.kubo); err != nil {
 		return seed, fetcher, err
+	} else {
+		peer = w.kubo.addr()
 	}
 	if to == "kith" {
 		n, err := w.kith(ctx, "fetcher", fetcherAt, peer)
@@ -413,12 +400,12 @@ func (w *bridgeWorld) ipfsPair(ctx context.Context, from, to string) (seed, fetc
 		}}, nil
 	}
 	if from == "Kubo" {
-		if _, err := w.ipfs(ctx, repo, "swarm", "connect", peer); err != nil {
+		if _, err := mine.ask(ctx, "swarm", "connect", peer); err != nil {
 			return seed, fetcher, err
 		}
 	}
 	for { // a node dials it by itself
-		out, err := w.ipfs(ctx, repo, "swarm", "peers")
+		out, err := mine.ask(ctx, "swarm", "peers")
 		if err != nil || out != "" {
 			return seed, fetcher, err
 		}
@@ -426,45 +413,4 @@ func (w *bridgeWorld) ipfsPair(ctx context.Context, from, to string) (seed, fetc
 			return seed, fetcher, fmt.Errorf("no connection from Kith to Kubo: %w", err)
 		}
 	}
-}
-
-func (w *bridgeWorld) kuboCommand(ctx context.Context, repo string, args ...string) *exec.Cmd {
-	cmd := w.space.Command(ctx, "ipfs", args...)
-	cmd.Env = append(os.Environ(), "IPFS_PATH="+repo, "IPFS_TELEMETRY=off", "GOLOG_LOG_LEVEL=error")
-	return cmd
-}
-
-func (w *bridgeWorld) ipfs(ctx context.Context, repo string, args ...string) (string, error) {
-	_, out, err := timed(w.kuboCommand(ctx, repo, args...))
-	return strings.TrimSpace(string(out)), err
-}
-
-// kuboRepo makes the repository of a Kubo that asks nobody, unless it is there, and returns its peer id.
-func (w *bridgeWorld) kuboRepo(ctx context.Context, repo, at string) (id string, err error) {
-	path := filepath.Join(repo, "config")
-	if _, err := os.Stat(path); err != nil {
-		if _, err := w.ipfs(ctx, repo, "init", "--empty-repo"); err != nil {
-			return "", err
-		}
-	}
-	text, err := os.ReadFile(path)
-	var conf map[string]any
-	if err == nil {
-		err = json.Unmarshal(text, &conf)
-	}
-	if err != nil {
-		return "", err
-	}
-	maps.Copy(conf, map[string]any{
-		"Bootstrap": []string{}, "AutoConf": map[string]any{"Enabled": false}, "AutoTLS": map[string]any{"Enabled": false}, "DNS": map[string]any{"Resolvers": map[string]string{}},
-		"Routing": map[string]any{"Type": "none", "DelegatedRouters": []string{}}, "Ipns": map[string]any{"DelegatedPublishers": []string{}},
-		"Discovery": map[string]any{"MDNS": map[string]any{"Enabled": false}}, "Swarm": map[string]any{"DisableNatPortMap": true},
-		"Addresses": map[string]any{"Swarm": []string{"/ip4/" + at + "/tcp/4001"}, "API": "/ip4/" + at + "/tcp/5001", "Gateway": "/ip4/" + at + "/tcp/8080"},
-	})
-	if text, err = json.Marshal(conf); err != nil {
-		return "", err
-	}
-	who, _ := conf["Identity"].(map[string]any)
-	id, _ = who["PeerID"].(string)
-	return id, os.WriteFile(path, text, 0o600)
 }

@@ -1,6 +1,6 @@
 // Command bench measures whole Kith processes beside programs of others, and prints the tables of the project's numbers.
 //
-//	go run ./bench [-runs 3] [-write] [pair small share swarm scale bridges idle]
+//	go run ./bench [-runs 3] [-write] [pair small share swarm scale bridges mix idle]
 //
 // A number is only worth something next to another of the same minute, so every table has a yardstick that runs in turn with
 // what it measures, and gives ratios to it: medians of the runs. The binary is built first, unless KITH_BIN names one. Nodes run in
@@ -31,7 +31,7 @@ type benchmark struct {
 	Run         func(context.Context, *bench) ([]line, error)
 }
 
-var benchmarks = []benchmark{pair, small, share, swarm, scale, bridges, idle}
+var benchmarks = []benchmark{pair, small, share, swarm, scale, bridges, mix, idle}
 
 // bench is what every benchmark is given.
 type bench struct {
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 	runs := flags.Int("runs", 3, "how often each is run; the median counts")
 	write := flags.Bool("write", false, "also write the tables to bench/results.md")
 	dir := flags.String("dir", "", "where to make the files, 6 GiB at most; default: the temporary directory")
-	mib := flags.Int64("mib", 1024, "size of the large file of pair, share and bridges, in MiB")
+	mib := flags.Int64("mib", 1024, "size of the large file of pair, share and bridges in MiB; mix takes an eighth of it")
 	only := flags.String("only", "", "only contestants whose name contains this, beside the yardsticks")
 	if err := flags.Parse(args); err != nil {
 		return err
