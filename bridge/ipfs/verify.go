@@ -3,8 +3,11 @@ package ipfs
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
 
 	"kith"
 	"kith/bridge/ipfs/unixfs"
@@ -21,24 +24,67 @@ func (o *origin) Verify(ctx context.Context, progress func(n int64)) error {
 	if layout == nil {
 		return fmt.Errorf("ipfs: verify %s: nothing is known of it yet: %w", o.named(), kith.Unavailable)
 	}
-	v := &verify{o: o, progress: progress}
+	var mu sync.Mutex
+	leaves, inside := errgroup.WithContext(ctx)
+	leaves.SetLimit(runtime.GOMAXPROCS(0))
+	v := &verify{o: o, leaves: leaves, progress: func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		progress(n)
+	}}
 	for i, f := range layout.Files {
 		if f.Link != "" {
 			continue
 		}
-		v.file = i
-		if err := v.part(ctx, unixfs.Part{Cid: files[i].cid, Size: f.Size}, 0, 0); err != nil {
-			return fmt.Errorf("ipfs: verify %s: %q: %w", o.named(), f.Path, err)
+		v.file, v.path = i, f.Path
+		if err := v.part(inside, unixfs.Part{Cid: files[i].cid, Size: f.Size}, 0, 0); err != nil {
+			if leaf := leaves.Wait(); leaf != nil { // which ended the rest
+				return leaf
+			}
+			return v.wrong(f.Path, err)
 		}
 	}
-	return nil
+	return leaves.Wait()
 }
 
+// A verify goes through a tree, and has its raw leaves compared on all cores meanwhile.
 type verify struct {
 	o        *origin
 	file     int
+	path     string
 	progress func(n int64)
+	leaves   *errgroup.Group
 	buf      []byte
+}
+
+func (v *verify) wrong(path string, err error) error {
+	return fmt.Errorf("ipfs: verify %s: %q: %w", v.o.named(), path, err)
+}
+
+// blockBuffers hold one leaf each.
+var blockBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// raw has a raw leaf compared.
+func (v *verify) raw(p unixfs.Part, off int64) {
+	file, path := v.file, v.path
+	v.leaves.Go(func() error {
+		buf := blockBuffers.Get().(*[]byte)
+		defer blockBuffers.Put(buf)
+		if int64(cap(*buf)) < p.Size {
+			*buf = make([]byte, p.Size)
+		}
+		data := (*buf)[:p.Size]
+		if p.Size > 0 {
+			if _, err := v.o.content.ReadAt(data, file, off); err != nil {
+				return v.wrong(path, err)
+			}
+		}
+		if check(p.Cid, data) != nil {
+			return v.wrong(path, fmt.Errorf("bytes %d to %d are not those of %v: %w", off, off+p.Size, p.Cid, kith.Corrupt))
+		}
+		v.progress(p.Size)
+		return nil
+	})
 }
 
 // part compares a part of a file that stands at off.
@@ -49,13 +95,14 @@ func (v *verify) part(ctx context.Context, p unixfs.Part, off int64, depth int) 
 	if depth > maxDepth {
 		return fmt.Errorf("more than %d nodes above each other: %w", maxDepth, kith.TooLarge)
 	}
+	if p.Size <= maxBlock && p.Cid.Type() == cid.Raw {
+		v.raw(p, off)
+		return nil
+	}
 	if p.Size <= maxBlock && !v.o.inner(p.Cid) {
 		same, err := v.leaf(p, off)
 		if err != nil || same {
 			return err
-		}
-		if p.Cid.Type() == cid.Raw {
-			return fmt.Errorf("bytes %d to %d are not those of %v: %w", off, off+p.Size, p.Cid, kith.Corrupt)
 		}
 	}
 	n, err := v.o.node(ctx, p.Cid)
@@ -115,18 +162,11 @@ func (v *verify) read(off, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// leaf reports whether the bytes here are those of a leaf, as programs wrap it.
+// leaf reports whether the bytes here are those of a leaf of dag-pb, as programs wrap it.
 func (v *verify) leaf(p unixfs.Part, off int64) (bool, error) {
 	data, err := v.read(off, p.Size)
 	if err != nil {
 		return false, err
-	}
-	if p.Cid.Type() == cid.Raw {
-		if check(p.Cid, data) != nil {
-			return false, nil
-		}
-		v.progress(p.Size)
-		return true, nil
 	}
 	for _, w := range unixfs.Wraps(p.Size) {
 		block := append(append(append(make([]byte, 0, len(w[0])+len(data)+len(w[1])), w[0]...), data...), w[1]...)
