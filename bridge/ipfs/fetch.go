@@ -82,7 +82,7 @@ func (f *fetcher) all(ctx context.Context, list []cid.Cid, got func(cid.Cid, []b
 	if len(missing) == 0 {
 		return nil
 	}
-	return f.b.flights.each(ctx, missing, got, func(list []cid.Cid, got func(cid.Cid, []byte) error) error { return f.fromNetwork(ctx, list, got) })
+	return f.b.flights.Each(ctx, missing, got, func(list []cid.Cid, got func(cid.Cid, []byte) error) error { return f.fromNetwork(ctx, list, got) })
 }
 
 func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.Cid, []byte) error) error {

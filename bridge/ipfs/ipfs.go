@@ -20,6 +20,7 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/bridge"
+	"kith/bridge/ipfs/flight"
 	"kith/bridge/ipfs/host"
 	"kith/bridge/ipfs/unixfs"
 	"kith/config"
@@ -56,7 +57,7 @@ type Bridge struct {
 	store   *store
 	cache   *cache
 	moves   moves
-	flights flights
+	flights flight.Group
 	net     connection
 	names   names
 

@@ -1,7 +1,8 @@
-package ipfs
+package flight
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -11,12 +12,17 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// TestFlights: however many want the same blocks in whatever order, each is asked for by one at a time, and all get all.
-func TestFlights(t *testing.T) {
-	var f flights
+func block(data ...byte) cid.Cid {
+	sum := sha256.Sum256(data)
+	return cid.NewCidV1(cid.Raw, append([]byte{0x12, 32}, sum[:]...))
+}
+
+// TestGroup: however many want the same blocks in whatever order, each is asked for by one at a time, and all get all.
+func TestGroup(t *testing.T) {
+	var f Group
 	var all []cid.Cid
 	for i := range 20 {
-		all = append(all, cid.NewCidV1(cid.Raw, append([]byte{0x12, 32}, digestOf(t, []byte{byte(i)})...)))
+		all = append(all, block(byte(i)))
 	}
 	var asked atomic.Int32
 	asking, busy := map[cid.Cid]*atomic.Int32{}, sync.WaitGroup{}
@@ -35,7 +41,7 @@ func TestFlights(t *testing.T) {
 				}
 				return nil
 			}
-			err := f.each(t.Context(), list, count, func(part []cid.Cid, came func(cid.Cid, []byte) error) error {
+			err := f.Each(t.Context(), list, count, func(part []cid.Cid, came func(cid.Cid, []byte) error) error {
 				for _, c := range part {
 					if asking[c].Add(1) != 1 {
 						t.Error("two ask for one block")
@@ -59,7 +65,7 @@ func TestFlights(t *testing.T) {
 	}
 	f.came(all[0], make([]byte, maxRecent)) // it is there
 	for i := range 40 {
-		f.came(cid.NewCidV1(cid.Raw, append([]byte{0x12, 32}, digestOf(t, []byte{1, byte(i)})...)), make([]byte, 1<<20))
+		f.came(block(1, byte(i)), make([]byte, 1<<20))
 	}
 	if f.bytes > maxRecent || len(f.recent) != len(f.order) {
 		t.Errorf("%d bytes are kept", f.bytes)
@@ -70,7 +76,7 @@ func TestFlights(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.each(ctx, mine, nil, nil); !errors.Is(err, context.Canceled) {
+	if err := f.Each(ctx, mine, nil, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("who is told to end waits: %v", err)
 	}
 }

@@ -1,4 +1,7 @@
-package ipfs
+// Package flight has each block asked for by one at a time, however many want it.
+//
+// It does not know whom a block comes from. Its one idea: who wants what somebody else is bringing waits for that, and what has come lately is not asked for again.
+package flight
 
 import (
 	"context"
@@ -10,10 +13,10 @@ import (
 // maxRecent bounds the bytes of blocks that have come lately.
 const maxRecent = 16 << 20
 
-// flights are the blocks that are being asked for, and those that have come lately. A block of which two stretches of a file have a part is wanted twice, soon one after the other; but a peer that is
+// A Group is the blocks that are being asked for, and those that have come lately. Its zero value is ready. A block of which two stretches of a file have a part is wanted twice, soon one after the other; but a peer that is
 // asked for what it has just sent, and has not noted as sent yet, takes the question for the one that it has answered, and says nothing. So a block is asked for by one at a time, and
 // what has come is not asked for again.
-type flights struct {
+type Group struct {
 	mu     sync.Mutex
 	under  map[cid.Cid]chan struct{} // closed when it is over
 	recent map[cid.Cid][]byte
@@ -21,7 +24,7 @@ type flights struct {
 	bytes  int
 }
 
-// A block that was claimed from flights is there already, or to be asked for by who claimed it, or asked for by somebody else.
+// A block that was claimed from a Group is there already, or to be asked for by who claimed it, or asked for by somebody else.
 type claim struct {
 	there  []cid.Cid
 	data   [][]byte
@@ -30,7 +33,7 @@ type claim struct {
 	over   <-chan struct{} // closed when the first of the others is no longer asked for
 }
 
-func (f *flights) claim(list []cid.Cid) (c claim) {
+func (f *Group) claim(list []cid.Cid) (c claim) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.under == nil {
@@ -55,7 +58,7 @@ func (f *flights) claim(list []cid.Cid) (c claim) {
 }
 
 // came keeps a block for a while. Nobody changes data.
-func (f *flights) came(id cid.Cid, data []byte) {
+func (f *Group) came(id cid.Cid, data []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, there := f.recent[id]; there || len(data) > maxRecent {
@@ -70,7 +73,7 @@ func (f *flights) came(id cid.Cid, data []byte) {
 }
 
 // release says that blocks of a claim are asked for no more.
-func (f *flights) release(list []cid.Cid) {
+func (f *Group) release(list []cid.Cid) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range list {
@@ -79,9 +82,9 @@ func (f *flights) release(list []cid.Cid) {
 	}
 }
 
-// each brings blocks: got is called for each, and run for those that nobody else asks for meanwhile, in as many parts as it takes; what run brings it tells got. Nobody waits while he holds a claim, so
+// Each brings blocks: got is called for each, and run for those that nobody else asks for meanwhile, in as many parts as it takes; what run brings it tells got. Nobody waits while he holds a claim, so
 // that nobody waits for ever.
-func (f *flights) each(ctx context.Context, list []cid.Cid, got func(cid.Cid, []byte) error, run func([]cid.Cid, func(cid.Cid, []byte) error) error) error {
+func (f *Group) Each(ctx context.Context, list []cid.Cid, got func(cid.Cid, []byte) error, run func([]cid.Cid, func(cid.Cid, []byte) error) error) error {
 	for len(list) > 0 {
 		c := f.claim(list)
 		for i, id := range c.there {
