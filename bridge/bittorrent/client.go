@@ -58,6 +58,7 @@ func openClient(b *Bridge) (*client, error) {
 		c.cl, err = torrent.NewClient(c.config(0))
 	}
 	if err != nil {
+		c.track.close()
 		return nil, kith.Hint(fmt.Errorf("bittorrent: listen on port %d: %w: %w", port, err, kith.Unavailable), "choose another port under [bittorrent] in config.toml")
 	}
 	if b.o.Config.Port == 0 && port == 0 {
@@ -227,8 +228,8 @@ func (c *client) addrs() (list []netip.AddrPort) {
 }
 
 func (c *client) close() {
-	c.track.courier.close()
 	c.cl.Close()
+	c.track.close()
 }
 
 // quiet lets through of the library's log what is an error; the rest is for those who debug.

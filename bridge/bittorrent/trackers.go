@@ -1,13 +1,13 @@
 package bittorrent
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,7 +29,6 @@ const (
 	announceMax      = 2 * time.Hour    // … and at most
 	trackerTime      = 30 * time.Second // for an answer
 	maxTrackerURL    = 2048             // bytes
-	maxSocketBytes   = 1 << 20          // that a tracker's WebSocket brings before it is closed, to be opened again a minute later
 	maxTrackerReason = 200              // bytes of why it refuses, that are shown
 )
 
@@ -41,10 +40,43 @@ const trackerHost = "trackers.kith.invalid"
 type trackers struct {
 	b       *Bridge
 	courier *courier
+	conns   chan net.Conn // that the library has dialled
+	server  *http.Server
+	ended   chan struct{}
 }
 
 // newTrackers returns what asks trackers. What they say is believed by nobody, and so is their certificate: TLS is for those who listen.
-func newTrackers(b *Bridge) *trackers { return &trackers{b, newCourier(b.o.Bind, true)} }
+func newTrackers(b *Bridge) *trackers {
+	t := &trackers{b: b, courier: newCourier(b.o.Bind, true), conns: make(chan net.Conn), ended: make(chan struct{})}
+	t.server = &http.Server{Handler: t, ReadHeaderTimeout: trackerTime, ErrorLog: log.New(io.Discard, "", 0)}
+	go t.server.Serve(t)
+	return t
+}
+
+// close ends all that is asked.
+func (t *trackers) close() {
+	t.server.Close()
+	t.courier.close()
+}
+
+// Accept implements net.Listener, with connections of this process alone.
+func (t *trackers) Accept() (net.Conn, error) {
+	select {
+	case c := <-t.conns:
+		return c, nil
+	case <-t.ended:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. It is called once.
+func (t *trackers) Close() error {
+	close(t.ended)
+	return nil
+}
+
+// Addr implements net.Listener.
+func (t *trackers) Addr() net.Addr { return &net.UnixAddr{Net: "pipe", Name: trackerHost} }
 
 // urlFor returns what the library is given of a tracker, "" for one that it does not survive or nobody can ask.
 func (t *trackers) urlFor(tracker string) string {
@@ -55,7 +87,9 @@ func (t *trackers) urlFor(tracker string) string {
 	switch u.Scheme {
 	case "http", "https":
 		return "http://" + trackerHost + "/" + base64.RawURLEncoding.EncodeToString([]byte(tracker))
-	case "udp", "ws", "wss":
+	case "ws", "wss":
+		return "ws://" + trackerHost + "/" + base64.RawURLEncoding.EncodeToString([]byte(tracker))
+	case "udp":
 		u.User, u.Fragment, u.RawFragment = nil, "", "" // the library ends the process at a user's name, and at an address that is not as it would write it
 		again, err := url.Parse(u.String())
 		if err != nil || again.String() != u.String() {
@@ -67,67 +101,45 @@ func (t *trackers) urlFor(tracker string) string {
 }
 
 // dial is what the library dials trackers with.
-func (t *trackers) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	if host, _, err := net.SplitHostPort(addr); err == nil && host == trackerHost {
-		near, far := net.Pipe()
-		go t.serve(far)
+func (t *trackers) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(addr); err != nil || host != trackerHost {
+		return nil, fmt.Errorf("bittorrent: dial tracker at %s: %w", addr, kith.Internal)
+	}
+	near, far := net.Pipe()
+	select {
+	case t.conns <- far:
 		return near, nil
+	case <-t.ended:
+		return nil, fmt.Errorf("bittorrent: dial tracker: %w", net.ErrClosed)
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	c, err := dialer(t.b.o.Bind).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return &short{c, maxSocketBytes}, nil
 }
 
-// short is a connection that brings no more than so many bytes: the library reads a message of a WebSocket whole, however long it is.
-type short struct {
-	net.Conn
-	left int
-}
-
-// Read implements net.Conn.
-func (s *short) Read(p []byte) (int, error) {
-	if s.left <= 0 {
-		return 0, fmt.Errorf("bittorrent: a tracker sends too much: %w", kith.TooLarge)
-	}
-	n, err := s.Conn.Read(p[:min(len(p), s.left)])
-	s.left -= n
-	return n, err
-}
-
-// serve answers the one request that the library makes on a connection.
-func (t *trackers) serve(c net.Conn) {
-	defer c.Close()
-	r := bufio.NewReader(c)
-	req, err := http.ReadRequest(r)
-	if err != nil {
+// ServeHTTP answers the library.
+func (t *trackers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	name, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(req.URL.Path, "/"))
+	u, perr := url.Parse(string(name))
+	if err = errors.Join(err, perr); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), trackerTime)
+	known := slices.Contains(t.b.o.Config.Trackers, string(name)) // the person's own
+	if u.Scheme == "ws" || u.Scheme == "wss" {
+		t.socket(w, req, u, known)
+		return
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), trackerTime)
 	defer cancel()
-	go func() {
-		io.Copy(io.Discard, r) // until the library does not wait any more
-		cancel()
-	}()
-	a, err := t.announce(ctx, req)
+	a, err := t.announce(ctx, req, u, known)
 	if err != nil {
 		a = metainfo.Answer{Failure: err.Error()}
 	}
-	body := a.Encode()
-	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
+	w.Write(a.Encode())
 }
 
-// announce asks the tracker that a request of the library names.
-func (t *trackers) announce(ctx context.Context, req *http.Request) (a metainfo.Answer, err error) {
-	name, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(req.URL.Path, "/"))
-	if err != nil {
-		return a, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
-	}
-	u, err := url.Parse(string(name))
-	if err != nil {
-		return a, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
-	}
+// announce asks an HTTP tracker what a request of the library asks.
+func (t *trackers) announce(ctx context.Context, req *http.Request, u *url.URL, known bool) (a metainfo.Answer, err error) {
 	said := ""
 	defer func() {
 		if err != nil {
@@ -141,7 +153,6 @@ func (t *trackers) announce(ctx context.Context, req *http.Request) (a metainfo.
 			}
 		}
 	}()
-	known := slices.Contains(t.b.o.Config.Trackers, string(name)) // the person's own
 	plainly := u.RawQuery == "" && strings.HasPrefix(path.Base(u.Path), "announce")
 	if u.RawQuery != "" { // some want what is in their address to come first
 		u.RawQuery += "&"
