@@ -13,11 +13,13 @@ import (
 
 // TestHalves: Kith has the first half, a program of others the second, and both fetch what they lack from each other at once.
 func TestHalves(t *testing.T) {
-	if !inside(t, 6*time.Minute, programs...) {
-		return
-	}
+	t.Parallel()
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !inside(t, 4*time.Minute, programs...) {
+				return
+			}
 			ctx := timed(t, 2*programTime)
 			url := newTracker(t)
 			data := sample(3, 8<<20+333)
@@ -63,11 +65,13 @@ func TestHalves(t *testing.T) {
 
 // TestKilled: a program of others is killed while it fetches, then Kith is; both go on where they were.
 func TestKilled(t *testing.T) {
-	if !inside(t, 8*time.Minute, programs...) {
-		return
-	}
+	t.Parallel()
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !inside(t, 6*time.Minute, programs...) {
+				return
+			}
 			ctx := timed(t, 3*programTime)
 			url := newTracker(t)
 			n := newNode(t, func(o *Options) {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ var (
 
 const insideEnv = "KITH_TEST_INSIDE"
 
-// inside runs the test again in a network namespace that has nothing but the addresses above, and reports whether this is that run.
+// inside runs the test, which may be one of a test's, again in a network namespace that has nothing but the addresses above, and reports whether this is that run.
 func inside(t *testing.T, limit time.Duration, programs ...string) bool {
 	t.Helper()
 	if os.Getenv(insideEnv) == t.Name() {
@@ -59,12 +60,13 @@ func inside(t *testing.T, limit time.Duration, programs ...string) bool {
 	defer sp.Kill()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	args := []string{"-test.run", "^" + t.Name() + "$", "-test.timeout", limit.String()}
+	var names []string
+	for n := range strings.SplitSeq(t.Name(), "/") {
+		names = append(names, "^"+regexp.QuoteMeta(n)+"$")
+	}
+	args := []string{"-test.run", strings.Join(names, "/"), "-test.timeout", limit.String()}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
-	}
-	if run := os.Getenv("KITH_TEST_ONLY"); run != "" {
-		args[1] += "/" + run
 	}
 	cmd := sp.Command(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), insideEnv+"="+t.Name())

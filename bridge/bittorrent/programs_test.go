@@ -71,11 +71,13 @@ func atKith(t *testing.T, url string) *node {
 
 // TestProgramsFetch has the programs fetch what Kith shares, by the magnet link as it is printed and by the .torrent file, and what it has not changed on its disk is what is read.
 func TestProgramsFetch(t *testing.T) {
-	if !inside(t, 8*time.Minute, programs...) {
-		return
-	}
+	t.Parallel()
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !inside(t, 4*time.Minute, programs...) {
+				return
+			}
 			ctx := timed(t, 4*programTime)
 			n := atKith(t, newTracker(t))
 			dir := t.TempDir()
@@ -141,17 +143,20 @@ open(sys.argv[4], "wb").write(lt.bencode(ct.generate()))
 
 // TestFetchFromPrograms fetches from the programs, by infohash alone: version 1, version 2, and both.
 func TestFetchFromPrograms(t *testing.T) {
-	if !inside(t, 8*time.Minute, programs...) {
-		return
-	}
+	t.Parallel()
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			makers := []string{"v1"}
 			if name == "qbittorrent" { // the others do not know version 2
 				makers = []string{"v1", "v2", "hybrid"}
 			}
 			for _, maker := range makers {
 				t.Run(maker, func(t *testing.T) {
+					t.Parallel()
+					if !inside(t, 4*time.Minute, programs...) {
+						return
+					}
 					ctx := timed(t, 2*programTime)
 					url := newTracker(t)
 					dir := t.TempDir()
@@ -168,8 +173,10 @@ func TestFetchFromPrograms(t *testing.T) {
 					}
 					c := client(t, dir, true)
 					n := atKith(t, url)
-					for _, torrent := range torrents {
+					for _, torrent := range torrents { // all before the first is fetched: Transmission takes its time with each
 						c.add(torrent)
+					}
+					for _, torrent := range torrents {
 						data, err := os.ReadFile(torrent)
 						if err != nil {
 							t.Fatal(err)

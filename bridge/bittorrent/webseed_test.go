@@ -46,25 +46,28 @@ func (c counting) Write(p []byte) (int, error) {
 // TestWebSeedAlone fetches a file, and a folder, from a web server, with nobody in the swarm (BEP 19). The server is named by the .torrent file, and by the link. A hybrid has pads
 // between the files (BEP 47), which no server has; in a folder of version 1 pieces reach over the ends of files.
 func TestWebSeedAlone(t *testing.T) {
-	for name, files := range map[string]map[string][]byte{"film ü.mkv": {"": sample(9, 5<<20+4321)}, "Ordner 雪": folder()} {
-		for _, version := range []string{"v1", "hybrid"} {
-			for _, by := range []string{"torrent", "link"} {
-				t.Run(name+"/"+version+"/"+by, func(t *testing.T) {
-					t.Parallel()
-					ctx := timed(t, time.Minute)
-					a := newNode(t, func(o *Options) { o.Config.Hybrid = version == "hybrid" })
-					share := a.share(name, files)
-					if _, err := a.Publish(ctx, share); err != nil {
-						t.Fatal(err)
-					}
-					_, tor, err := a.store0(ctx, share.Root)
-					if err != nil {
-						t.Fatal(err)
-					}
-					fromWebSeed(t, tor, name, by, files)
-				})
+	t.Parallel()
+	film, dir := map[string][]byte{"": sample(9, 5<<20+4321)}, folder()
+	for _, c := range []struct {
+		name, version, by string
+		files             map[string][]byte
+	}{
+		{"film ü.mkv", "v1", "torrent", film}, {"film ü.mkv", "hybrid", "link", film}, {"Ordner 雪", "v1", "link", dir}, {"Ordner 雪", "hybrid", "torrent", dir},
+	} {
+		t.Run(c.name+"/"+c.version, func(t *testing.T) {
+			t.Parallel()
+			ctx := timed(t, time.Minute)
+			a := newNode(t, func(o *Options) { o.Config.Hybrid = c.version == "hybrid" })
+			share := a.share(c.name, c.files)
+			if _, err := a.Publish(ctx, share); err != nil {
+				t.Fatal(err)
 			}
-		}
+			_, tor, err := a.store0(ctx, share.Root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fromWebSeed(t, tor, c.name, c.by, c.files)
+		})
 	}
 }
 
