@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -34,12 +35,14 @@ type Files struct {
 	mu       sync.Mutex
 	items    map[kith.Ref]*item
 	was      map[kith.Ref]kith.Ref // of a Pending ref, what it turned out to be
-	ratio    float64               // how much of what came by a torrent is given back, as parts of its size
+	ratio    float64               // how much of what came by a torrent is given back, as parts of its size …
+	seedTime time.Duration         // … and for how long at most; 0: as long as it takes
+	backed   chan struct{}         // cap 1: these have changed
 }
 
 // New returns Files that have not been started.
 func New() *Files {
-	return &Files{items: map[kith.Ref]*item{}, was: map[kith.Ref]kith.Ref{}, ratio: defaultRatio}
+	return &Files{items: map[kith.Ref]*item{}, was: map[kith.Ref]kith.Ref{}, ratio: defaultRatio, backed: make(chan struct{}, 1)}
 }
 
 // App describes the application; it is the table of contents of this package.
@@ -96,6 +99,9 @@ ALTER TABLE items ADD COLUMN was TEXT NOT NULL DEFAULT '';`, `
 ALTER TABLE items ADD COLUMN verified TEXT NOT NULL DEFAULT ''; -- networks that compared the whole with their digests, with spaces between
 `, `
 ALTER TABLE items ADD COLUMN brought TEXT NOT NULL DEFAULT ''; -- bytes that came from other networks: network=bytes, with spaces between
+`, `
+ALTER TABLE items ADD COLUMN since INTEGER NOT NULL DEFAULT 0; -- when the giving back began, Unix seconds
+UPDATE items SET since = unixepoch() WHERE seeds != '';
 `}
 
 func (f *Files) start(ctx context.Context, env app.Env) error {
@@ -120,6 +126,9 @@ func (f *Files) start(ctx context.Context, env app.Env) error {
 		return fmt.Errorf("files: setting apps.files.ratio: %v is less than nothing: %w", set.Ratio, kith.Invalid)
 	}
 	f.ratio = set.Ratio
+	if f.seedTime, err = seedTime(set.SeedTime); err != nil {
+		return fmt.Errorf("files: setting apps.files.seed_time: %w", err)
+	}
 	if err := f.openDesk(set); err != nil {
 		return err
 	}

@@ -87,6 +87,49 @@ func magnetOf(t *testing.T, link, peer string) string {
 	return kith.Link{Size: -1, Name: l.Name, Names: kith.Names{V1: l.V1}, Swarm: []string{peer}}.String()
 }
 
+// TestGivenBack: what came by a torrent is given back until the ratio is reached or the time is over; the item says so, also after a restart, and is served no more.
+func TestGivenBack(t *testing.T) {
+	all, build := torrented(t)
+	net := apptest.New(t, 3, build)
+	film := filepath.Join(t.TempDir(), "film.mkv")
+	want := write(t, film, 1<<20+5)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{film}, For: "public", Networks: []string{"bittorrent"}})
+	given := func(i files.Item) bool { return len(i.Networks) > 0 && i.Networks[0].Served }
+	over := func(i files.Item) bool { return i.State == "done" && !given(i) }
+	fetch := func(i, from int) {
+		t.Helper()
+		sameFile(t, get(t, net.Node(i), files.GetIn{Link: magnetOf(t, s.Link, all.at(t, from)), Output: t.TempDir()}).Path, want)
+		until(t, net.Node(i), given)
+	}
+	limit := func(i int, in files.LimitIn) {
+		t.Helper()
+		if err := net.Node(i).Call(t.Context(), "files", "limit", in, &files.LimitOut{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fetch(1, 0)
+	if err := net.Node(0).Call(t.Context(), "files", "unpublish", files.PublishIn{Ref: s.Ref.String(), Networks: []string{"bittorrent"}}, &files.ShareOut{}); err != nil {
+		t.Fatal(err)
+	}
+	fetch(2, 1)
+	limit(1, files.LimitIn{Ratio: "1.0"})
+	if i := until(t, net.Node(1), over); i.Reason != "finished with bittorrent: ratio 1.0 reached" {
+		t.Errorf("it says %q", i.Reason)
+	}
+	net.Restart(1)
+	if i := show(t, net.Node(1), s.Ref.String()); given(i.Item) || !strings.HasPrefix(i.Reason, "finished with") {
+		t.Errorf("after a restart: %+v", i.Item)
+	}
+	limit(2, files.LimitIn{Ratio: "none", SeedTime: "1h"})
+	if i := until(t, net.Node(2), given); i.Networks[0].Until != 0 || time.Until(i.Networks[0].Ends) < 50*time.Minute || time.Until(i.Networks[0].Ends) > time.Hour {
+		t.Errorf("for an hour: %+v", i.Networks[0])
+	}
+	limit(2, files.LimitIn{SeedTime: "1ms"})
+	if i := until(t, net.Node(2), over); i.Reason != "finished with bittorrent: given back for 1 ms, ratio 0.0" {
+		t.Errorf("it says %q", i.Reason)
+	}
+}
+
 // TestGetFromSwarm: what is shared to BitTorrent is fetched by its infohash alone; the item is then what it is, and found by all its names.
 func TestGetFromSwarm(t *testing.T) {
 	all, build := torrented(t)

@@ -11,6 +11,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/apps/files/spot"
 	"kith/internal/human"
 	"kith/internal/plain"
 	"kith/transfer"
@@ -191,10 +192,10 @@ func (f *Files) deliver(ctx context.Context, it item, output string) (GetOut, er
 		to = filepath.Join(to, filepath.Base(it.Path))
 	}
 	out.CopyOf, out.Path = it.Path, to
-	if same, err := sameBytes(ctx, it.Path, to); same || err != nil { // it was asked for before
+	if same, err := spot.Same(ctx, it.Path, to); same || err != nil { // it was asked for before
 		return out, err
 	}
-	if out.Path, err = copyTree(ctx, it.Path, to); err != nil {
+	if out.Path, err = spot.Copy(ctx, it.Path, to); err != nil {
 		return GetOut{}, err
 	}
 	return out, nil

@@ -42,6 +42,8 @@ func guestRmOp(run func(context.Context, GuestRmIn) (Guest, error)) app.Op {
 type settings struct {
 	At    string  `toml:"at"`    // address of this computer for guest links, unless one is named with them
 	Ratio float64 `toml:"ratio"` // how much of what came by a torrent is given back, as parts of its size; inf: without an end
+
+	SeedTime string `toml:"seed_time"` // and for how long at most, such as 7d; none: as long as that takes
 }
 
 // openDesk begins to serve guests, if there are links that live.

@@ -63,7 +63,8 @@ type item struct {
 
 	Names    kith.Names // in other networks
 	Networks []string   // that it is published to
-	Seeds    []string   // those of Networks that it is given back to, until the ratio is reached
+	Seeds    []string   // those of Networks that it is given back to, until the ratio is reached or the time is over
+	Since    time.Time  // when that began
 	Only     []string   // what of it is wanted; none: all
 	Part     bool       // and no more is here
 	Was      []kith.Ref // Pending refs that stood for it
@@ -83,7 +84,7 @@ func (it item) manifest() bool { return it.Ref.Codec == kith.Manifest || it.Key 
 
 // load reads all items.
 func (f *Files) load(ctx context.Context) error {
-	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified, brought FROM items`)
+	rows, err := f.db.QueryContext(ctx, `SELECT ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified, brought, since FROM items`)
 	if err != nil {
 		return fmt.Errorf("files: load: %w", err)
 	}
@@ -91,9 +92,9 @@ func (f *Files) load(ctx context.Context) error {
 	for rows.Next() {
 		var it item
 		var ref, names, networks, seeds, only, was, verified, came string
-		var added int64
+		var added, since int64
 		if err := rows.Scan(&ref, &it.Kind, &it.Name, &it.Path, &it.Size, &it.Files, &it.For, &it.Key, &it.Link, &it.State, &it.Reason, &it.Up, &it.Sources, &added,
-			&names, &networks, &seeds, &only, &it.Part, &was, &verified, &came); err != nil {
+			&names, &networks, &seeds, &only, &it.Part, &was, &verified, &came, &since); err != nil {
 			return fmt.Errorf("files: load: %w", err)
 		}
 		if it.Ref, err = kith.ParseRef(ref); err != nil {
@@ -106,7 +107,7 @@ func (f *Files) load(ctx context.Context) error {
 			}
 			it.Names = l.Names
 		}
-		it.Added, it.Networks, it.Seeds, it.Only = time.Unix(added, 0), strings.Fields(networks), strings.Fields(seeds), lines(only)
+		it.Added, it.Since, it.Networks, it.Seeds, it.Only = time.Unix(added, 0), time.Unix(since, 0), strings.Fields(networks), strings.Fields(seeds), lines(only)
 		it.Verified, it.Brought = strings.Fields(verified), parseBrought(came)
 		for _, text := range strings.Fields(was) {
 			old, err := kith.ParseRef(text)
@@ -161,9 +162,9 @@ func (f *Files) save(ctx context.Context, it item) error {
 		was[i] = ref.String()
 	}
 	_, err := f.db.ExecContext(ctx, `INSERT OR REPLACE INTO items
-		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified, brought) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		(ref, kind, name, path, size, files, vis, key, link, state, reason, up, sources, added, names, networks, seeds, wanted, part, was, verified, brought, since) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		it.Ref.String(), it.Kind, it.Name, it.Path, it.Size, it.Files, it.For, it.Key, it.Link, it.State, it.Reason, it.Up, it.Sources, it.Added.Unix(),
-		names, strings.Join(it.Networks, " "), strings.Join(it.Seeds, " "), strings.Join(it.Only, "\n"), it.Part, strings.Join(was, " "), strings.Join(it.Verified, " "), it.Brought.String())
+		names, strings.Join(it.Networks, " "), strings.Join(it.Seeds, " "), strings.Join(it.Only, "\n"), it.Part, strings.Join(was, " "), strings.Join(it.Verified, " "), it.Brought.String(), max(it.Since.Unix(), 0))
 	if err != nil {
 		return fmt.Errorf("files: save %s: %w", plain.Text(it.Name), room.Explain(err))
 	}

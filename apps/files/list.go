@@ -321,8 +321,12 @@ func (n ItemNetwork) words() string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	switch {
+	case n.Served && n.Until > 0 && !n.Ends.IsZero():
+		add("served until %.1f times its size was sent, or for another %s", n.Until, human.Duration(max(time.Until(n.Ends).Round(time.Second), 0)))
 	case n.Served && n.Until > 0:
 		add("served until %.1f times its size was sent", n.Until)
+	case n.Served && !n.Ends.IsZero():
+		add("served for another %s", human.Duration(max(time.Until(n.Ends).Round(time.Second), 0)))
 	case n.Served:
 		add("served")
 	case n.State != "":

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"kith"
 	"kith/app"
@@ -36,7 +37,7 @@ func resumeOp(run func(context.Context, RefIn) (GetOut, error)) app.Op {
 func limitOp(run func(context.Context, LimitIn) (LimitOut, error)) app.Op {
 	o := app.NewOp("limit", "set how fast the node may send and receive", run)
 	o.Long = "Without flags it shows the limits. They hold until the node stops; config.toml has those it starts with."
-	o.Example = "  kith limit --up 500K --down 2M\n  kith limit --up 0\n  kith limit --ratio 1.0"
+	o.Example = "  kith limit --up 500K --down 2M\n  kith limit --up 0\n  kith limit --ratio 1.0\n  kith limit --ratio none --seed-time 7d"
 	return o
 }
 
@@ -232,6 +233,7 @@ func (f *Files) download(in RefIn) (item, error) {
 
 func (f *Files) limit(ctx context.Context, in LimitIn) (LimitOut, error) {
 	up, down := f.env.Moves.Limits()
+	most, long := f.backNow()
 	for _, v := range []struct {
 		text string
 		to   *int64
@@ -253,9 +255,21 @@ func (f *Files) limit(ctx context.Context, in LimitIn) (LimitOut, error) {
 		if err != nil || !(r >= 0) {
 			return LimitOut{}, kith.Hint(fmt.Errorf("files: limit: ratio %.20q: %w", in.Ratio, kith.Invalid), "want a number such as 2.0, or none")
 		}
-		f.mu.Lock()
-		f.ratio = r
-		f.mu.Unlock()
+		most = r
+	}
+	if in.SeedTime != "" {
+		d, err := seedTime(in.SeedTime)
+		if err != nil {
+			return LimitOut{}, fmt.Errorf("files: limit: %w", err)
+		}
+		long = d
+	}
+	f.mu.Lock()
+	f.ratio, f.seedTime = most, long
+	f.mu.Unlock()
+	select {
+	case f.backed <- struct{}{}:
+	default:
 	}
 	f.env.Moves.SetLimits(up, down)
 	return f.limits(ctx, None{})
@@ -263,7 +277,8 @@ func (f *Files) limit(ctx context.Context, in LimitIn) (LimitOut, error) {
 
 func (f *Files) limits(context.Context, None) (LimitOut, error) {
 	up, down := f.env.Moves.Limits()
-	out := LimitOut{Up: up, Down: down, Ratio: f.ratioNow()}
+	most, long := f.backNow()
+	out := LimitOut{Up: up, Down: down, Ratio: most, SeedTime: long.Seconds()}
 	if math.IsInf(out.Ratio, 1) { // which JSON has not
 		out.Ratio = -1
 	}
@@ -284,6 +299,9 @@ func (o LimitOut) WriteText(w io.Writer, _ int) error {
 		back = "not at all"
 	case -1:
 		back = "without an end"
+	}
+	if o.SeedTime > 0 && o.Ratio != 0 {
+		back += ", for " + human.Duration(time.Duration(o.SeedTime*float64(time.Second))) + " at most"
 	}
 	_, err := fmt.Fprintf(w, "up     %s\ndown   %s\nratio  what came by a torrent is given back %s\n", say(o.Up), say(o.Down), back)
 	return err

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"kith"
 	"kith/app"
@@ -27,14 +25,11 @@ const (
 	netWeb     = "web" // nothing is published there
 )
 
-// defaultRatio is how much of what came by a torrent is given back, as parts of its size, unless somebody says otherwise.
-const defaultRatio = 2.0
-
 func publishOp(run func(context.Context, PublishIn) (Shared, error)) app.Op {
 	o := app.NewOp("publish", "serve an item to public networks of other programs", run)
 	o.Long = "Programs of these networks fetch it from here then; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks\n" +
 		"sees the address of this computer, and that it has this; and nobody can take back what others have fetched. What is for your contacts is not published.\n" +
-		"What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio); published, it is served without an end."
+		"What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio, --seed-time); published, it is served without an end."
 	o.Example = "  kith publish festival.mkv --networks bittorrent,ipfs --for public\n  kith publish festival.mkv --networks bittorrent --torrent festival.torrent"
 	return o
 }
@@ -324,65 +319,6 @@ func (f *Files) writeTorrent(ctx context.Context, it item, to string) error {
 	return nil
 }
 
-// When it is looked whether what came by a torrent was given back.
-const seedEvery = 15 * time.Second
-
-// seeding ends the giving back of what has reached the ratio.
-func (f *Files) seeding(ctx context.Context) error {
-	for sleep(ctx, nil, seedEvery) {
-		for _, it := range f.all() {
-			if err := f.gaveBack(ctx, it); err != nil && ctx.Err() == nil {
-				f.env.Log.Warn("not withdrawn", "ref", it.Ref, "err", err)
-			}
-		}
-	}
-	return nil
-}
-
-// gaveBack withdraws an item from the networks that it was given back to for long enough.
-func (f *Files) gaveBack(ctx context.Context, it item) error {
-	limit := f.ratioNow()
-	for _, name := range it.Seeds {
-		b := f.bridge(name)
-		if b == nil {
-			continue
-		}
-		if st, err := b.Status(it.Ref); err == nil && ratio(st.Up, it.Size) >= limit {
-			if _, err := f.withdraw(ctx, it, []string{name}, fmt.Sprintf("given back to %s: %.1f times its size was sent there", name, ratio(st.Up, it.Size))); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (f *Files) ratioNow() float64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.ratio
-}
-
-// ratio returns up as parts of size.
-func ratio(up, size int64) float64 {
-	if size <= 0 {
-		return 0
-	}
-	return float64(up) / float64(size)
-}
-
-// giveBack begins to serve what came by a torrent under the same torrent, until the ratio is reached.
-func (f *Files) giveBack(it item) {
-	none := it.Names.V1 == (kith.InfoHash{}) && it.Names.V2 == [32]byte{}
-	if none || it.Part || f.ratioNow() == 0 || f.bridge(netTorrent) == nil || slices.Contains(it.Networks, netTorrent) {
-		return
-	}
-	f.env.Go("files.giveback "+it.Ref.Short(), func(ctx context.Context) error {
-		it.Seeds = append(slices.Clone(it.Seeds), netTorrent)
-		_, err := f.publishTo(ctx, it, []string{netTorrent})
-		return err
-	})
-}
-
 // inNetworks returns how an item stands in other networks; came is how its download does.
 func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
 	var list []ItemNetwork
@@ -397,9 +333,7 @@ func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
 			continue
 		}
 		if slices.Contains(it.Seeds, b.Name()) {
-			if n.Until = f.ratioNow(); math.IsInf(n.Until, 1) {
-				n.Until = 0
-			}
+			n.Until, n.Ends = f.terms(it)
 		}
 		if n.Served || ok {
 			if st, err := b.Status(it.Ref); err == nil {

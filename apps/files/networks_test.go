@@ -245,6 +245,17 @@ func TestLimitRatio(t *testing.T) {
 			t.Errorf("%s, %v", data, err)
 		}
 	}
+	for text, want := range map[string]float64{"7d": 7 * 86400, "none": 0} {
+		var out files.LimitOut
+		if err := n.Call(t.Context(), "files", "limit", files.LimitIn{SeedTime: text}, &out); err != nil || out.SeedTime != want {
+			t.Errorf("%q: %+v, %v", text, out, err)
+		}
+	}
+	for _, bad := range []string{"0", "-1h", "long"} {
+		if err := n.Call(t.Context(), "files", "limit", files.LimitIn{SeedTime: bad}, &files.LimitOut{}); !errors.Is(err, kith.Invalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
 	for _, bad := range []string{"-1", "many", "NaN"} {
 		if err := n.Call(t.Context(), "files", "limit", files.LimitIn{Ratio: bad}, &files.LimitOut{}); !errors.Is(err, kith.Invalid) {
 			t.Errorf("%q: %v", bad, err)

@@ -160,20 +160,21 @@ type Item struct {
 
 // ItemNetwork is how an item stands in another network.
 type ItemNetwork struct {
-	Network  string   `json:"network" doc:"bittorrent, ipfs, web"`
-	Names    []string `json:"names,omitempty" doc:"what it is called there: infohashes, an ipfs:// address, a URL"`
-	Served   bool     `json:"served,omitempty" doc:"it is served to that network"`
-	Until    float64  `json:"until,omitempty" doc:"ratio at which that ends; 0: it does not end by itself"`
-	State    string   `json:"state,omitempty" enum:",connecting,active,idle,slow,dropped,cut off" doc:"while it comes from there"`
-	Said     string   `json:"said,omitempty" doc:"what a person should know"`
-	Peers    int      `json:"peers" doc:"whom it is talking to"`
-	Have     float64  `json:"have,omitempty" doc:"part of the content that is to be had there, as far as known"`
-	Bytes    int64    `json:"bytes,omitempty" doc:"bytes that came from there"`
-	Rate     float64  `json:"rate,omitempty" doc:"bytes a second coming in"`
-	Up       int64    `json:"up,omitempty" doc:"bytes sent there"`
-	UpRate   float64  `json:"up_rate,omitempty" doc:"bytes a second going out"`
-	Ratio    float64  `json:"ratio,omitempty" doc:"bytes sent there, as parts of its size"`
-	Verified bool     `json:"verified,omitempty" doc:"the whole was compared with all digests by which that network names it"`
+	Network  string    `json:"network" doc:"bittorrent, ipfs, web"`
+	Names    []string  `json:"names,omitempty" doc:"what it is called there: infohashes, an ipfs:// address, a URL"`
+	Served   bool      `json:"served,omitempty" doc:"it is served to that network"`
+	Until    float64   `json:"until,omitempty" doc:"ratio at which that ends; 0: it does not end by that"`
+	Ends     time.Time `json:"ends,omitzero" doc:"when that ends at the latest"`
+	State    string    `json:"state,omitempty" enum:",connecting,active,idle,slow,dropped,cut off" doc:"while it comes from there"`
+	Said     string    `json:"said,omitempty" doc:"what a person should know"`
+	Peers    int       `json:"peers" doc:"whom it is talking to"`
+	Have     float64   `json:"have,omitempty" doc:"part of the content that is to be had there, as far as known"`
+	Bytes    int64     `json:"bytes,omitempty" doc:"bytes that came from there"`
+	Rate     float64   `json:"rate,omitempty" doc:"bytes a second coming in"`
+	Up       int64     `json:"up,omitempty" doc:"bytes sent there"`
+	UpRate   float64   `json:"up_rate,omitempty" doc:"bytes a second going out"`
+	Ratio    float64   `json:"ratio,omitempty" doc:"bytes sent there, as parts of its size"`
+	Verified bool      `json:"verified,omitempty" doc:"the whole was compared with all digests by which that network names it"`
 }
 
 // RefIn names an item by its ref, or by a part of its ref or name that only it has.
@@ -285,6 +286,8 @@ type LimitIn struct {
 	Up    string `json:"up,omitempty" doc:"upload limit a second, such as 500K or 2MiB; 0 for none"`
 	Down  string `json:"down,omitempty" doc:"download limit a second"`
 	Ratio string `json:"ratio,omitempty" doc:"what came by a torrent is given back until so many times its size was sent, such as 2.0; 0: not at all; none: without an end"`
+
+	SeedTime string `json:"seed_time,omitempty" doc:"and for so long at most, such as 7d; none: as long as that takes"`
 }
 
 // LimitOut is what holds now, in bytes a second; 0 is no limit.
@@ -292,6 +295,8 @@ type LimitOut struct {
 	Up    int64   `json:"up"`
 	Down  int64   `json:"down"`
 	Ratio float64 `json:"ratio" doc:"how much of what came by a torrent is given back, as parts of its size; -1: without an end"`
+
+	SeedTime float64 `json:"seed_time" doc:"for so many seconds at most; 0: as long as that takes"`
 }
 
 // PublishIn asks for an item to be served to public networks.

@@ -1,10 +1,7 @@
 package files
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,13 +12,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"kith"
+	"kith/apps/files/spot"
 	"kith/blob/folder"
 	"kith/bridge"
-	"kith/internal/room"
 )
 
 // Limits of an upload from the page.
@@ -92,19 +88,19 @@ func (f *Files) uploadFile(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("files: upload %.80q: not a path below the upload: %w", rel, kith.Invalid)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, diskError("upload", err)
+		return nil, spot.Error("upload", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, diskError("upload", err)
+		return nil, spot.Error("upload", err)
 	}
 	defer root.Close()
 	if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
-		return nil, diskError("upload", err)
+		return nil, spot.Error("upload", err)
 	}
 	file, err := root.OpenFile(rel, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o644)
 	if err != nil {
-		return nil, diskError("upload", err)
+		return nil, spot.Error("upload", err)
 	}
 	n, err := io.Copy(file, r.Body)
 	if err == nil && r.ContentLength >= 0 && n != r.ContentLength {
@@ -115,24 +111,9 @@ func (f *Files) uploadFile(r *http.Request) (any, error) {
 	}
 	if err != nil {
 		root.Remove(rel)
-		return nil, diskError("upload", err)
+		return nil, spot.Error("upload", err)
 	}
 	return map[string]int64{"size": n}, nil
-}
-
-// diskError gives the error of a write its kind.
-func diskError(what string, err error) error {
-	switch {
-	case room.Full(err):
-		return fmt.Errorf("files: %s: %w", what, room.Explain(err))
-	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("files: %s: %w", what, kith.Exists)
-	case errors.Is(err, syscall.EROFS):
-		return kith.Hint(fmt.Errorf("files: %s: %w: %w", what, err, kith.Denied), "choose a place that can be written")
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("files: %s: %w: %w", what, err, kith.Denied)
-	}
-	return fmt.Errorf("files: %s: %w: %w", what, err, kith.Unavailable)
 }
 
 func (f *Files) uploadDone(r *http.Request) (any, error) {
@@ -156,12 +137,12 @@ func (f *Files) uploadDone(r *http.Request) (any, error) {
 	} else { // several at once become a folder
 		from, name = dir, entries[0].Name()+" and more"
 	}
-	to, err := freeName(filepath.Join(f.env.Files, name))
+	to, err := spot.Free(filepath.Join(f.env.Files, name))
 	if err != nil {
 		return nil, err
 	}
 	if err := os.Rename(from, to); err != nil {
-		return nil, diskError("upload", err)
+		return nil, spot.Error("upload", err)
 	}
 	os.Remove(dir) // empty, or already renamed
 	done, err := f.shareOne(r.Context(), to, in, newKey(in), func(ShareOut) bool { return r.Context().Err() == nil })
@@ -213,7 +194,7 @@ func (f *Files) uploadDrop(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return nil, diskError("upload", err)
+		return nil, spot.Error("upload", err)
 	}
 	return struct{}{}, nil
 }
@@ -229,107 +210,4 @@ func (f *Files) dropUploads() {
 			os.RemoveAll(dir)
 		}
 	}
-}
-
-// maxNames bounds the search for a name that is free.
-const maxNames = 10000
-
-// freeName returns p, or, if that exists, p with the first number in brackets that makes it a name of its own.
-func freeName(p string) (string, error) {
-	ext := filepath.Ext(p)
-	stem := strings.TrimSuffix(p, ext)
-	for i := range maxNames {
-		name := p
-		if i > 0 {
-			name = fmt.Sprintf("%s (%d)%s", stem, i, ext)
-		}
-		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("files: no name is free beside %s: %w", p, kith.Exists)
-}
-
-// copyTree copies a complete file or folder to a free name at to, and returns that.
-func copyTree(ctx context.Context, from, to string) (string, error) {
-	to, err := freeName(to)
-	if err != nil {
-		return "", err
-	}
-	st, err := os.Stat(from)
-	if err != nil {
-		return "", kith.Hint(fmt.Errorf("files: copy: %w: %w", err, kith.Gone), "it was moved since it came; forget it with kith rm, then get it again")
-	}
-	part := to + ".kith-copy" // not .kith-part: what is copied may be being fetched there
-	defer os.RemoveAll(part)
-	if st.IsDir() {
-		err = os.CopyFS(part, os.DirFS(from))
-	} else {
-		err = copyFile(ctx, from, part)
-	}
-	if err == nil {
-		err = os.Rename(part, to)
-	}
-	if err != nil {
-		return "", diskError("copy", err)
-	}
-	return to, nil
-}
-
-// sameBytes reports whether b is a file with the same bytes as the file a.
-func sameBytes(ctx context.Context, a, b string) (bool, error) {
-	as, err := os.Stat(a)
-	if err != nil {
-		return false, nil // copyTree says why
-	}
-	if bs, err := os.Lstat(b); err != nil || !as.Mode().IsRegular() || !bs.Mode().IsRegular() || as.Size() != bs.Size() {
-		return false, nil
-	}
-	af, err := os.Open(a)
-	if err != nil {
-		return false, diskError("compare", err)
-	}
-	defer af.Close()
-	bf, err := os.Open(b)
-	if err != nil {
-		return false, diskError("compare", err)
-	}
-	defer bf.Close()
-	x, y := make([]byte, 1<<18), make([]byte, 1<<18)
-	for ctx.Err() == nil {
-		n, err := io.ReadFull(af, x)
-		m, _ := io.ReadFull(bf, y)
-		switch {
-		case !bytes.Equal(x[:n], y[:m]):
-			return false, nil
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return true, nil
-		case err != nil:
-			return false, diskError("compare", err)
-		}
-	}
-	return false, ctx.Err()
-}
-
-func copyFile(ctx context.Context, from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	if err == nil {
-		err = out.Sync()
-	}
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	return err
 }

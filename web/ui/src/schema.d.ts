@@ -221,7 +221,7 @@ export interface paths {
          * serve an item to public networks of other programs
          * @description Programs of these networks fetch it from here then; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks
          *     sees the address of this computer, and that it has this; and nobody can take back what others have fetched. What is for your contacts is not published.
-         *     What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio); published, it is served without an end.
+         *     What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio, --seed-time); published, it is served without an end.
          */
         post: operations["files-publish"];
         delete?: never;
@@ -2521,6 +2521,11 @@ export interface components {
              */
             bytes?: number;
             /**
+             * Format: date-time
+             * @description when that ends at the latest
+             */
+            ends?: string;
+            /**
              * Format: double
              * @description part of the content that is to be had there, as far as known
              */
@@ -2555,7 +2560,7 @@ export interface components {
             state?: "" | "connecting" | "active" | "idle" | "slow" | "dropped" | "cut off";
             /**
              * Format: double
-             * @description ratio at which that ends; 0: it does not end by itself
+             * @description ratio at which that ends; 0: it does not end by that
              */
             until?: number;
             /**
@@ -2624,6 +2629,8 @@ export interface components {
             down?: string;
             /** @description what came by a torrent is given back until so many times its size was sent, such as 2.0; 0: not at all; none: without an end */
             ratio?: string;
+            /** @description and for so long at most, such as 7d; none: as long as that takes */
+            seed_time?: string;
             /** @description upload limit a second, such as 500K or 2MiB; 0 for none */
             up?: string;
         };
@@ -2635,6 +2642,11 @@ export interface components {
              * @description how much of what came by a torrent is given back, as parts of its size; -1: without an end
              */
             ratio: number;
+            /**
+             * Format: double
+             * @description for so many seconds at most; 0: as long as that takes
+             */
+            seed_time: number;
             /** Format: int64 */
             up: number;
         };

@@ -25,9 +25,16 @@ const networkNames: Record<string, string> = { bittorrent: 'BitTorrent', ipfs: '
 /** What people call a network. */
 export const networkName = (n: string): string => networkNames[n] ?? n
 
+/** Until when what came from another network is given back there. */
+function givenBack(n: ItemNetwork): string {
+  const left = n.ends ? `for another ${duration(Math.max(0, (Date.parse(n.ends) - Date.now()) / 1000))}` : ''
+  const often = n.until ? `until ${n.until.toFixed(1)} times its size was sent` : ''
+  return left || often ? `Given back ${[often, left].filter(Boolean).join(', or ')}` : ''
+}
+
 /** What an item does in another network, in one line. */
 export function inNetwork(n: ItemNetwork): string {
-  const doing = n.state ? ({ connecting: 'Connecting', active: 'Fetching', idle: 'Nothing to fetch there now', slow: 'Slow', dropped: 'Lost', 'cut off': 'Cut off' })[n.state] : n.served ? (n.until ? `Given back until ${n.until.toFixed(1)} times its size was sent` : '') : n.names?.length ? 'Known there, not served' : 'Not served'
+  const doing = n.state ? ({ connecting: 'Connecting', active: 'Fetching', idle: 'Nothing to fetch there now', slow: 'Slow', dropped: 'Lost', 'cut off': 'Cut off' })[n.state] : n.served ? givenBack(n) : n.names?.length ? 'Known there, not served' : 'Not served'
   const came = n.bytes ? `${bytes(n.bytes)} came${n.rate && n.rate >= 1 ? ` at ${rate(n.rate)}` : ''}` : ''
   const sent = n.up ? `${bytes(n.up)} sent${n.up_rate && n.up_rate >= 1 ? ` at ${rate(n.up_rate)}` : ''}, ratio ${(n.ratio ?? 0).toFixed(2)}` : ''
   return join(doing, n.peers > 0 ? count(n.peers, 'peer') : '', came, sent)
@@ -62,7 +69,7 @@ export function activity(i: Item, withPart = true): string {
       return sentence(plainly(i.reason ?? '') || 'It is not where it was')
     case 'ready':
     case 'done':
-      return i.up_rate >= 1 ? `Sending ${rate(i.up_rate)}` : join(i.kind === 'share' ? 'Shared' : i.part ? 'Part of it is here' : 'Here', i.up > 0 ? `${bytes(i.up)} sent` : '')
+      return i.up_rate >= 1 ? `Sending ${rate(i.up_rate)}` : join(i.kind === 'share' ? 'Shared' : i.part ? 'Part of it is here' : 'Here', i.up > 0 ? `${bytes(i.up)} sent` : '', plainly(i.reason ?? ''))
   }
 }
 
