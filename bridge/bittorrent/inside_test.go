@@ -34,6 +34,9 @@ func inside(t *testing.T, limit time.Duration, programs ...string) bool {
 	if os.Getenv(insideEnv) == t.Name() {
 		return true
 	}
+	if testing.Short() && len(programs) > 0 {
+		t.Skip("not tested against programs of others: -short")
+	}
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
 			t.Skipf("not tested against %s, which is not installed (.ci/install does)", p)
