@@ -33,8 +33,18 @@ type App struct {
 
 	Listens func() (what string, addrs []string) // HOST:PORT of where it listens now beside the node, and for whom; may be called before Start
 
+	Findings func() []Finding // what kith doctor says of it; called only while it runs
+
 	Start func(ctx context.Context, env Env) error // returns when ready; lasting work goes in env.Go
 	Stop  func(ctx context.Context) error          // called before what env.Go started is told to end
+}
+
+// A Finding is one thing that the doctor looked at.
+type Finding struct {
+	Check string `json:"check" doc:"what was looked at: device (if it was revoked), listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, public, clock, disk, tracker (if this node is one)"`
+	State string `json:"state" enum:"ok,weak,wrong,unknown" doc:"weak: it works, but could be better; unknown: nothing can be said yet"`
+	Says  string `json:"says" doc:"what was found"`
+	Do    string `json:"do,omitempty" doc:"what to do about it"`
 }
 
 // A Protocol serves streams that peers open. Serve is called on a goroutine of its own for each stream, which is

@@ -28,12 +28,7 @@ const (
 )
 
 // Finding is one thing that the doctor looked at.
-type Finding struct {
-	Check string `json:"check" doc:"what was looked at: device (if it was revoked), listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, public, clock, disk"`
-	State string `json:"state" enum:"ok,weak,wrong,unknown" doc:"weak: it works, but could be better; unknown: nothing can be said yet"`
-	Says  string `json:"says" doc:"what was found"`
-	Do    string `json:"do,omitempty" doc:"what to do about it"`
-}
+type Finding = app.Finding
 
 // DoctorOut is what the doctor found, in a fixed order.
 type DoctorOut struct {
@@ -77,6 +72,11 @@ func (n *Node) doctor(ctx context.Context, _ None) (DoctorOut, error) {
 	if _, revoked := n.people.Revoked(); revoked {
 		out.Findings = append([]Finding{{"device", wrong, "it was revoked by who holds your master key: your other devices and your contacts have cut it off",
 			"to use it again, link it anew: kith id link, on a device that is yours"}}, out.Findings...)
+	}
+	for _, a := range n.o.Apps {
+		if a.Findings != nil {
+			out.Findings = append(out.Findings, a.Findings()...)
+		}
 	}
 	return out, nil
 }

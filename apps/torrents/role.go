@@ -12,11 +12,14 @@ import (
 	"strconv"
 	"strings"
 
+	ma "github.com/multiformats/go-multiaddr"
+
 	"kith"
 	"kith/app"
 	"kith/bridge/bittorrent/tracker"
 	"kith/internal/human"
 	"kith/internal/room"
+	"kith/network"
 )
 
 // For whom a tracker is, and for which torrents.
@@ -263,6 +266,43 @@ func (t *Torrents) trackerStatus(context.Context, None) (TrackerOut, error) {
 		out.URLs = last
 	}
 	return out, nil
+}
+
+// findings says how the tracker is, for the doctor; nothing if it is not to be on.
+func (t *Torrents) findings() []app.Finding {
+	out, err := t.trackerStatus(context.Background(), None{})
+	if err != nil || !out.On && out.Trouble == "" {
+		return nil
+	}
+	return []app.Finding{out.finding(t.env.Host != nil && direct(t.env.Host.Health()))}
+}
+
+// direct reports whether others reach this computer at a public address of its own, so at every port that no firewall keeps.
+func direct(h network.Health) bool {
+	return slices.ContainsFunc(h.Reachable, func(r ma.Multiaddr) bool {
+		return !slices.ContainsFunc(h.Mapped, func(m ma.Multiaddr) bool { return m[0].Equal(&r[0]) })
+	})
+}
+
+// finding is pure.
+func (o TrackerOut) finding(open bool) app.Finding {
+	if !o.On {
+		return app.Finding{Check: "tracker", State: "wrong", Says: "this node is to be a tracker, and is none: " + o.Trouble, Do: "end what has the port, or take another: kith tracker on --port 6970"}
+	}
+	f := app.Finding{Check: "tracker", State: "ok"}
+	stats := *o.Stats
+	busy := fmt.Sprintf("%s in %s, asked %s", human.Count(stats.Peers, "peer"), human.Count(stats.Swarms, "torrent"), human.Count(int(stats.HTTP+stats.UDP+stats.Web), "time"))
+	switch {
+	case o.For == forLocal:
+		f.Says = "reached in this computer's local networks"
+	case open:
+		f.Says = "this computer is reached from outside at an address of its own"
+	default:
+		f.State, f.Says = "weak", "nobody has found this computer to be reached from outside at an address of its own"
+		f.Do = fmt.Sprintf("have your router let port %d through, TCP and UDP; in local networks it is reached anyway", o.Port)
+	}
+	f.Says += ", at " + strings.Join(o.URLs[:min(len(o.URLs), 3)], ", ") + "; " + busy
+	return f
 }
 
 // WriteText implements app.Texter.

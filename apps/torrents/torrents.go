@@ -75,9 +75,10 @@ func (t *Torrents) App() app.App {
 			"feed":    "follow feeds (RSS, Atom), and fetch from them by rules",
 			"import":  "move in from another BitTorrent program",
 		},
-		Listens: t.listens,
-		Start:   t.start,
-		Stop:    t.stop,
+		Listens:  t.listens,
+		Findings: t.findings,
+		Start:    t.start,
+		Stop:     t.stop,
 	}
 }
 

@@ -21,12 +21,15 @@ import (
 
 	"github.com/anacrolix/torrent/bencode"
 	atracker "github.com/anacrolix/torrent/tracker"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
 	"kith/app"
 	"kith/blob"
 	"kith/bridge"
 	"kith/bridge/bittorrent"
+	"kith/bridge/bittorrent/tracker"
+	"kith/network"
 	"kith/transfer"
 )
 
@@ -499,9 +502,33 @@ func TestWhereFeedsMayLead(t *testing.T) {
 	}
 }
 
+// TestTrackerFinding: what the doctor says of a tracker for everyone depends on how the computer is reached.
+func TestTrackerFinding(t *testing.T) {
+	own, router := ma.StringCast("/ip4/11.0.0.7/tcp/4001"), ma.StringCast("/ip4/11.0.0.8/tcp/4001")
+	out := TrackerOut{On: true, For: forEveryone, Port: 6969, URLs: []string{"udp://ADDRESS:6969/announce"}, Stats: &tracker.Stats{}}
+	for _, c := range []struct {
+		health network.Health
+		state  string
+	}{
+		{network.Health{}, "weak"},
+		{network.Health{Reachable: []ma.Multiaddr{router}, Mapped: []ma.Multiaddr{router}}, "weak"},
+		{network.Health{Reachable: []ma.Multiaddr{router, own}, Mapped: []ma.Multiaddr{router}}, "ok"},
+	} {
+		if f := out.finding(direct(c.health)); f.State != c.state || (f.Do == "") != (c.state == "ok") {
+			t.Errorf("%+v: %+v", c.health, f)
+		}
+	}
+	if f := (TrackerOut{Trouble: "the port is taken"}).finding(false); f.State != "wrong" || !strings.Contains(f.Says, "the port is taken") {
+		t.Errorf("%+v", f)
+	}
+}
+
 // The tracker serves what this node has and what was allowed, through a restart.
 func TestTracker(t *testing.T) {
 	k := newKit(t)
+	if f := k.findings(); f != nil {
+		t.Errorf("the doctor says %v of a tracker that nobody wants", f)
+	}
 	if what, at := k.listens(); what != "" || at != nil {
 		t.Errorf("it listens at %v before anybody asked for it", at)
 	}
@@ -524,6 +551,10 @@ func TestTracker(t *testing.T) {
 			if err := announce(hash); (err == nil) != want {
 				t.Errorf("%x: %v", hash[0], err)
 			}
+		}
+		f := k.findings()
+		if len(f) != 1 || f[0].State != "ok" || !strings.Contains(f[0].Says, on.URLs[0]+", ") || !strings.HasSuffix(f[0].Says, "; 2 peers in 2 torrents, asked 3 times") {
+			t.Errorf("the doctor says %+v", f)
 		}
 		k.restart()
 	}

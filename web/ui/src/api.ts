@@ -187,6 +187,9 @@ export const torrents = {
   rules: () => get('/api/torrents/feed-rules'),
   tryRule: (rule: Query<paths['/api/torrents/feed-try']['get']>) => get('/api/torrents/feed-try', rule),
   addRule: (rule: Body<paths['/api/torrents/feed-rules-add']['post']>) => post('/api/torrents/feed-rules-add', rule),
+  /** Takes over what another program has; with dry, tells what that would be. */
+  takeOver: (from: 'transmission' | 'qbittorrent', path: string, dry: boolean, signal: AbortSignal) =>
+    run(`/api/torrents/import-${from}`, { dry_run: dry, ...(path && { path }) }, signal),
   removeRule: (name: string) => post('/api/torrents/feed-rules-rm', { name }),
 }
 

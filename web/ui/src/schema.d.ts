@@ -2148,7 +2148,7 @@ export interface components {
             wrong: string;
         };
         Finding: {
-            /** @description what was looked at: device (if it was revoked), listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, public, clock, disk */
+            /** @description what was looked at: device (if it was revoked), listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, public, clock, disk, tracker (if this node is one) */
             check: string;
             /** @description what to do about it */
             do?: string;

@@ -1,7 +1,10 @@
 // A tracker, watched folders and feeds, from the page.
 
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -89,5 +92,59 @@ describe('torrents', { concurrency: 1 }, () => {
     assert.deepEqual([now.on, now.torrents], [true, 'any'])
   })
 
+  test('the doctor knows of the tracker', async () => {
+    await page.goto(await node.openURL())
+    await page.getByRole('link', { name: 'Network' }).click()
+    const doctor = page.getByRole('region', { name: 'How it is reached' })
+    await doctor.getByRole('listitem').filter({ hasText: 'Tracker' }).getByText(/^reached in this computer's local networks, at udp:/).waitFor()
+  })
+
+  test('what Transmission has is looked at, and taken over', async () => {
+    const state = await transmission('Boats.bin')
+    await page.setViewportSize({ width: 360, height: 740 })
+    await page.getByLabel('Program to move in from').selectOption('Transmission')
+    await page.getByLabel('Folder of its state').fill(state)
+    await page.getByRole('button', { name: 'Look', exact: true }).click()
+    await page.getByText('1 torrent found, of which 1 would be taken over.').waitFor()
+    await page.getByText('All of it is there: served where it lies').waitFor()
+    assert.ok(!(await names()).includes('Boats.bin'))
+    await page.getByRole('button', { name: 'Take it over' }).scrollIntoViewIfNeeded()
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'it is too wide for a phone')
+    assert.deepEqual(await look(page, 'phone-torrents-import'), [])
+    await page.getByRole('button', { name: 'Take it over' }).click()
+    await page.getByText('1 torrent taken over.').waitFor()
+    assert.ok((await names()).includes('Boats.bin'))
+    await page.setViewportSize({ width: 1280, height: 900 })
+    await page.getByLabel('Program to move in from').scrollIntoViewIfNeeded()
+    assert.deepEqual(await look(page, 'torrents-import'), [])
+    await page.getByLabel('Folder of its state').fill(join(scratch, 'nothing'))
+    await page.getByRole('button', { name: 'Look', exact: true }).click()
+    await page.getByRole('alert').getByText(/nothing/).waitFor()
+  })
+
   test('without a complaint of the browser', () => assert.deepEqual(complaints.filter((c) => !c.includes('404')), []))
 })
+
+/** The state of a Transmission that has a file, and has ended. */
+async function transmission(name: string): Promise<string> {
+  const [state, data, watched] = ['transmission', 'transmission-data', 'transmission-watched'].map((dir) => join(scratch, dir)) as [string, string, string]
+  for (const dir of [state, data, watched]) mkdirSync(dir)
+  writeFileSync(join(data, name), randomBytes(1_000_000))
+  execFileSync('transmission-create', ['-o', join(watched, 'it.torrent'), join(data, name)], { stdio: 'ignore' })
+  const rpc = await freePort()
+  const flags = ['-f', '-g', state, '-w', data, '-c', watched, '-i', '127.0.0.1', '-p', String(rpc), '-P', String(await freePort()), '--no-dht', '--no-lpd', '--no-portmap', '--no-utp']
+  const daemon = spawn('transmission-daemon', flags, { stdio: 'ignore' })
+  try {
+    await eventually('Transmission has it', async () => {
+      const ask = (id: string) => fetch(`http://127.0.0.1:${rpc}/transmission/rpc`, { method: 'POST', headers: { 'X-Transmission-Session-Id': id }, body: '{"method":"torrent-get","arguments":{"fields":["percentDone"]}}' })
+      const id = await ask('').then((r) => r.headers.get('X-Transmission-Session-Id'), () => null) // a 409 that tells it
+      return id !== null && /"percentDone":1\b/.test(await (await ask(id)).text())
+    })
+  } finally {
+    const ended = once(daemon, 'exit')
+    daemon.kill('SIGTERM')
+    await ended // when it has written down how it stands
+  }
+  assert.equal(readdirSync(join(state, 'resume')).length, 1)
+  return state
+}
