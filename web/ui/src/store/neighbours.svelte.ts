@@ -11,7 +11,7 @@ class Neighbours {
   people = $state.raw<Contact[]>([])
   pictures = $state.raw<Record<string, string>>({}) // data: URLs, by what Contact.picture says
   me = $state.raw<IDOut>()
-  limits = $state.raw<LimitOut>({ up: 0, down: 0, ratio: 2 })
+  limits = $state.raw<LimitOut>({ up: 0, down: 0, ratio: 2, seed_time: 0 })
   lab = $state(false) // this build can start pretend neighbours
 
   peer(id: string): Peer | undefined {
