@@ -78,6 +78,9 @@ func writeTorrent(t *testing.T, info, seed string) string {
 
 // TestHundredThousandFiles: a torrent of 100,000 files is listed within bounds, and one file of it is fetched without the others.
 func TestHundredThousandFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a hundred thousand files take a minute with the race detector; they run without -short")
+	}
 	_, build := torrented(t)
 	n := apptest.New(t, 1, build).Node(0)
 	const many = 100_000
