@@ -212,6 +212,21 @@ func TestGetTorrentFile(t *testing.T) {
 	}
 }
 
+// TestTrackerThatRefuses: while nobody is found, the person is told what the tracker says.
+func TestTrackerThatRefuses(t *testing.T) {
+	_, build := torrented(t)
+	n := apptest.New(t, 1, build).Node(0)
+	tracker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "d14:failure reason7:go awaye") }))
+	defer tracker.Close()
+	l := kith.Link{Size: -1, Names: kith.Names{V1: kith.InfoHash{1}, Trackers: []string{tracker.URL + "/announce"}}}
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: l.String(), Output: t.TempDir(), Detach: true}, &files.GetOut{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, n, func(i files.Item) bool {
+		return len(i.Networks) == 1 && strings.Contains(i.Networks[0].Said, " refuses: go away")
+	})
+}
+
 // TestGetFromWeb: a file that an https:// address alone names, and one that a link names by BLAKE3 too.
 func TestGetFromWeb(t *testing.T) {
 	_, build := torrented(t)

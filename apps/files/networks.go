@@ -319,6 +319,11 @@ func (f *Files) writeTorrent(ctx context.Context, it item, to string) error {
 	return nil
 }
 
+// sayer is a Bridge that can tell what a person should know of what is being fetched: what its trackers say while nobody is found.
+type sayer interface {
+	SaidOf(kith.Names) string
+}
+
 // inNetworks returns how an item stands in other networks; came is how its download does.
 func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
 	var list []ItemNetwork
@@ -344,6 +349,8 @@ func (f *Files) inNetworks(it item, came map[string]ItemNetwork) []ItemNetwork {
 				if !ok {
 					n.Peers, n.Rate = len(st.Peers), st.DownRate
 				}
+			} else if s, says := b.(sayer); says && n.Peers == 0 {
+				n.Said = strings.Trim(n.Said+"; "+s.SaidOf(it.Names), "; ")
 			}
 		}
 		list = append(list, n)

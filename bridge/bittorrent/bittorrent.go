@@ -230,6 +230,18 @@ func (b *Bridge) StatusOf(names kith.Names) (bridge.Status, error) {
 	return bridge.Status{}, fmt.Errorf("bittorrent: %w", kith.NotFound)
 }
 
+// SaidOf returns what of StatusOf is said, "" for nothing.
+func (b *Bridge) SaidOf(names kith.Names) string {
+	for _, h := range hashesOf(names) {
+		if s := b.swarmOf(h); s != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.said()
+		}
+	}
+	return ""
+}
+
 // hashesOf returns the infohashes of names in the form that goes over the wire.
 func hashesOf(names kith.Names) (list []kith.InfoHash) {
 	if names.V1 != (kith.InfoHash{}) {

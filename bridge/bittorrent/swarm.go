@@ -465,6 +465,12 @@ func (s *swarm) status() bridge.Status {
 		Names: kith.Names{V1: s.names.V1, V2: s.names.V2, Trackers: s.b.o.Config.Trackers}, Peers: peers, Up: s.up + s.was[0], Down: s.down + s.was[1],
 		UpRate: s.upRate, DownRate: s.downRate,
 	}
+	st.Said = s.said()
+	return st
+}
+
+// said returns what a person should know. It needs the lock.
+func (s *swarm) said() string {
 	var said []string
 	switch {
 	case s.err != nil:
@@ -481,8 +487,7 @@ func (s *swarm) status() bridge.Status {
 	if s.tracked != "" {
 		said = append(said, s.tracked)
 	}
-	st.Said = strings.Join(said, "; ")
-	return st
+	return strings.Join(said, "; ")
 }
 
 // peers returns whom it is talking to.
