@@ -31,6 +31,7 @@ type Files struct {
 	bell bell.Bell // rung when an item changes
 	desk *guest.Desk
 
+	ending   sync.Mutex  // held while it is written down that a download begins, or has ended
 	stopping atomic.Bool // callers that go away now have not given up: the node stops
 	mu       sync.Mutex
 	items    map[kith.Ref]*item
@@ -132,7 +133,8 @@ func (f *Files) start(ctx context.Context, env app.Env) error {
 	if err := f.openDesk(set); err != nil {
 		return err
 	}
-	env.Go("files.revive", f.revive)
+	kept := f.all() // what is begun from now on need not be revived
+	env.Go("files.revive", func(ctx context.Context) error { return f.revive(ctx, kept) })
 	env.Go("files.changes", f.watchStore)
 	env.Go("files.seeding", f.seeding)
 	return nil
@@ -174,20 +176,28 @@ func (f *Files) Narrow(root kith.Ref) bool {
 
 var _ transfer.Guard = (*Files)(nil)
 
-// revive announces again what is shared and goes on with what was being fetched when the node last stopped.
-func (f *Files) revive(ctx context.Context) error {
-	for _, it := range f.all() {
+// revive goes on with what was being fetched when the node last stopped, and announces again what is shared.
+func (f *Files) revive(ctx context.Context, kept []item) error {
+	for _, it := range kept {
+		switch it.State {
+		case stateReady, stateGone, stateDone, statePaused, stateFailed:
+			continue
+		}
+		now, ok := f.byRef(it.Ref)
+		if !ok || now.dl != nil { // somebody was faster
+			continue
+		}
+		if _, err := f.begin(now, nil, false); err != nil {
+			f.settle(ctx, it.Ref, stateFailed, err.Error())
+		}
+	}
+	for _, it := range kept {
 		if ctx.Err() != nil {
 			return nil
 		}
 		switch it.State {
 		case stateReady, stateGone, stateDone:
 			f.announce(ctx, it)
-		case statePaused, stateFailed:
-		default:
-			if _, err := f.begin(it, nil, false); err != nil {
-				f.settle(ctx, it.Ref, stateFailed, err.Error())
-			}
 		}
 	}
 	return nil

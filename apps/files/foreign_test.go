@@ -179,6 +179,37 @@ func TestGetFromSwarm(t *testing.T) {
 	}
 }
 
+// TestFollowedTwice: a download that was paused and resumed again and again ends once. It was removed, or what came was counted twice.
+func TestFollowedTwice(t *testing.T) {
+	all, build := torrented(t)
+	net := apptest.New(t, 2, build)
+	film := filepath.Join(t.TempDir(), "film.mkv")
+	want := write(t, film, 1<<20)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{film}, For: "public", Networks: []string{"bittorrent"}})
+	n, magnet := net.Node(1), magnetOf(t, s.Link, all.at(t, 0))
+	call := func(op string, in any) {
+		t.Helper()
+		if err := n.Call(t.Context(), "files", op, in, new(any)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call("limit", files.LimitIn{Down: "20K"})
+	var out files.GetOut
+	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: magnet, Detach: true}, &out); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		call("pause", files.RefIn{Ref: out.Ref.String()})
+		call("resume", files.RefIn{Ref: out.Ref.String()})
+	}
+	call("limit", files.LimitIn{Down: "0"})
+	got := get(t, n, files.GetIn{Link: magnet})
+	sameFile(t, got.Path, want)
+	if nets := show(t, n, magnet).Networks; len(nets) != 1 || nets[0].Bytes != 1<<20 {
+		t.Errorf("what came from where: %+v", nets)
+	}
+}
+
 // TestGetTorrentFile: a .torrent file by its path, with the peers of its tracker.
 func TestGetTorrentFile(t *testing.T) {
 	all, build := torrented(t)

@@ -302,6 +302,8 @@ func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, 
 	if err != nil {
 		return it, err
 	}
+	f.ending.Lock()
+	defer f.ending.Unlock()
 	dl.Resume()
 	it.dl, it.State, it.Reason, it.Part = dl, stateFetching, "", false
 	if err := f.save(context.Background(), it); err != nil {
@@ -343,7 +345,7 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 		}
 		switch s.State {
 		case transfer.Done:
-			if err := f.finished(ctx, ref, s); err != nil {
+			if err := f.finished(ctx, ref, dl, s); err != nil {
 				f.settle(ctx, ref, stateFailed, err.Error())
 				return err
 			}
@@ -362,9 +364,12 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 	}
 }
 
-func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) error {
+// finished writes down that a download has ended well. One that was paused and resumed has several who follow it: the first does it.
+func (f *Files) finished(ctx context.Context, ref kith.Ref, dl *transfer.Download, s transfer.Status) error {
+	f.ending.Lock()
+	defer f.ending.Unlock()
 	it, ok := f.byRef(ref)
-	if !ok {
+	if !ok || it.Ref != ref || it.dl != dl || it.State == stateDone || it.State == stateReady {
 		return nil
 	}
 	it.Name, it.Path, it.Size, it.Files, it.State, it.Reason, it.Part = s.Name, s.Path, s.Size, s.Files, stateDone, s.Reason, s.Part
@@ -394,7 +399,6 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, s transfer.Status) e
 		}
 	}
 	if ref != s.Root {
-		dl := it.dl
 		var err error
 		if it, err = f.become(ctx, it, s.Root); err != nil {
 			return err
