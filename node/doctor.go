@@ -30,6 +30,10 @@ const (
 // Finding is one thing that the doctor looked at.
 type Finding = app.Finding
 
+func found(check, state, says, do string) Finding {
+	return Finding{Check: check, State: state, Says: says, Do: do}
+}
+
 // DoctorOut is what the doctor found, in a fixed order.
 type DoctorOut struct {
 	Findings []Finding `json:"findings"`
@@ -70,8 +74,8 @@ func (n *Node) doctor(ctx context.Context, _ None) (DoctorOut, error) {
 	f.room, f.roomKnown = n.blobs.Room()
 	out := DoctorOut{f.diagnose()}
 	if _, revoked := n.people.Revoked(); revoked {
-		out.Findings = append([]Finding{{"device", wrong, "it was revoked by who holds your master key: your other devices and your contacts have cut it off",
-			"to use it again, link it anew: kith id link, on a device that is yours"}}, out.Findings...)
+		out.Findings = append([]Finding{found("device", wrong, "it was revoked by who holds your master key: your other devices and your contacts have cut it off",
+			"to use it again, link it anew: kith id link, on a device that is yours")}, out.Findings...)
 	}
 	for _, a := range n.o.Apps {
 		if a.Findings != nil {
@@ -101,9 +105,9 @@ func (f facts) hears() Finding {
 	slices.Sort(over)
 	over = slices.Compact(over)
 	if len(over) == 0 {
-		return Finding{"listening", wrong, "it listens on no address: nobody can connect to it", "start it with other addresses: kith up --listen /ip4/0.0.0.0/tcp/4001"}
+		return found("listening", wrong, "it listens on no address: nobody can connect to it", "start it with other addresses: kith up --listen /ip4/0.0.0.0/tcp/4001")
 	}
-	return Finding{"listening", fine, "over " + strings.Join(over, ", "), ""}
+	return found("listening", fine, "over "+strings.Join(over, ", "), "")
 }
 
 // protocolOf returns "TCP" or "UDP" with the family of the address.
@@ -124,16 +128,17 @@ func protocolOf(a ma.Multiaddr) string {
 func (f facts) reached() Finding {
 	switch ok, no := len(f.Reachable), len(f.Unreachable); {
 	case ok > 0 && no > 0:
-		return Finding{"reachable", fine, fmt.Sprintf("others reach it at %s, and not at %s", list(f.Reachable), list(f.Unreachable)), ""}
+		return found("reachable", fine, fmt.Sprintf("others reach it at %s, and not at %s", list(f.Reachable), list(f.Unreachable)), "")
 	case ok > 0:
-		return Finding{"reachable", fine, "others reach it at " + list(f.Reachable), ""}
+		return found("reachable", fine, "others reach it at "+list(f.Reachable), "")
 	case no > 0:
-		return Finding{"reachable", weak, "others cannot reach it from outside: tried at " + list(f.Unreachable),
-			"it still connects to others by itself; to be reached too, switch UPnP on in the router, or forward the port in the address to this computer"}
+		return found("reachable", weak, "others cannot reach it from outside: tried at "+list(f.Unreachable),
+			"it still connects to others by itself; to be reached too, switch UPnP on in the router, or forward the port in the address to this computer")
+
 	case len(f.Transports) == 0:
-		return Finding{"reachable", blank, "nobody beyond the local network is connected who could try", "connect to somebody: kith connect ADDR"}
+		return found("reachable", blank, "nobody beyond the local network is connected who could try", "connect to somebody: kith connect ADDR")
 	}
-	return Finding{"reachable", blank, "nobody has tried yet; that takes a few minutes and peers who help", ""}
+	return found("reachable", blank, "nobody has tried yet; that takes a few minutes and peers who help", "")
 }
 
 func (f facts) mapping() Finding {
@@ -149,14 +154,15 @@ func (f facts) mapping() Finding {
 	slices.Sort(soft)
 	switch {
 	case len(f.Reachable) > 0:
-		return Finding{"nat", fine, "none stands in the way", ""}
+		return found("nat", fine, "none stands in the way", "")
 	case len(hard) > 0:
-		return Finding{"nat", weak, fmt.Sprintf("the router gives each connection over %s another port: a direct way to others behind such a router is rarely found", strings.Join(hard, " and ")),
-			"switch UPnP on in the router; or a friend who can be reached helps as a relay"}
+		return found("nat", weak, fmt.Sprintf("the router gives each connection over %s another port: a direct way to others behind such a router is rarely found", strings.Join(hard, " and ")),
+			"switch UPnP on in the router; or a friend who can be reached helps as a relay")
+
 	case len(soft) > 0:
-		return Finding{"nat", fine, fmt.Sprintf("the router keeps one port over %s: a direct way can be found", strings.Join(soft, " and ")), ""}
+		return found("nat", fine, fmt.Sprintf("the router keeps one port over %s: a direct way can be found", strings.Join(soft, " and ")), "")
 	}
-	return Finding{"nat", blank, "it takes four peers beyond the local network to tell", ""}
+	return found("nat", blank, "it takes four peers beyond the local network to tell", "")
 }
 
 func (f facts) udp() Finding {
@@ -164,43 +170,46 @@ func (f facts) udp() Finding {
 	tcp := f.Transports["tcp"] + f.Transports["ws"]
 	switch {
 	case quic > 0:
-		return Finding{"udp", fine, "it passes: " + human.Count(quic, "connection") + " beyond the local network", ""}
+		return found("udp", fine, "it passes: "+human.Count(quic, "connection")+" beyond the local network", "")
 	case f.NoUDP:
-		return Finding{"udp", weak, "no answer comes over UDP: this network lets none pass, so TCP alone is tried, and UDP now and then",
-			"transfers work over TCP; ask who runs this network to let UDP pass, for direct ways to be found"}
+		return found("udp", weak, "no answer comes over UDP: this network lets none pass, so TCP alone is tried, and UDP now and then",
+			"transfers work over TCP; ask who runs this network to let UDP pass, for direct ways to be found")
+
 	case tcp >= 4:
-		return Finding{"udp", weak, fmt.Sprintf("none of %d connections beyond the local network is over UDP: something may block it", tcp),
-			"transfers work over TCP; ask who runs this network to let UDP pass, for direct ways to be found"}
+		return found("udp", weak, fmt.Sprintf("none of %d connections beyond the local network is over UDP: something may block it", tcp),
+			"transfers work over TCP; ask who runs this network to let UDP pass, for direct ways to be found")
+
 	}
-	return Finding{"udp", blank, "too few connections beyond the local network to tell", ""}
+	return found("udp", blank, "too few connections beyond the local network to tell", "")
 }
 
 func (f facts) ipv6() Finding {
 	if f.IPv6 && f.NoIPv6 {
-		return Finding{"ipv6", weak, "this computer has a public IPv6 address, but no answer comes over IPv6; it is tried now and then", "restart the router, or ask the provider: IPv4 is used meanwhile"}
+		return found("ipv6", weak, "this computer has a public IPv6 address, but no answer comes over IPv6; it is tried now and then", "restart the router, or ask the provider: IPv4 is used meanwhile")
 	}
 	if f.IPv6 {
-		return Finding{"ipv6", fine, "this computer has a public IPv6 address", ""}
+		return found("ipv6", fine, "this computer has a public IPv6 address", "")
 	}
-	return Finding{"ipv6", weak, "this computer has no public IPv6 address", "where the provider offers IPv6, switch it on in the router: it needs no port forwarding"}
+	return found("ipv6", weak, "this computer has no public IPv6 address", "where the provider offers IPv6, switch it on in the router: it needs no port forwarding")
 }
 
 func (f facts) router() Finding {
 	behind := slices.IndexFunc(f.Given, func(a ma.Multiaddr) bool { return !manet.IsPublicAddr(a) })
 	switch {
 	case behind >= 0:
-		return Finding{"router", weak, "it gave ports, but stands behind another router: what it passes on comes to " + list(f.Given),
-			"make the outer one a bridge, or ask the provider for a public address; or a friend who can be reached helps as a relay"}
+		return found("router", weak, "it gave ports, but stands behind another router: what it passes on comes to "+list(f.Given),
+			"make the outer one a bridge, or ask the provider for a public address; or a friend who can be reached helps as a relay")
+
 	case len(f.Given) > 0:
-		return Finding{"router", fine, "it gave ports (UPnP or NAT-PMP), and passes on what comes to " + list(f.Given), ""}
+		return found("router", fine, "it gave ports (UPnP or NAT-PMP), and passes on what comes to "+list(f.Given), "")
 	case len(f.Mapped) > 0:
-		return Finding{"router", fine, "it passes on what comes to " + list(f.Mapped), ""}
+		return found("router", fine, "it passes on what comes to "+list(f.Mapped), "")
 	case len(f.Reachable) > 0:
-		return Finding{"router", fine, "none is needed", ""}
+		return found("router", fine, "none is needed", "")
 	case !f.UPnP:
-		return Finding{"router", weak, "it is not asked for a port: UPnP is switched off here", "start without --no-upnp"}
+		return found("router", weak, "it is not asked for a port: UPnP is switched off here", "start without --no-upnp")
 	}
-	return Finding{"router", blank, "no router gave a port by UPnP or NAT-PMP", "if there is one, switch UPnP on in it"}
+	return found("router", blank, "no router gave a port by UPnP or NAT-PMP", "if there is one, switch UPnP on in it")
 }
 
 func (f facts) relayed() Finding {
@@ -212,13 +221,13 @@ func (f facts) relayed() Finding {
 	}
 	switch held := len(f.Relays); {
 	case held > 0:
-		return Finding{"relays", fine, human.Count(held, "relay") + " can be asked for it" + also(through), ""}
+		return found("relays", fine, human.Count(held, "relay")+" can be asked for it"+also(through), "")
 	case len(f.Reachable) > 0:
-		return Finding{"relays", fine, "none held, none needed" + also(through), ""}
+		return found("relays", fine, "none held, none needed"+also(through), "")
 	case len(f.Unreachable) > 0:
-		return Finding{"relays", weak, "nobody relays for it" + also(through), "connect to a contact who can be reached from outside: their node then helps; or borrow a relay of the public IPFS network: kith relay --ipfs yes"}
+		return found("relays", weak, "nobody relays for it"+also(through), "connect to a contact who can be reached from outside: their node then helps; or borrow a relay of the public IPFS network: kith relay --ipfs yes")
 	}
-	return Finding{"relays", blank, "none held; whether one is needed is not known yet" + also(through), ""}
+	return found("relays", blank, "none held; whether one is needed is not known yet"+also(through), "")
 }
 
 func (f facts) relays() Finding {
@@ -226,15 +235,15 @@ func (f facts) relays() Finding {
 	total := r.Carried[0] + r.Carried[1]
 	switch {
 	case r.For == relay.Off:
-		return Finding{"relaying", fine, "for nobody: it is switched off", ""}
+		return found("relaying", fine, "for nobody: it is switched off", "")
 	case !r.On:
-		return Finding{"relaying", blank, "for nobody: it has not been found reachable from outside", ""}
+		return found("relaying", blank, "for nobody: it has not been found reachable from outside", "")
 	}
 	says := "for " + words(r.Settings)
 	if total > 0 {
 		says += fmt.Sprintf("; since the start %s for contacts and %s for strangers", human.Bytes(r.Carried[1]), human.Bytes(r.Carried[0]))
 	}
-	return Finding{"relaying", fine, says + ": kith relay shows more", ""}
+	return found("relaying", fine, says+": kith relay shows more", "")
 }
 
 func also(through int) string {
@@ -246,21 +255,22 @@ func also(through int) string {
 
 func (f facts) routing() Finding {
 	if f.table == 0 {
-		return Finding{"overlay", blank, "it knows no other node: links work only with the addresses in them", "connect to somebody: kith connect ADDR"}
+		return found("overlay", blank, "it knows no other node: links work only with the addresses in them", "connect to somebody: kith connect ADDR")
 	}
-	return Finding{"overlay", fine, fmt.Sprintf("%s, %s in its table", f.mode, human.Count(f.table, "peer")), ""}
+	return found("overlay", fine, fmt.Sprintf("%s, %s in its table", f.mode, human.Count(f.table, "peer")), "")
 }
 
 func (f facts) clock() Finding {
 	today := f.now.Format(time.DateOnly)
 	switch {
 	case f.now.Before(built) || f.now.After(built.AddDate(20, 0, 0)):
-		return Finding{"clock", wrong, "it says " + today + ", which cannot be", "set it, or let the system set it from the network"}
+		return found("clock", wrong, "it says "+today+", which cannot be", "set it, or let the system set it from the network")
 	case len(f.Ahead) > 0 && 2*len(f.Ahead) > f.Signed:
-		return Finding{"clock", wrong, fmt.Sprintf("%s of %d signed something %s in its future: it is slow", human.Count(len(f.Ahead), "peer"), f.Signed, human.Duration(slices.Max(f.Ahead))),
-			"let the system set it from the network"}
+		return found("clock", wrong, fmt.Sprintf("%s of %d signed something %s in its future: it is slow", human.Count(len(f.Ahead), "peer"), f.Signed, human.Duration(slices.Max(f.Ahead))),
+			"let the system set it from the network")
+
 	}
-	return Finding{"clock", fine, "it says " + today + "; nothing speaks against that", ""}
+	return found("clock", fine, "it says "+today+"; nothing speaks against that", "")
 }
 
 // lowRoom is how little room is remarked upon, in bytes.
@@ -269,13 +279,13 @@ const lowRoom = 1 << 30
 func (f facts) disk() Finding {
 	switch {
 	case f.quota > 0 && f.stored >= f.quota:
-		return Finding{"disk", wrong, fmt.Sprintf("Kith keeps %s, all that it may", human.Bytes(f.stored)), "remove something: kith ls, then kith rm NAME; or raise the quota in config.toml"}
+		return found("disk", wrong, fmt.Sprintf("Kith keeps %s, all that it may", human.Bytes(f.stored)), "remove something: kith ls, then kith rm NAME; or raise the quota in config.toml")
 	case f.roomKnown && f.room < lowRoom:
-		return Finding{"disk", weak, fmt.Sprintf("only %s are free where Kith keeps its data", human.Bytes(f.room)), "make room on that disk"}
+		return found("disk", weak, fmt.Sprintf("only %s are free where Kith keeps its data", human.Bytes(f.room)), "make room on that disk")
 	case f.roomKnown:
-		return Finding{"disk", fine, human.Bytes(f.room) + " are free where Kith keeps its data", ""}
+		return found("disk", fine, human.Bytes(f.room)+" are free where Kith keeps its data", "")
 	}
-	return Finding{"disk", blank, "how much is free cannot be known here", ""}
+	return found("disk", blank, "how much is free cannot be known here", "")
 }
 
 const maxListed = 3 // addresses that a finding names

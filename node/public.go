@@ -239,13 +239,13 @@ func (n *Node) joinPublic(ctx context.Context) iter.Seq2[PublicOut, error] {
 func (o PublicOut) finding() Finding {
 	switch {
 	case o.Off != "":
-		return Finding{"public", blank, o.Off, ""}
+		return found("public", blank, o.Off, "")
 	case !o.Joined:
-		return Finding{"public", blank, "not joined: it looks for nobody", "to find others without an invite: kith network join"}
+		return found("public", blank, "not joined: it looks for nobody", "to find others without an invite: kith network join")
 	case o.Error != "" && o.Peers == 0:
-		return Finding{"public", weak, o.Error, "try again later: kith network; or connect to somebody: kith connect ADDR"}
+		return found("public", weak, o.Error, "try again later: kith network; or connect to somebody: kith connect ADDR")
 	}
-	return Finding{"public", fine, o.Says, ""}
+	return found("public", fine, o.Says, "")
 }
 
 func (n *Node) leavePublic(ctx context.Context) (PublicOut, error) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anacrolix/dht/v2"
+
 	"kith"
 	"kith/rendezvous"
 	"kith/rendezvous/rendezvoustest"
@@ -69,7 +71,7 @@ func TestDHTLate(t *testing.T) {
 				case <-time.After(50 * time.Millisecond):
 				}
 			}
-			n, err := there.Nodes[3].Announce(names.V1, int(a.Listens()[0].Port()), false)
+			n, err := there.Nodes[3].AnnounceTraversal(names.V1, dht.AnnouncePeer(dht.AnnouncePeerOpts{Port: int(a.Listens()[0].Port())}))
 			if err != nil {
 				return err
 			}
