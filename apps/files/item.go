@@ -154,6 +154,14 @@ func lines(s string) []string {
 
 // save writes an item's row and makes it known.
 func (f *Files) save(ctx context.Context, it item) error {
+	err := f.write(ctx, it)
+	if err == nil {
+		f.know(it)
+	}
+	return err
+}
+
+func (f *Files) write(ctx context.Context, it item) error {
 	names, was := "", make([]string, len(it.Was))
 	if !it.Names.None() {
 		names = kith.Link{Size: -1, Names: it.Names}.String()
@@ -168,11 +176,10 @@ func (f *Files) save(ctx context.Context, it item) error {
 	if err != nil {
 		return fmt.Errorf("files: save %s: %w", plain.Text(it.Name), room.Explain(err))
 	}
-	f.know(it)
 	return nil
 }
 
-// know takes an item as it now is.
+// know takes an item as it now is. What it was before is no longer there.
 func (f *Files) know(it item) {
 	f.mu.Lock()
 	if old := f.items[it.Ref]; old != nil && it.dl == nil {
@@ -181,6 +188,7 @@ func (f *Files) know(it item) {
 	f.items[it.Ref] = &it
 	for _, was := range it.Was {
 		f.was[was] = it.Ref
+		delete(f.items, was)
 	}
 	f.mu.Unlock()
 	f.bell.Ring()

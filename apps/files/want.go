@@ -433,15 +433,13 @@ func (f *Files) become(ctx context.Context, it item, root kith.Ref) (item, error
 		it = old
 	}
 	it.Ref, it.Was = root, append(slices.Clone(it.Was), was)
-	if err := f.save(ctx, it); err != nil { // both rows for a moment: at the worst the pending one is fetched again
+	if err := f.write(ctx, it); err != nil { // both rows for a moment: at the worst the pending one is fetched again
 		return it, err
 	}
 	if _, err := f.db.ExecContext(ctx, `DELETE FROM items WHERE ref = ?`, was.String()); err != nil {
 		return it, fmt.Errorf("files: save %s: %w", plain.Text(it.Name), room.Explain(err))
 	}
-	f.mu.Lock()
-	delete(f.items, was)
-	f.mu.Unlock()
+	f.know(it)
 	f.announceSoon(it)
 	return it, nil
 }
