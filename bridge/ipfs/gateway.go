@@ -2,7 +2,9 @@ package ipfs
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +39,7 @@ func (b *Bridge) Gateway() http.Handler {
 		MetricsRegistry: prometheus.NewRegistry(),
 		PublicGateways: map[string]*gateway.PublicGateway{
 			"localhost": {Paths: []string{"/ipfs", "/ipns"}, UseSubdomains: true, NoDNSLink: true, DeserializedResponses: true},
+			bytesHost:   {Paths: []string{"/ipfs", "/ipns"}, NoDNSLink: true, DeserializedResponses: true}, // or it gives no bytes below a path
 		},
 	}
 	service := blockservice.New(ownStore{b}, lazyExchange{b: b})
@@ -56,6 +59,9 @@ func (b *Bridge) Gateway() http.Handler {
 		for _, h := range []string{"X-Forwarded-Host", "X-Forwarded-Proto", "X-Ipfs-Gateway-Prefix"} { // nobody stands in front of this
 			r.Header.Del(h)
 		}
+		if name, _, err := net.SplitHostPort(r.Host); (err != nil && r.Host == "localhost" || name == "localhost") && trustless(r) {
+			r.Host = bytesHost
+		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -64,6 +70,25 @@ func (b *Bridge) Gateway() http.Handler {
 		h.Set("Permissions-Policy", "geolocation=(), microphone=(), camera=(), payment=(), usb=()")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bytesHost stands for this computer where bytes are asked for that their CID proves, and that no browser shows: they need no origin of their own, and programs that ask for them
+// often cannot resolve one.
+const bytesHost = "bytes.invalid"
+
+// trustless reports whether a request is for such bytes (https://specs.ipfs.tech/http-gateways/trustless-gateway/).
+func trustless(r *http.Request) bool {
+	switch r.URL.Query().Get("format") {
+	case "raw", "car", "ipns-record":
+		return true
+	case "":
+		kind, _, _ := strings.Cut(r.Header.Get("Accept"), ";")
+		switch strings.TrimSpace(kind) {
+		case "application/vnd.ipld.raw", "application/vnd.ipld.car", "application/vnd.ipfs.ipns-record":
+			return true
+		}
+	}
+	return false
 }
 
 // ownStore is what this person's own gateway has at hand. It implements blockstore.Blockstore.

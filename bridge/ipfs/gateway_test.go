@@ -73,6 +73,11 @@ func TestGateway(t *testing.T) {
 	// Paths and origins.
 	want("a path is redirected to its origin", n.get("/ipfs/"+root.String()+"/ascii.txt?a=b"), 301, "", "Location", origin+"/ascii.txt?a=b")
 	want("CIDv0 is redirected as CIDv1", n.get("/ipfs/QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH"), 301, "", "Location", "http://bafybei")
+	at := "/ipfs/" + root.String()
+	want("bytes that the CID proves come at once", n.get(at+"/ascii.txt?format=raw"), 200, text, "Content-Type", "application/vnd.ipld.raw", "Content-Disposition", "attachment", "X-Content-Type-Options", "nosniff")
+	want("so do archives", n.get(at, "Accept", "application/vnd.ipld.car; version=1"), 200, "", "Content-Type", "application/vnd.ipld.car", "Content-Disposition", "attachment")
+	want("not what is shown, whatever is asked for beside it", n.get(at+"/?format=dag-json", "Accept", "application/vnd.ipld.raw"), 301, "")
+	want("nor a page that could be taken instead", n.get(at+"/", "Accept", "application/vnd.ipld.raw, text/html"), 301, "")
 	want("invalid CID", n.get("/ipfs/not-a-cid"), 400, "")
 	want("index.html", n.sub(root, "/"), 200, "<p>index", "Content-Type", "text/html", "Etag", `"bafybei`, "X-Ipfs-Roots", root.String())
 	want("a folder without a slash", n.sub(root, "/plain"), 301, "", "Location", "/plain/")
