@@ -223,12 +223,19 @@ func wrongAt(err error, group int64, what string) error {
 	return err
 }
 
+// errOver is what comes of an answer that is checked when its stage has been closed: the download was paused meanwhile.
+var errOver = fmt.Errorf("transfer: that attempt is over: %w", kith.Unavailable)
+
 // use returns file i, opened. A target of nil means that it is complete.
 func (s *Stage) use(ctx context.Context, i int) (*openFile, error) {
 	s.Mu.Lock()
 	if s.Left[i] == 0 {
 		s.Mu.Unlock()
 		return &openFile{}, nil
+	}
+	if s.open == nil {
+		s.Mu.Unlock()
+		return nil, errOver
 	}
 	f := s.open[i]
 	if f == nil {
@@ -418,12 +425,12 @@ func (s *Stage) settle(r bao.Range) (list []Stretch) {
 	return list
 }
 
-// Close gives all files back, and the folder.
+// Close gives all files back. Nothing is taken any more.
 func (s *Stage) Close() {
 	s.hashing.Wait()
 	s.Mu.Lock()
 	open := s.open
-	s.open = map[int]*openFile{}
+	s.open = nil
 	s.Mu.Unlock()
 	for i, f := range open {
 		s.unuse(i, f)

@@ -1,9 +1,12 @@
 package stage
 
 import (
+	"errors"
+	"path/filepath"
 	"testing"
 
 	"kith"
+	"kith/blob"
 	"kith/blob/bao"
 	"kith/blob/draft"
 	"kith/transfer/proto"
@@ -71,5 +74,36 @@ func TestSkip(t *testing.T) {
 	}
 	if st := (Stretch{1, bao.Range{First: 1, N: 1}}); s.Row.Bytes(st) != bao.GroupSize-5 {
 		t.Errorf("%d bytes", s.Row.Bytes(st))
+	}
+}
+
+// An answer that is checked when the download was paused meanwhile is dropped: it is no reason to end, and nothing is noted as here.
+func TestTakeAfterClose(t *testing.T) {
+	store, err := blob.Open(t.Context(), blob.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	data := make([]byte, 5*bao.GroupSize)
+	ref := kith.RawRef(bao.Hash(data))
+	b, err := store.Create(t.Context(), ref, int64(len(data)), filepath.Join(t.TempDir(), "film.mkv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s := New(Options{Number: proto.RowRoot, Row: RootRow(ref, int64(len(data)))})
+	s.OpenRoot(b)
+	s.Close()
+	st := Stretch{Range: bao.Range{N: 5}}
+	for name, take := range map[string]func() error{
+		"a peer's":    func() error { return s.Take(t.Context(), st, nil, data) },
+		"a network's": func() error { return s.TakeLoose(t.Context(), st, data) },
+	} {
+		if err := take(); !errors.Is(err, kith.Unavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if s.Here.Count() > 0 || b.Have().Count() > 0 {
+		t.Error("something is noted as here")
 	}
 }
