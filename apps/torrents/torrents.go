@@ -48,6 +48,7 @@ type Torrents struct {
 	role    role
 	ended   chan struct{}             // closed when the tracker has stopped
 	allowed map[tracker.Hash]struct{} // that the person named
+	looks   sync.Mutex                // one look at a time; it guards waiting
 	waiting map[string]sight          // files in watched folders that are not complete yet
 }
 

@@ -243,6 +243,8 @@ func TestWatchedFolder(t *testing.T) {
 	if got := names(t, dir+"/failed"); !slices.Equal(got, []string{"broken.torrent"}) || len(k.notes) != 1 || !strings.Contains(k.notes[0], "broken.torrent was not added") {
 		t.Errorf("failed: %q, %q", got, k.notes)
 	}
+	k.looks.Lock()
+	defer k.looks.Unlock()
 	if len(k.waiting) != 0 {
 		t.Errorf("still waiting: %v", k.waiting)
 	}

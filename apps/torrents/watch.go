@@ -207,6 +207,8 @@ type sight struct {
 
 // look adds what is complete in a folder.
 func (t *Torrents) look(ctx context.Context, f WatchFolder, now time.Time) error {
+	t.looks.Lock()
+	defer t.looks.Unlock()
 	dir, err := os.Open(f.Path)
 	if err != nil {
 		return err
@@ -242,15 +244,15 @@ func (t *Torrents) look(ctx context.Context, f WatchFolder, now time.Time) error
 // consider adds a file if it is complete and new.
 func (t *Torrents) consider(ctx context.Context, f WatchFolder, st fs.FileInfo, now time.Time) error {
 	path := filepath.Join(f.Path, st.Name())
+	if f.Keep {
+		var n int
+		err := t.db.QueryRowContext(ctx, `SELECT count(*) FROM seen WHERE folder = ? AND name = ? AND size = ? AND mtime = ?`, f.Path, st.Name(), st.Size(), st.ModTime().UnixNano()).Scan(&n)
+		if err != nil || n > 0 {
+			return err
+		}
+	}
 	s, ok := t.waiting[path]
 	if !ok || s.size != st.Size() || !s.mtime.Equal(st.ModTime()) {
-		if f.Keep {
-			var n int
-			err := t.db.QueryRowContext(ctx, `SELECT count(*) FROM seen WHERE folder = ? AND name = ? AND size = ? AND mtime = ?`, f.Path, st.Name(), st.Size(), st.ModTime().UnixNano()).Scan(&n)
-			if err != nil || n > 0 {
-				return err
-			}
-		}
 		t.waiting[path] = sight{size: st.Size(), mtime: st.ModTime(), since: now}
 		return nil
 	}

@@ -492,7 +492,10 @@ func (s *swarm) said() string {
 
 // peers returns whom it is talking to.
 func (s *swarm) peers(max int) (list []transfer.OriginPeer) {
-	if s.t == nil {
+	s.mu.Lock()
+	t := s.t
+	s.mu.Unlock()
+	if t == nil { // it has not joined yet
 		return nil
 	}
 	n := 0
@@ -506,7 +509,7 @@ func (s *swarm) peers(max int) (list []transfer.OriginPeer) {
 		}
 		list = append(list, p)
 	}
-	for _, pc := range s.t.PeerConns() {
+	for _, pc := range t.PeerConns() {
 		if len(list) >= max {
 			return list
 		}
@@ -516,7 +519,7 @@ func (s *swarm) peers(max int) (list []transfer.OriginPeer) {
 		}
 		add(name, via(pc.Network), pc.Stats())
 	}
-	for _, p := range s.t.WebseedPeerConns() {
+	for _, p := range t.WebseedPeerConns() {
 		if len(list) < max {
 			add(p.RemoteAddr.String(), "http", p.Stats())
 		}
