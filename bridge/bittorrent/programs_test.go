@@ -200,6 +200,17 @@ func TestFetchFromPrograms(t *testing.T) {
 	}
 }
 
+// oneFilm makes a film in a folder of its own, and a torrent of it.
+func oneFilm(t *testing.T, maker, tracker string) (dir, torrent string, files map[string][]byte) {
+	t.Helper()
+	dir, files = t.TempDir(), map[string][]byte{"": sample(9, 4<<20+4321)}
+	at := filepath.Join(dir, "film.mkv")
+	if err := os.WriteFile(at, files[""], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir, of(t, maker, at, tracker), files
+}
+
 // TestBoundFetches: a node that is told where to listen dials from there too, and is announced from there. The seed speaks TCP alone, and lives at the address that the system
 // takes for whoever does not choose one: libtorrent has nothing to do with a peer that comes from its own address, and trackers would send others there.
 func TestBoundFetches(t *testing.T) {
@@ -208,13 +219,7 @@ func TestBoundFetches(t *testing.T) {
 	}
 	ctx := timed(t, programTime)
 	url := newTracker(t)
-	dir := t.TempDir()
-	files := map[string][]byte{"": sample(9, 4<<20+4321)}
-	at := filepath.Join(dir, "film.mkv")
-	if err := os.WriteFile(at, files[""], 0o644); err != nil {
-		t.Fatal(err)
-	}
-	torrent := of(t, "v1", at, url)
+	dir, torrent, files := oneFilm(t, "v1", url)
 	newQBittorrentAt(t, dir, kithAt, "TCP").add(torrent)
 	data, err := os.ReadFile(torrent)
 	if err != nil {
@@ -238,13 +243,7 @@ func TestVersion2ByShortHash(t *testing.T) {
 	}
 	ctx := timed(t, programTime)
 	url := newTracker(t)
-	dir := t.TempDir()
-	files := map[string][]byte{"": sample(9, 4<<20+4321)}
-	at := filepath.Join(dir, "film.mkv")
-	if err := os.WriteFile(at, files[""], 0o644); err != nil {
-		t.Fatal(err)
-	}
-	torrent := of(t, "v2", at, url)
+	dir, torrent, files := oneFilm(t, "v2", url)
 	data, err := os.ReadFile(torrent)
 	if err != nil {
 		t.Fatal(err)
