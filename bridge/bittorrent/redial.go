@@ -94,15 +94,15 @@ func (s *swarm) dial(list []netip.AddrPort) {
 func (s *swarm) redial(now time.Time) {
 	s.mu.Lock()
 	_, fetched := s.src.(contentSource)
-	p, in := s.pieces, s.info
+	p, in, set := s.pieces, s.info, s.set
 	s.mu.Unlock()
 	missing := -1
-	for i := 0; p != nil && i < in.NumPieces() && missing < 0; i++ {
+	for i := 0; set && i < in.NumPieces() && missing < 0; i++ {
 		if !p.complete(i) {
 			missing = i
 		}
 	}
-	if !fetched || p != nil && missing < 0 {
+	if !fetched || set && missing < 0 {
 		return
 	}
 	conns := s.t.PeerConns()

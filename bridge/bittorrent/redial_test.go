@@ -62,6 +62,33 @@ func TestRedials(t *testing.T) {
 	}
 }
 
+// TestRedialAtOnce: peers are looked at while the library is being given the metadata, which it does not have yet.
+func TestRedialAtOnce(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	a, b := newNode(t, nil), newNode(t, nil)
+	share := a.share("film", map[string][]byte{"": sample(1, 1<<20)})
+	names, err := a.Publish(ctx, share)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, meta, err := a.Bridge.store.share(ctx, share.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &download{t: t, m: &memory{}}
+	if d.o, err = b.Open(kith.Link{Names: names})(ctx, d.m); err != nil {
+		t.Fatal(err)
+	}
+	defer d.o.Close()
+	b.mu.Lock()
+	s := b.swarms[names.V1]
+	b.mu.Unlock()
+	s.mu.Lock()
+	s.info, s.pieces = meta.Info, newPieces(meta.Info, s.src, false, s.changed.Ring)
+	s.mu.Unlock()
+	s.redial(time.Now())
+}
+
 // TestDialledAgain: whom a link names is not there at first, and goes away half way. What the torrent consists of is asked of him once only, also when the node is started anew.
 func TestDialledAgain(t *testing.T) {
 	ctx := timed(t, time.Minute)

@@ -287,9 +287,11 @@ func isNamed(raw []byte, names kith.Names, key kith.InfoHash) bool {
 
 // layered takes digests of the pieces of a file, which were checked.
 func (s *swarm) layered(root [sha256.Size]byte, layer []byte) {
+	s.setting.Lock() // the library takes them once it has the metadata
+	defer s.setting.Unlock()
 	s.mu.Lock()
 	in := s.info
-	if s.ended || s.layers[root] != nil {
+	if s.ended || !s.set || s.layers[root] != nil {
 		s.mu.Unlock()
 		return
 	}
