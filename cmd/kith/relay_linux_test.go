@@ -79,12 +79,12 @@ func TestUpgradesInTheMiddle(t *testing.T) {
 		t.Skip("the change from relayed to direct was not tested behind real NATs: -short")
 	}
 	i := homes(t, nat.Spec{Name: "cone", Kind: nat.Cone}, nat.Spec{Name: "cone-2", Kind: nat.Cone})
+	if err := i.net.Part(i.net.Host("cone"), i.net.Host("cone-2"), true); err != nil { // before they can meet
+		t.Fatal(err)
+	}
 	seed, fetcher := i.boot("cone", i.peers...), i.boot("cone-2", i.peers...)
 	i.befriend(seed)
 	seed.relayed()
-	if err := i.net.Part(seed.host, fetcher.host, true); err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), "film")
 	const size = 40 << 20
 	want := file(t, path, size)
@@ -162,12 +162,12 @@ func TestHoleIsTriedAgain(t *testing.T) {
 		t.Skip("later attempts at a direct way were not tested behind real NATs: -short")
 	}
 	i := homes(t, nat.Spec{Name: "cone", Kind: nat.Cone}, nat.Spec{Name: "cone-2", Kind: nat.Cone})
+	if err := i.net.Part(i.net.Host("cone"), i.net.Host("cone-2"), true); err != nil { // before they can meet
+		t.Fatal(err)
+	}
 	seed, fetcher := i.boot("cone", i.peers...), i.boot("cone-2", i.peers...)
 	i.befriend(seed)
 	seed.relayed()
-	if err := i.net.Part(seed.host, fetcher.host, true); err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), "film")
 	file(t, path, 1<<20)
 	var shared struct{ Link string }
