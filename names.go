@@ -42,6 +42,42 @@ func (n Names) None() bool { return !n.hashed() && n.Source == "" && n.IPNS == "
 // hashed reports whether one of the names is a digest.
 func (n Names) hashed() bool { return n.V1 != InfoHash{} || n.V2 != [32]byte{} || n.IPFS.Defined() }
 
+// Join returns n with what more says of the same content.
+func (n Names) Join(more Names) Names {
+	if more.V1 != (InfoHash{}) {
+		n.V1 = more.V1
+	}
+	if more.V2 != [32]byte{} {
+		n.V2 = more.V2
+	}
+	if more.IPFS.Defined() || more.IPNS != "" {
+		n.IPFS, n.IPNS, n.Path = more.IPFS, more.IPNS, more.Path
+	}
+	if more.Source != "" {
+		n.Source = more.Source
+	}
+	n.Trackers, n.WebSeeds = union(n.Trackers, more.Trackers), union(n.WebSeeds, more.WebSeeds)
+	return n
+}
+
+// Join returns l with the names and the places that more, a link to the same content, has for it.
+func (l Link) Join(more Link) Link {
+	l.Names = l.Names.Join(more.Names)
+	l.Swarm, l.Gateways = union(l.Swarm, more.Swarm), union(l.Gateways, more.Gateways)
+	return l
+}
+
+// union returns what stands in one list or the other, once.
+func union(list, more []string) []string {
+	list = slices.Clone(list)
+	for _, v := range more {
+		if !slices.Contains(list, v) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
 // IPFSURL returns the address by which programs of IPFS open it, such as ipfs://CID/path, or "" if it has no name there.
 func (n Names) IPFSURL() string {
 	root := "ipns://" + n.IPNS

@@ -95,10 +95,14 @@ func (m *Manager) spawn(name string, d *Download) {
 	ctx, stop := context.WithCancelCause(m.ctx)
 	d.cancel = stop
 	m.wg.Add(1)
+	before := m.ending[d.root]
 	run := func(outer context.Context) error {
 		defer m.wg.Done()
 		defer stop(nil)
 		defer context.AfterFunc(outer, func() { stop(outer.Err()) })()
+		if before != nil { // it had the same root, and is about to end
+			<-before.gone
+		}
 		d.run(ctx)
 		m.mu.Lock()
 		if m.ending[d.root] == d {

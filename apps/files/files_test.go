@@ -378,6 +378,8 @@ func TestBadInput(t *testing.T) {
 		{"get", files.GetIn{Link: "magnet:?xt=nonsense"}, kith.Invalid},
 		{"get", files.GetIn{Link: kith.RawRef([32]byte{1}).String(), Timeout: "soon"}, kith.Invalid},
 		{"get", files.GetIn{Link: kith.RawRef([32]byte{1}).String(), Output: "/nowhere/at/all/x"}, kith.NotFound},
+		{"get", files.GetIn{Link: kith.RawRef([32]byte{1}).String(), Output: n.Dir}, kith.Denied},
+		{"get", files.GetIn{Link: kith.RawRef([32]byte{1}).String(), Output: filepath.Join(n.Dir, "blobs", "x")}, kith.Denied},
 		{"get", files.GetIn{Link: "magnet:?x.net=other&x.cid=" + kith.RawRef([32]byte{1}).String() + "&x.kith=/ip4/127.0.0.1/tcp/1/p2p/" + n.Network().ID().String()}, kith.Invalid},
 		{"get", files.GetIn{Link: kith.RawRef([32]byte{2}).String(), Timeout: "500ms"}, kith.Timeout},
 		{"rm", files.RmIn{Ref: "nothing"}, kith.NotFound},

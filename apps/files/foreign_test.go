@@ -87,6 +87,56 @@ func magnetOf(t *testing.T, link, peer string) string {
 	return kith.Link{Size: -1, Name: l.Name, Names: kith.Names{V1: l.V1}, Swarm: []string{peer}}.String()
 }
 
+// TestSameFromElsewhere: a link to what is being fetched already, or is paused, says where else it is: it comes from there, also after a restart.
+func TestSameFromElsewhere(t *testing.T) {
+	all, build := torrented(t)
+	net := apptest.New(t, 2, build)
+	film := filepath.Join(t.TempDir(), "film.mkv")
+	want := write(t, film, 1<<20+5)
+	s := share(t, net.Node(0), files.ShareIn{Paths: []string{film}, For: "public", Networks: []string{"bittorrent"}})
+	nowhere, there := magnetOf(t, s.Link, "127.0.0.1:9"), magnetOf(t, s.Link, all.at(t, 0))
+	getter, to := net.Node(1), filepath.Join(t.TempDir(), "here.mkv")
+	begin := func(link string) files.GetOut {
+		t.Helper()
+		var out files.GetOut
+		if err := getter.Call(t.Context(), "files", "get", files.GetIn{Link: link, Output: to, Detach: true}, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	ref := begin(nowhere).Ref
+	for _, change := range []func(){
+		func() {},
+		func() {
+			if err := getter.Call(t.Context(), "files", "pause", files.RefIn{Ref: ref.String()}, &files.GetOut{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		change()
+		if begin(there).Ref != ref {
+			t.Error("it is another item")
+		}
+		i := until(t, getter, func(i files.Item) bool { return i.State == "done" })
+		sameFile(t, i.Path, want)
+		if err := getter.Call(t.Context(), "files", "rm", files.RmIn{Ref: i.Ref.String(), Delete: true}, &files.RmOut{}); err != nil {
+			t.Fatal(err)
+		}
+		ref = begin(nowhere).Ref
+	}
+	give := func(op string) {
+		t.Helper()
+		if err := net.Node(0).Call(t.Context(), "files", op, files.PublishIn{Ref: s.Ref.String(), Networks: []string{"bittorrent"}}, &files.ShareOut{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give("unpublish")
+	begin(there)
+	net.Restart(1)
+	give("publish")
+	sameFile(t, until(t, net.Node(1), func(i files.Item) bool { return i.State == "done" }).Path, want)
+}
+
 // TestGivenBack: what came by a torrent is given back until the ratio is reached or the time is over; the item says so, also after a restart, and is served no more.
 func TestGivenBack(t *testing.T) {
 	all, build := torrented(t)

@@ -80,7 +80,7 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			return
 		}
 		out := f.got(now)
-		if to, err := f.destination(output); output != "" && err == nil && !sameplace(out.Path, to) {
+		if to, err := f.destination(output); output != "" && err == nil && !spot.Is(out.Path, to) {
 			out.CopyOf, out.Path = out.Path, to
 		}
 		switch out.State {
@@ -185,7 +185,7 @@ func (f *Files) deliver(ctx context.Context, it item, output string) (GetOut, er
 		return out, nil
 	}
 	to, err := f.destination(output)
-	if err != nil || sameplace(it.Path, to) {
+	if err != nil || spot.Is(it.Path, to) {
 		return out, err
 	}
 	if to[len(to)-1] == filepath.Separator {

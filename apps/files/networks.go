@@ -170,7 +170,7 @@ func (f *Files) publishTo(ctx context.Context, it item, networks []string) (item
 		if now, ok := f.byRef(it.Ref); ok {
 			it.dl, it.State, it.Reason = now.dl, now.State, now.Reason
 		}
-		it.Names = joined(it.Names, names)
+		it.Names = it.Names.Join(names)
 		if !slices.Contains(it.Networks, name) {
 			it.Networks = append(slices.Clone(it.Networks), name)
 		}
@@ -179,31 +179,6 @@ func (f *Files) publishTo(ctx context.Context, it item, networks []string) (item
 		}
 	}
 	return it, nil
-}
-
-// joined returns names with what new says of them.
-func joined(names, new kith.Names) kith.Names {
-	if new.V1 != (kith.InfoHash{}) {
-		names.V1 = new.V1
-	}
-	if new.V2 != [32]byte{} {
-		names.V2 = new.V2
-	}
-	if new.IPFS.Defined() || new.IPNS != "" {
-		names.IPFS, names.IPNS, names.Path = new.IPFS, new.IPNS, new.Path
-	}
-	if new.Source != "" {
-		names.Source = new.Source
-	}
-	for _, l := range []struct{ to, from *[]string }{{&names.Trackers, &new.Trackers}, {&names.WebSeeds, &new.WebSeeds}} {
-		*l.to = slices.Clone(*l.to)
-		for _, v := range *l.from {
-			if !slices.Contains(*l.to, v) {
-				*l.to = append(*l.to, v)
-			}
-		}
-	}
-	return names
 }
 
 // without returns names without those that one network uses.

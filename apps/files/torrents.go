@@ -39,7 +39,7 @@ func (f *Files) Adopt(ctx context.Context, path string, l kith.Link, still bool,
 	if !ok {
 		return fmt.Errorf("files: %s was removed meanwhile: %w", plain.Text(s.Name), kith.NotFound)
 	}
-	it.Names = joined(it.Names, l.Names)
+	it.Names = it.Names.Join(l.Names)
 	if err := f.save(ctx, it); err != nil || still {
 		return err
 	}

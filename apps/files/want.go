@@ -8,12 +8,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
+	"kith/apps/files/spot"
 	"kith/blob/seal"
 	"kith/bridge"
 	"kith/internal/plain"
@@ -168,9 +170,11 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 			it.Key = l.Key
 		}
 		more := it.Part && !slices.Equal(only, it.Only) // another part of it, or all
-		if it.Names = joined(it.Names, l.Names); len(in.Select) > 0 || it.Part {
+		knew := it
+		if it = placed(it, l); len(in.Select) > 0 || it.Part {
 			it.Only = only
 		}
+		news := it.Link != knew.Link || !reflect.DeepEqual(it.Names, knew.Names)
 		switch {
 		case more:
 		case it.Part && it.State == stateDone:
@@ -191,7 +195,12 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 			for _, s := range sources {
 				it.dl.Add(s)
 			}
-			return it, false, nil
+			if !news {
+				return it, false, nil
+			}
+		}
+		if news && it.dl != nil {
+			it.dl.Cancel() // it goes on where it was, with all places
 		}
 		it, err = f.begin(it, sources, in.Sequential)
 		return it, true, err
@@ -213,6 +222,17 @@ func (f *Files) want(ctx context.Context, in GetIn) (it item, ours bool, err err
 	return it, true, err
 }
 
+// placed returns an item that knows what else a link says of where it may be found.
+func placed(it item, l kith.Link) item {
+	it.Names = it.Names.Join(l.Names)
+	if old, err := kith.ParseLink(it.Link); err == nil && old.Torrent() == "" {
+		if more := old.Join(l); len(more.Swarm)+len(more.Gateways) > len(old.Swarm)+len(old.Gateways) {
+			it.Link = more.String()
+		}
+	}
+	return it
+}
+
 // stays reports whether an item that is wanted at another place stays where it is, for a copy to be made of it. What had not begun to come
 // is forgotten, to begin there.
 func (f *Files) stays(ctx context.Context, it item, in GetIn) (bool, error) {
@@ -226,7 +246,7 @@ func (f *Files) stays(ctx context.Context, it item, in GetIn) (bool, error) {
 	now := f.got(it)
 	_, begun := f.env.Blobs.State(ctx, it.Ref)
 	switch {
-	case sameplace(now.Path, to):
+	case spot.Is(now.Path, to):
 		return true, nil
 	case kith.KindOf(begun) == kith.NotFound && !(it.pending() && it.Size >= 0) && (it.State == statePaused || it.State == stateFailed):
 		if it.dl != nil {
@@ -238,11 +258,6 @@ func (f *Files) stays(ctx context.Context, it item, in GetIn) (bool, error) {
 			"go on there with: kith resume %s", it.Ref)
 	}
 	return true, nil
-}
-
-// sameplace reports whether a destination, as destination returns it, is path.
-func sameplace(path, to string) bool {
-	return path == to || filepath.Clean(to) == path || filepath.Dir(path)+string(filepath.Separator) == to
 }
 
 func networkName(n string) string {
@@ -260,16 +275,7 @@ func (f *Files) destination(output string) (string, error) {
 		}
 		return f.env.Files + string(filepath.Separator), nil
 	}
-	if !filepath.IsAbs(output) {
-		return "", fmt.Errorf("files: get: output %q is not an absolute path: %w", output, kith.Invalid)
-	}
-	if st, err := os.Stat(output); err == nil && st.IsDir() {
-		return filepath.Clean(output) + string(filepath.Separator), nil
-	}
-	if st, err := os.Stat(filepath.Dir(output)); err != nil || !st.IsDir() {
-		return "", kith.Hint(fmt.Errorf("files: get: there is no folder %s: %w", filepath.Dir(output), kith.NotFound), "make it first: mkdir -p '%s'", filepath.Dir(output))
-	}
-	return output, nil
+	return spot.Given(output, f.env.Blobs.Never)
 }
 
 // begin starts a download, or goes on with it, and sees it through in the background.
@@ -426,7 +432,7 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, dl *transfer.Downloa
 func (f *Files) become(ctx context.Context, it item, root kith.Ref) (item, error) {
 	was := it.Ref
 	if old, ok := f.byRef(root); ok {
-		old.Names, old.Was = joined(old.Names, it.Names), append(slices.Clone(old.Was), it.Was...)
+		old.Names, old.Was = old.Names.Join(it.Names), append(slices.Clone(old.Was), it.Was...)
 		if old.State != stateReady && old.State != stateDone {
 			old.Path, old.State, old.Reason, old.Part = it.Path, stateDone, "", it.Part
 		}

@@ -1,0 +1,46 @@
+package spot
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kith"
+)
+
+// TestGiven: a download goes into a folder that is there or under a name in one, and never among what is the node's own, whatever leads there.
+func TestGiven(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"films", "own"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("own", filepath.Join(dir, "link")); err != nil {
+		t.Skip("not tested with links: ", err)
+	}
+	own := func(p string) bool { return strings.HasPrefix(p, filepath.Join(dir, "own")) }
+	for _, tt := range []struct {
+		output, want string
+		kind         kith.Kind
+	}{
+		{filepath.Join(dir, "films"), filepath.Join(dir, "films") + string(filepath.Separator), 0},
+		{filepath.Join(dir, "films", "a.mkv"), filepath.Join(dir, "films", "a.mkv"), 0},
+		{"films", "", kith.Invalid},
+		{filepath.Join(dir, "nowhere", "a.mkv"), "", kith.NotFound},
+		{filepath.Join(dir, "own"), "", kith.Denied},
+		{filepath.Join(dir, "own", "a.mkv"), "", kith.Denied},
+		{filepath.Join(dir, "link"), "", kith.Denied},
+		{filepath.Join(dir, "link", "a.mkv"), "", kith.Denied},
+	} {
+		to, err := Given(tt.output, own)
+		if to != tt.want || (err != nil) != (tt.want == "") || err != nil && !errors.Is(err, tt.kind) {
+			t.Errorf("%s: %q, %v", tt.output, to, err)
+		}
+	}
+}
