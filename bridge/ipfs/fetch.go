@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/boxo/verifcid"
@@ -33,6 +34,7 @@ type fetcher struct {
 	release func()
 	urls    []string                     // of trustless gateways
 	keep    func(c cid.Cid, data []byte) // what came from the network; nil: nobody
+	web     atomic.Bool                  // gateways bring what peers do not: they are asked without waiting
 }
 
 // fetcher returns one that is to be closed.
@@ -95,6 +97,7 @@ func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.
 	}
 	wanted := host.NewWanted(list)
 	web := f.fromGateways(ctx, wanted)
+	peers := false // have brought something
 	quiet := time.NewTimer(silence)
 	defer quiet.Stop()
 	for wanted.Len() > 0 {
@@ -109,6 +112,7 @@ func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.
 				}
 				continue
 			}
+			peers = true
 		case b, open = <-web:
 			if !open {
 				web = nil
@@ -130,6 +134,7 @@ func (f *fetcher) fromNetwork(ctx context.Context, list []cid.Cid, got func(cid.
 			return err
 		}
 	}
+	f.web.Store(!peers)
 	return nil
 }
 
@@ -150,16 +155,21 @@ func (f *fetcher) fromGateways(ctx context.Context, w *host.Wanted) <-chan block
 	out := make(chan blocks.Block)
 	go func() {
 		defer close(out)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(gatewayAfter):
+		if !f.web.Load() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(gatewayAfter):
+			}
 		}
 		var all sync.WaitGroup
 		next := make(chan cid.Cid)
 		for i := range gatewayAtOne {
 			all.Go(func() {
 				for c := range next {
+					if !w.Has(c) { // a peer has brought it meanwhile
+						continue
+					}
 					data, err := f.b.fromGateway(ctx, urls[i%len(urls)], c)
 					if err != nil {
 						f.b.log.Debug("gateway", "addr", urls[i%len(urls)], "err", err)

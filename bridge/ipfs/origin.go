@@ -40,6 +40,7 @@ func (b *Bridge) Open(l kith.Link) transfer.Opener {
 			return nil, err
 		}
 		f.urls = append(slices.Clone(f.urls), l.Gateways...)
+		f.web.Store(len(l.Gateways) > 0) // who gave the link meant it
 		o.fetcher = f
 		b.moves.begin(o)
 		return o, nil

@@ -29,6 +29,13 @@ func (w *Wanted) Len() int {
 	return len(w.set)
 }
 
+// Has reports whether c is still to come.
+func (w *Wanted) Has(c cid.Cid) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.set[c]
+}
+
 // Take reports whether c was still to come, which it is no more.
 func (w *Wanted) Take(c cid.Cid) bool {
 	w.mu.Lock()
