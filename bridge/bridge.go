@@ -33,6 +33,8 @@ type Bridge interface {
 type Torrents interface {
 	// AddTorrent reads a .torrent file, keeps what it says, so that nobody need be asked for it when its link is opened, and returns its link. Errors: Invalid, TooLarge.
 	AddTorrent(ctx context.Context, data []byte) (kith.Link, error)
+	// Moved adds what another program sent and received, in bytes, to the count of a torrent that AddTorrent has read. Errors: NotFound.
+	Moved(ctx context.Context, names kith.Names, up, down int64) error
 	// Torrent returns what a .torrent file of what is published or was fetched has in it. Errors: NotFound.
 	Torrent(ctx context.Context, root kith.Ref) ([]byte, error)
 }

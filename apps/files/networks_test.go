@@ -81,6 +81,8 @@ func (m *memory) Status(root kith.Ref) (bridge.Status, error) {
 	return bridge.Status{Up: m.up[root], UpRate: 7, Peers: []transfer.OriginPeer{{Name: "192.0.2.1:6881 Transmission 4.0", Via: "utp", Have: 0.5, Up: 7}}, Said: "announced"}, nil
 }
 
+func (m *memory) Moved(context.Context, kith.Names, int64, int64) error { return nil }
+
 func (m *memory) AddTorrent(_ context.Context, data []byte) (kith.Link, error) {
 	return kith.Link{}, fmt.Errorf("memory: %w", kith.Invalid)
 }

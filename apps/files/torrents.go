@@ -23,8 +23,8 @@ func (f *Files) Serves(h kith.InfoHash) bool {
 	return false
 }
 
-// Adopt shares what another program of BitTorrent has fetched, where it is, and serves it to that network under the torrent that l names, unless still. Exists: it is an item already.
-func (f *Files) Adopt(ctx context.Context, path string, l kith.Link, still bool, tell func(done, total int64)) error {
+// Adopt shares what another program of BitTorrent has fetched, where it is, and serves it to that network under the torrent that l names, unless still; added says since when it was on a list. Exists: it is an item already.
+func (f *Files) Adopt(ctx context.Context, path string, l kith.Link, added time.Time, still bool, tell func(done, total int64)) error {
 	if it, ok := f.named(l); ok {
 		return fmt.Errorf("files: %s is on the list already: %w", plain.Text(it.Name), kith.Exists)
 	}
@@ -39,7 +39,7 @@ func (f *Files) Adopt(ctx context.Context, path string, l kith.Link, still bool,
 	if !ok {
 		return fmt.Errorf("files: %s was removed meanwhile: %w", plain.Text(s.Name), kith.NotFound)
 	}
-	it.Names = it.Names.Join(l.Names)
+	it.Names, it.Added = it.Names.Join(l.Names), orNow(added)
 	if err := f.save(ctx, it); err != nil || still {
 		return err
 	}
@@ -49,11 +49,11 @@ func (f *Files) Adopt(ctx context.Context, path string, l kith.Link, still bool,
 
 // FetchFrom is Fetch for what another program has begun: what of it is right it takes from the opener, if there is one. Still, it is paused when that has come, and asks nobody
 // before. Exists: it is an item already.
-func (f *Files) FetchFrom(ctx context.Context, l kith.Link, output string, still bool, from transfer.Opener) error {
+func (f *Files) FetchFrom(ctx context.Context, l kith.Link, output string, added time.Time, still bool, from transfer.Opener) error {
 	if it, ok := f.named(l); ok {
 		return fmt.Errorf("files: %s is on the list already: %w", plain.Text(it.Name), kith.Exists)
 	}
-	it := item{Ref: l.Ref, Kind: kindDownload, Name: l.Name, Size: l.Size, For: forLink, Key: l.Key, Link: l.String(), State: stateFinding, Added: time.Now(), Names: l.Names, from: from, still: still}
+	it := item{Ref: l.Ref, Kind: kindDownload, Name: l.Name, Size: l.Size, For: forLink, Key: l.Key, Link: l.String(), State: stateFinding, Added: orNow(added), Names: l.Names, from: from, still: still}
 	if it.Ref.IsZero() {
 		it.Ref = transfer.PendingRef(l.Names)
 	}
@@ -92,6 +92,14 @@ func (f *Files) FetchFrom(ctx context.Context, l kith.Link, output string, still
 	}
 	f.mu.Unlock()
 	return ctx.Err()
+}
+
+// orNow returns t, unless that is not known or is to come.
+func orNow(t time.Time) time.Time {
+	if now := time.Now(); t.IsZero() || t.After(now) {
+		return now
+	}
+	return t
 }
 
 // stillTime is how long what another program has may bring nothing before it is taken for all.

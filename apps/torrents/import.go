@@ -172,7 +172,7 @@ func (t *Torrents) importOne(ctx context.Context, f resume.Torrent, dry bool, te
 	case f.File == nil:
 		l, err := kith.ParseLink(f.Link)
 		if err == nil && !dry {
-			err = t.files.FetchFrom(ctx, l, "", f.Paused, nil)
+			err = t.files.FetchFrom(ctx, l, "", f.Added, f.Paused, nil)
 		}
 		if err != nil {
 			return fail(err)
@@ -220,12 +220,15 @@ func (t *Torrents) takeOver(ctx context.Context, f resume.Torrent, found *resume
 		return fail(err)
 	}
 	if found.Whole {
-		err = t.files.Adopt(ctx, found.Path, l, f.Paused, progress)
+		err = t.files.Adopt(ctx, found.Path, l, f.Added, f.Paused, progress)
 	} else {
-		err = t.files.FetchFrom(ctx, l, "", f.Paused, (&disk{found: found}).open)
+		err = t.files.FetchFrom(ctx, l, "", f.Added, f.Paused, (&disk{found: found}).open)
 	}
 	if err != nil {
 		return fail(err)
+	}
+	if err := b.Moved(ctx, l.Names, f.Up, f.Down); err != nil {
+		one.Why = "what it had sent is not counted: " + err.Error()
 	}
 	return one, *going
 }

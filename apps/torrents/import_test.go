@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/anacrolix/torrent/bencode"
 
@@ -50,6 +51,7 @@ func TestImportOnANode(t *testing.T) {
 		}
 	}
 	const size = 1 << 20
+	added := time.Now().Add(-1000 * time.Hour).Truncate(time.Second)
 	for i, name := range []string{"whole", "half", "still"} {
 		content := make([]byte, size)
 		rand.NewChaCha8([32]byte{byte(i)}).Read(content)
@@ -62,7 +64,7 @@ func TestImportOnANode(t *testing.T) {
 		if name == "still" {
 			paused = 1
 		}
-		b, err := bencode.Marshal(map[string]any{"destination": data, "name": name, "paused": paused})
+		b, err := bencode.Marshal(map[string]any{"destination": data, "name": name, "paused": paused, "added-date": added.Unix(), "uploaded": 3 << 19, "downloaded": size})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,6 +97,12 @@ func TestImportOnANode(t *testing.T) {
 		}
 		is := map[string]string{}
 		for _, i := range ls.Items {
+			if !i.Added.Equal(added) {
+				t.Fatalf("%s was added at %s, want %s", i.Name, i.Added, added)
+			}
+			if i.Name == "whole" && (len(i.Networks) != 1 || i.Networks[0].Ratio != 1.5) {
+				return false
+			}
 			is[i.Name] = fmt.Sprint(i.Kind, " ", i.Done, " ", i.State == "paused", " ", i.Path == filepath.Join(data, i.Name))
 		}
 		return is["whole"] == fmt.Sprint("share ", size, " false true") && is["half"] == fmt.Sprint("download ", size/2, " false false") && is["still"] != ""

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"kith"
 	"kith/app"
@@ -27,10 +28,10 @@ type Files interface {
 	Fetch(ctx context.Context, link, output string) (began bool, err error)
 	// Serves reports whether what a torrent names is shared or being fetched here.
 	Serves(h kith.InfoHash) bool
-	// Adopt shares a complete file or folder where it is, and serves it to BitTorrent under the torrent that l names, unless still. Exists: it is on the list already.
-	Adopt(ctx context.Context, path string, l kith.Link, still bool, tell func(done, total int64)) error
+	// Adopt shares a complete file or folder where it is, and serves it to BitTorrent under the torrent that l names, unless still; added says since when it was on a list. Exists: it is on the list already.
+	Adopt(ctx context.Context, path string, l kith.Link, added time.Time, still bool, tell func(done, total int64)) error
 	// FetchFrom is Fetch for what another program has begun: it takes what of it is right from what the opener, if any, brings; still, it is paused then. Exists: it is on the list already.
-	FetchFrom(ctx context.Context, l kith.Link, output string, still bool, from Opener) error
+	FetchFrom(ctx context.Context, l kith.Link, output string, added time.Time, still bool, from Opener) error
 }
 
 // Torrents is the application.

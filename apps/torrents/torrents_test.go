@@ -58,12 +58,12 @@ func (a *asked) Fetch(_ context.Context, link, output string) (bool, error) {
 
 func (a *asked) Serves(h kith.InfoHash) bool { return a.serves[h] }
 
-func (a *asked) Adopt(_ context.Context, path string, l kith.Link, still bool, _ func(int64, int64)) error {
+func (a *asked) Adopt(_ context.Context, path string, l kith.Link, _ time.Time, still bool, _ func(int64, int64)) error {
 	a.adopted = append(a.adopted, fmt.Sprint("whole ", filepath.Base(path), " ", still))
 	return nil
 }
 
-func (a *asked) FetchFrom(ctx context.Context, l kith.Link, _ string, still bool, from transfer.Opener) error {
+func (a *asked) FetchFrom(ctx context.Context, l kith.Link, _ string, _ time.Time, still bool, from transfer.Opener) error {
 	what := "link "
 	if from != nil {
 		o, err := from(ctx, nil)

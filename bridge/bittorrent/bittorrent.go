@@ -209,6 +209,29 @@ func (b *Bridge) AddTorrent(ctx context.Context, file []byte) (kith.Link, error)
 	return l, nil
 }
 
+// Moved implements bridge.Torrents.
+func (b *Bridge) Moved(ctx context.Context, names kith.Names, up, down int64) error {
+	_, id, err := b.store.torrent(ctx, names)
+	if err == nil && id == 0 {
+		err = kith.NotFound
+	}
+	if err == nil {
+		err = b.store.count(ctx, id, up, down)
+	}
+	if err != nil {
+		return fmt.Errorf("bittorrent: count what moved elsewhere: %w", err)
+	}
+	for _, h := range hashesOf(names) {
+		if s := b.swarmOf(h); s != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.up, s.down = s.up+up, s.down+down
+			break
+		}
+	}
+	return nil
+}
+
 // Status implements bridge.Bridge.
 func (b *Bridge) Status(root kith.Ref) (bridge.Status, error) {
 	b.mu.Lock()
