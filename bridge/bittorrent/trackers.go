@@ -28,6 +28,7 @@ const (
 	announceMin      = 60 * time.Second // between two announcements, whatever it says …
 	announceMax      = 2 * time.Hour    // … and at most
 	trackerTime      = 30 * time.Second // for an answer
+	trackerAgain     = 2 * time.Second  // until one where nobody listens is asked again, doubled each time while that time lasts
 	maxTrackerURL    = 2048             // bytes
 	maxTrackerReason = 200              // bytes of why it refuses, that are shown
 )
@@ -138,13 +139,10 @@ func (t *trackers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Write(a.Encode())
 }
 
-// announce asks an HTTP tracker what a request of the library asks.
+// announce asks an HTTP tracker what a request of the library asks. One where nobody listens is asked again: the library would wait a minute, and perhaps the network has only just
+// come, or that tracker.
 func (t *trackers) announce(ctx context.Context, req *http.Request, u *url.URL, known bool) (a metainfo.Answer, err error) {
-	said := ""
-	defer func() {
-		if err != nil {
-			said = "the tracker " + plain.Text(u.Host) + " does not answer: " + plain.Text(errors.Unwrap(err).Error())
-		}
+	say := func(said string) {
 		if hash := req.URL.Query().Get("info_hash"); len(hash) == len(kith.InfoHash{}) && ctx.Err() == nil {
 			if s := t.b.swarmOf(kith.InfoHash([]byte(hash))); s != nil {
 				s.mu.Lock()
@@ -152,28 +150,47 @@ func (t *trackers) announce(ctx context.Context, req *http.Request, u *url.URL, 
 				s.mu.Unlock()
 			}
 		}
-	}()
+	}
 	plainly := u.RawQuery == "" && strings.HasPrefix(path.Base(u.Path), "announce")
 	if u.RawQuery != "" { // some want what is in their address to come first
 		u.RawQuery += "&"
 	}
 	u.RawQuery += req.URL.RawQuery
-	data, inside, err := t.get(ctx, u, known || plainly)
+	for wait := trackerAgain; ; wait *= 2 {
+		var nobody *net.OpError
+		if a, err = t.ask(ctx, u, known || plainly); err == nil {
+			break
+		}
+		say("the tracker " + plain.Text(u.Host) + " does not answer: " + plain.Text(err.Error()))
+		if !errors.As(err, &nobody) || nobody.Op != "dial" || errors.Is(err, kith.Denied) {
+			return a, fmt.Errorf("bittorrent: ask tracker: %w", err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return a, fmt.Errorf("bittorrent: ask tracker: %w", err)
+		}
+	}
+	said := ""
+	if len(a.Failure) > 0 {
+		said = "the tracker " + plain.Text(u.Host) + " refuses: " + plain.Text(a.Failure[:min(len(a.Failure), maxTrackerReason)])
+	}
+	say(said)
+	a.Interval = min(max(a.Interval, int64(announceMin.Seconds())), int64(announceMax.Seconds()))
+	return a, nil
+}
+
+// ask asks a tracker once; local: it may be in the local network.
+func (t *trackers) ask(ctx context.Context, u *url.URL, local bool) (a metainfo.Answer, err error) {
+	data, inside, err := t.get(ctx, u, local)
 	if err != nil {
-		return a, fmt.Errorf("bittorrent: ask tracker: %w", err)
+		return a, err
 	}
 	good := func(a netip.Addr) bool { return !lan.Local(a) }
 	if inside {
 		good = nil // one in the local network knows who else is there
 	}
-	if a, err = metainfo.ParseAnswer(data, good); err != nil {
-		return a, fmt.Errorf("bittorrent: ask tracker: %w", err)
-	}
-	if len(a.Failure) > 0 {
-		said = "the tracker " + plain.Text(u.Host) + " refuses: " + plain.Text(a.Failure[:min(len(a.Failure), maxTrackerReason)])
-	}
-	a.Interval = min(max(a.Interval, int64(announceMin.Seconds())), int64(announceMax.Seconds()))
-	return a, nil
+	return metainfo.ParseAnswer(data, good)
 }
 
 // get asks one address; local: it may be in the local network. Inside reports whether what answered is.

@@ -127,6 +127,31 @@ func TestTrackerIsSomethingElse(t *testing.T) {
 	}
 }
 
+// TestTrackerComesLater: one that is not there yet is asked again before the minute is over that the library would wait.
+func TestTrackerComesLater(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	l.Close()
+	d, b := withTrackers(t, "http://"+at+"/announce")
+	says := func(what string) func() bool {
+		return func() bool {
+			st, err := b.StatusOf(d.o.(*origin).s.names)
+			return err == nil && strings.Contains(st.Said, what)
+		}
+	}
+	until(t, 10*time.Second, "it is said", says("refused"))
+	if l, err = net.Listen("tcp", at); err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "d14:failure reason6:closede") })}
+	go srv.Serve(l)
+	defer srv.Close()
+	until(t, 30*time.Second, "it is asked again", says("refuses: closed"))
+}
+
 // TestLyingUDPTracker: an answer over UDP that wants to be asked without end, and names the local network.
 func TestLyingUDPTracker(t *testing.T) {
 	ctx := timed(t, time.Minute)
