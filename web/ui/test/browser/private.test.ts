@@ -56,6 +56,7 @@ describe('a private network', { concurrency: 1 }, () => {
 
   test('Anna keeps a list; Ben goes', async () => {
     await hers.bringToFront()
+    await hers.getByRole('listitem').filter({ hasText: 'Ben' }).first().waitFor() // what comes above moves the list down, also while it is clicked on
     await hers.getByText('List of members').click()
     await hers.getByLabel('Put on the list').fill('@Ben')
     await hers.getByRole('button', { name: 'Add', exact: true }).click()
