@@ -18,19 +18,26 @@ const (
 	maxRemember = 200       // nodes of the DHT
 )
 
-// tried remembers which addresses have been sent a packet to, so that nobody can make Kith nodes flood a third: one an hour, whoever names it how often.
+// tried remembers at which addresses it was knocked, so that nobody can make Kith nodes flood a third: once an hour (knockPackets), whoever names it how often.
 // It is pure: times come in.
 type tried struct {
 	loopback bool // each port is another home
 	at       map[netip.AddrPort]time.Time
 }
 
+func (t *tried) key(addr netip.AddrPort) netip.AddrPort {
+	if t.loopback {
+		return addr
+	}
+	return netip.AddrPortFrom(home(addr.Addr()), 0)
+}
+
+// again takes back that an address was tried: a node of the network is there, and could not be connected to just then.
+func (t *tried) again(addr netip.AddrPort) { delete(t.at, t.key(addr)) }
+
 // allow reports whether addr may be tried now, and notes that it is.
 func (t *tried) allow(addr netip.AddrPort, now time.Time) bool {
-	key := netip.AddrPortFrom(home(addr.Addr()), 0)
-	if t.loopback {
-		key = addr
-	}
+	key := t.key(addr)
 	if last, ok := t.at[key]; ok && now.Sub(last) < knockPause {
 		return false
 	}
@@ -64,11 +71,11 @@ type candidates struct {
 	answers [][]candidate
 	seen    map[candidate]bool // true once it has been taken
 	order   *rand.Rand
-	turn    int
+	turn    int // of the answer that was last taken from
 }
 
 func newCandidates(order *rand.Rand) *candidates {
-	return &candidates{seen: map[candidate]bool{}, order: order}
+	return &candidates{seen: map[candidate]bool{}, order: order, turn: -1}
 }
 
 // hear takes one node's answer, and returns how many addresses of it are new.

@@ -20,14 +20,20 @@ import (
 	"kith"
 )
 
-const knockTime = 5 * time.Second // for who is there to say who they are
+const (
+	knockPackets = 2                // that are sent to an address which does not answer: one of them, or its answer, may be lost
+	knockAgain   = 2 * time.Second  // at least before the second (RFC 8085, 3.1.2: a second or more)
+	knockTime    = 5 * time.Second  // for who is there to answer at all,
+	talkTime     = 10 * time.Second // and, once they have, to say who they are: theirs may be a busy computer
+)
 
 // A knocker finds out who is at an address. What the DHT gives is no more than that: somebody said that somebody is there. It tells them nothing but its own
 // address: its key is made for the occasion.
 type knocker struct {
-	conn     *onceConn
+	conn     *sparingConn
 	tr       *quic.Transport
 	identity *libp2ptls.Identity
+	patience time.Duration // knockTime
 }
 
 func newKnocker(c net.PacketConn) (*knocker, error) {
@@ -39,8 +45,8 @@ func newKnocker(c net.PacketConn) (*knocker, error) {
 	if err != nil {
 		return nil, err
 	}
-	once := &onceConn{PacketConn: c, sent: map[netip.AddrPort]bool{}}
-	return &knocker{once, &quic.Transport{Conn: once}, id}, nil
+	sparing := &sparingConn{PacketConn: c, doors: map[netip.AddrPort]door{}}
+	return &knocker{sparing, &quic.Transport{Conn: sparing}, id, knockTime}, nil
 }
 
 func (k *knocker) close() {
@@ -48,16 +54,23 @@ func (k *knocker) close() {
 	k.conn.PacketConn.Close()
 }
 
-// knock returns who is at an address, if they speak a protocol: libp2p's handshake over QUIC with any peer id, then multistream's question. It sends one
-// packet, and more only to who answers.
+// knock returns who is at an address, if they speak a protocol: libp2p's handshake over QUIC with any peer id, then multistream's question. It sends
+// knockPackets at most, and more only to who answers.
 func (k *knocker) knock(ctx context.Context, at netip.AddrPort, speaks protocol.ID) (peer.ID, error) {
-	ctx, cancel := context.WithTimeout(ctx, knockTime)
+	limit := k.patience + talkTime
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	silence := time.AfterFunc(k.patience, func() {
+		if !k.conn.answered(at) {
+			cancel()
+		}
+	})
+	defer silence.Stop()
 	conf, keys := k.identity.ConfigForPeer("")        // any
 	conf.CurvePreferences = []tls.CurveID{tls.X25519} // with a post-quantum key the first flight would be two packets
 	conf.NextProtos = []string{"libp2p"}
 	c, err := k.tr.Dial(ctx, net.UDPAddrFromAddrPort(at), conf, &quic.Config{
-		Versions: []quic.Version{quic.Version1}, HandshakeIdleTimeout: knockTime, MaxIncomingStreams: -1, MaxIncomingUniStreams: -1, DisablePathMTUDiscovery: true,
+		Versions: []quic.Version{quic.Version1}, HandshakeIdleTimeout: limit, MaxIncomingStreams: -1, MaxIncomingUniStreams: -1, DisablePathMTUDiscovery: true,
 	})
 	if err != nil {
 		return "", fmt.Errorf("rendezvous: %s: %w: %w", at, err, kith.Unavailable)
@@ -87,30 +100,46 @@ func (k *knocker) knock(ctx context.Context, at netip.AddrPort, speaks protocol.
 	return id, nil
 }
 
-// A onceConn sends one packet to each address, and more only once it has answered: what was named falsely is not hit by QUIC's retries.
-type onceConn struct {
+// A sparingConn sends knockPackets to each address, knockAgain apart, and more only once it has answered: what was named falsely is not hit by all that QUIC
+// would send.
+type sparingConn struct {
 	net.PacketConn
-	mu   sync.Mutex
-	sent map[netip.AddrPort]bool // true: it has answered
+	mu    sync.Mutex
+	doors map[netip.AddrPort]door
 }
 
-// WriteTo implements net.PacketConn. What is held back seems sent, as a lost packet does.
-func (c *onceConn) WriteTo(b []byte, to net.Addr) (int, error) {
+// A door is an address that is knocked at.
+type door struct {
+	packets  int
+	last     time.Time // when one of them was sent
+	answered bool
+}
+
+// allow reports whether a packet may be sent to a door now, and notes that it is.
+func (d *door) allow(now time.Time) bool {
+	if !d.answered && d.packets > 0 && (d.packets >= knockPackets || now.Sub(d.last) < knockAgain) {
+		return false
+	}
+	d.packets, d.last = d.packets+1, now
+	return true
+}
+
+// WriteTo implements net.PacketConn. What is held back seems sent, as a lost packet does: QUIC sends anew.
+func (c *sparingConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	addr := addrOf(to)
 	c.mu.Lock()
-	answered, again := c.sent[addr]
-	if !again {
-		c.sent[addr] = false
-	}
+	d := c.doors[addr]
+	allowed := d.allow(time.Now())
+	c.doors[addr] = d
 	c.mu.Unlock()
-	if again && !answered {
+	if !allowed {
 		return len(b), nil
 	}
 	return c.PacketConn.WriteTo(b, to)
 }
 
 // ReadFrom implements net.PacketConn.
-func (c *onceConn) ReadFrom(b []byte) (int, net.Addr, error) {
+func (c *sparingConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		n, from, err := c.PacketConn.ReadFrom(b)
 		if err != nil {
@@ -118,19 +147,26 @@ func (c *onceConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		addr := addrOf(from)
 		c.mu.Lock()
-		_, asked := c.sent[addr]
-		if asked {
-			c.sent[addr] = true
+		d, knocked := c.doors[addr]
+		if knocked {
+			d.answered = true
+			c.doors[addr] = d
 		}
 		c.mu.Unlock()
-		if asked {
+		if knocked {
 			return n, from, nil
 		}
 	}
 }
 
+func (c *sparingConn) answered(addr netip.AddrPort) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.doors[addr].answered
+}
+
 // SetReadBuffer implements what quic-go asks of a socket; a handshake at a time needs no more than there is.
-func (c *onceConn) SetReadBuffer(int) error { return nil }
+func (c *sparingConn) SetReadBuffer(int) error { return nil }
 
 // SetWriteBuffer does as SetReadBuffer.
-func (c *onceConn) SetWriteBuffer(int) error { return nil }
+func (c *sparingConn) SetWriteBuffer(int) error { return nil }

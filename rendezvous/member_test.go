@@ -99,24 +99,17 @@ func (m *member) join() {
 // until waits until the status is as it should be.
 func (m *member) until(what string, ok func(Status) bool) Status {
 	m.t.Helper()
-	if !m.soon(ok) {
-		m.t.Fatalf("not in two minutes: %s; %+v", what, m.r.Status())
-	}
-	return m.r.Status()
-}
-
-// soon reports whether a status comes in two minutes.
-func (m *member) soon(ok func(Status) bool) bool {
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(5 * time.Minute)
 	for {
 		changed := m.r.Changed()
-		if ok(m.r.Status()) {
-			return true
+		s := m.r.Status()
+		if ok(s) {
+			return s
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			return false
+			m.t.Fatalf("not in five minutes: %s; %+v", what, s)
 		}
 	}
 }

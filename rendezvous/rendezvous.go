@@ -3,7 +3,7 @@
 //
 // It is not the overlay: it says where nodes are, never who has what, and it falls silent as soon as there are enough peers. It is for the public network alone, and
 // does nothing that its user has not asked for: a look when they join or fetch what nobody known has; an announcement only after they joined, and while this
-// node can be reached. Its one idea is to believe nothing: the DHT gives addresses that anybody may have made up, so that each costs one packet at most, and
+// node can be reached. Its one idea is to believe nothing: the DHT gives addresses that anybody may have made up, so that each costs two packets at most, and
 // counts only when a node of this network answers there.
 //
 // The library (anacrolix/dht) carries messages and keeps the table of a node that serves; who is asked (walk), which addresses are tried (candidates, tried) and
@@ -87,6 +87,7 @@ type Rendezvous struct {
 	plan    plan
 	tried   tried
 	known   []dhtNode // the last that answered first
+	lonely  bool      // the last look for the network found nobody: those of known may all lie
 	legs    []*leg
 	serving bool
 }
@@ -264,6 +265,9 @@ func (r *Rendezvous) round(ctx context.Context, t task) {
 	timed, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
 	err := r.meet(timed, t)
+	if t.look {
+		r.lonely = r.Status().Found == 0
+	}
 	if ctx.Err() != nil { // the node stops: nothing has failed
 		err = nil
 	}

@@ -65,19 +65,20 @@ func (r *Rendezvous) meet(ctx context.Context, t task) error {
 		return err
 	}
 	heard := newCandidates(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
-	knocks, answered := 0, 0
+	knocks, answered, hosts := 0, 0, t.look && r.lonely
 	for _, s := range r.searches(t, time.Now()) {
 		for _, l := range r.legs {
 			at, _, reached := r.o.Node.Reachable(l.ip6)
 			if !s.look && !reached {
 				continue
 			}
-			w := r.walk(ctx, l, s, heard)
+			w := r.walk(ctx, l, s, heard, hosts)
 			answered += len(w.heard)
 			if s.tell && reached && r.Status().Joined && l.tell(ctx, w, at.Port()) {
 				r.change(func(st *Status) { st.Told = time.Now() })
 			}
 		}
+		hosts = false
 		knocks += r.knock(ctx, heard, maxKnocks-knocks)
 		if ctx.Err() != nil {
 			return fmt.Errorf("rendezvous: it took too long: %w", kith.Timeout)
@@ -148,16 +149,20 @@ func (r *Rendezvous) begin(w *walk, ip6 bool) (list []dhtNode) {
 	return list[:min(len(list), startClose+startRandom)]
 }
 
-// walk asks the DHT about an infohash; what it says goes to heard. It begins with remembered nodes, and with the hosts only if none of them is there.
-func (r *Rendezvous) walk(ctx context.Context, l *leg, s search, heard *candidates) *walk {
+// walk asks the DHT about an infohash; what it says goes to heard. It begins with remembered nodes, and with the hosts too if that is wished or none of
+// those is there.
+func (r *Rendezvous) walk(ctx context.Context, l *leg, s search, heard *candidates, hosts bool) *walk {
 	w := newWalk(s.at, s.width, r.o.Bind.IsLoopback())
 	w.start(r.begin(w, l.ip6))
+	if hosts {
+		w.start(resolve(ctx, r.o.Hosts, l.ip6))
+	}
 	type result struct {
 		at  netip.AddrPort
 		a   answer
 		err error
 	}
-	results, resolved := make(chan result), false
+	results, resolved := make(chan result), hosts
 	for {
 		if w.over() && len(w.heard) == 0 && !resolved && ctx.Err() == nil {
 			resolved = true
@@ -245,8 +250,9 @@ func resolve(ctx context.Context, hosts []string, ip6 bool) (list []dhtNode) {
 // tell announces to the nodes that a walk ended at, and reports whether one took it.
 func (l *leg) tell(ctx context.Context, w *walk, port uint16) bool {
 	var wg sync.WaitGroup
-	took := make(chan bool, w.width)
-	for _, s := range w.closest() {
+	keepers := w.keepers()
+	took := make(chan bool, len(keepers))
+	for _, s := range keepers {
 		if s.token != "" {
 			wg.Go(func() { took <- l.announce(ctx, s, w.target, port) == nil })
 		}
@@ -261,8 +267,8 @@ func (l *leg) tell(ctx context.Context, w *walk, port uint16) bool {
 	return false
 }
 
-// knock tries up to limit of the addresses that were heard, some at once, and connects to the nodes of the network that are there. It returns how many
-// packets to strangers that took.
+// knock tries up to limit of the addresses that were heard, some at once, and connects to the nodes of the network that are there. It returns at how
+// many that was.
 func (r *Rendezvous) knock(ctx context.Context, heard *candidates, limit int) (knocks int) {
 	var k [2]*knocker // over IPv4, IPv6
 	defer func() {
@@ -273,13 +279,15 @@ func (r *Rendezvous) knock(ctx context.Context, heard *candidates, limit int) (k
 		}
 	}()
 	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var again []netip.AddrPort
 	slots := make(chan struct{}, knocksAtOne)
 	for knocks < limit && r.Status().Found < enoughFound && ctx.Err() == nil {
 		c, ok := heard.next()
 		if !ok {
 			break
 		}
-		if r.own(c.addr) || !r.tried.allow(c.addr, time.Now()) {
+		if r.own(c.addr) {
 			continue
 		}
 		i := 0
@@ -291,15 +299,25 @@ func (r *Rendezvous) knock(ctx context.Context, heard *candidates, limit int) (k
 				continue
 			}
 		}
+		if !r.tried.allow(c.addr, time.Now()) {
+			continue
+		}
 		knocks++
 		r.change(func(s *Status) { s.Knocked++ })
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			r.try(ctx, k[i], c)
+			if !r.try(ctx, k[i], c) {
+				mu.Lock()
+				again = append(again, c.addr)
+				mu.Unlock()
+			}
 		})
 	}
 	wg.Wait()
+	for _, addr := range again {
+		r.tried.again(addr)
+	}
 	return knocks
 }
 
@@ -329,21 +347,22 @@ func (r *Rendezvous) own(a netip.AddrPort) bool {
 	return ok && (at == a || own && !r.o.Bind.IsValid() && at.Addr() == a.Addr())
 }
 
-// try connects to who is at an address, if it is who it should be.
-func (r *Rendezvous) try(ctx context.Context, k *knocker, c candidate) {
+// try connects to who is at an address, if it is who it should be. It returns false if it is, and the connection failed.
+func (r *Rendezvous) try(ctx context.Context, k *knocker, c candidate) bool {
 	id, err := k.knock(ctx, c.addr, r.o.Speaks)
 	own, _ := peer.IDFromPrivateKey(r.o.Key)
 	if err != nil || id == own || c.want != "" && id != c.want {
-		return
+		return true
 	}
 	a, err := manet.FromNetAddr(net.UDPAddrFromAddrPort(c.addr))
 	if err != nil {
-		return
+		return true
 	}
 	err = r.o.Node.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{a.Encapsulate(ma.StringCast("/quic-v1"))}})
 	if err != nil {
 		r.o.Log.Debug("node found, and not connected", "peer", id, "addr", c.addr, "err", err)
-		return
+		return false
 	}
 	r.change(func(s *Status) { s.Found++ })
+	return true
 }

@@ -1,7 +1,6 @@
 package rendezvous
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -99,29 +98,6 @@ type sink struct {
 }
 
 func (c *sink) WriteTo(b []byte, _ net.Addr) (int, error) { c.sent++; return len(b), nil }
-
-// One packet goes to an address that does not answer, whatever QUIC would like to send.
-func TestKnockOnce(t *testing.T) {
-	silent, at := raw(t, "127.7.7.8", nil)
-	packets := counter(silent)
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 2, 0, 3)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := newKnocker(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer k.close()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // QUIC would send again after 0.2, 0.6 and 1.4 s
-	defer cancel()
-	if id, err := k.knock(ctx, at, testProtocol); err == nil {
-		t.Errorf("%s answered", id)
-	}
-	if n := packets(); n != 1 {
-		t.Errorf("%d packets", n)
-	}
-}
 
 func nodeAddr(port int) krpc.NodeAddr {
 	return krpc.NodeAddr{IP: net.IPv4(11, 0, 0, 1).To4(), Port: port}

@@ -16,6 +16,7 @@ const (
 	perHome    = 2 // nodes at one address (see home)
 	worthless  = 4 // so many of the nodes that somebody named did not answer, and none did: the others are not asked
 	maxPending = 16
+	spareShare = 4 // to one in so many of width more is announced: to those farther off whose word was good, since all that are close may lie
 )
 
 // A dhtNode is a node of the mainline DHT.
@@ -102,11 +103,19 @@ func (w *walk) choose() (best *step) {
 
 // doubt is how little the word of who named a node counts.
 func (w *walk) doubt(s *step) int {
-	t := w.trust[s.via]
-	if t == nil || !s.via.IsValid() {
+	if !s.via.IsValid() {
 		return 0
 	}
-	return max(0, t.bad-2*t.good)
+	return max(0, w.balance(s.via))
+}
+
+// balance is the lower, the more of the nodes that somebody named are there.
+func (w *walk) balance(via netip.AddrPort) int {
+	t := w.trust[via]
+	if t == nil {
+		return 0
+	}
+	return t.bad - 2*t.good
 }
 
 // compare orders nodes by who is to be asked first.
@@ -172,5 +181,10 @@ func (w *walk) credit(s *step) *trust {
 // over reports whether there is nobody left to ask, nor to wait for.
 func (w *walk) over() bool { return w.pending == 0 && w.choose() == nil }
 
-// closest returns the nodes closest to the target that answered.
-func (w *walk) closest() []*step { return w.heard[:min(len(w.heard), w.width)] }
+// keepers returns to whom to announce: the nodes closest to the target that answered, and some more of the others, whose word was best.
+func (w *walk) keepers() []*step {
+	n := min(len(w.heard), w.width)
+	others := slices.Clone(w.heard[n:])
+	slices.SortStableFunc(others, func(a, b *step) int { return cmp.Compare(w.balance(a.addr), w.balance(b.addr)) })
+	return append(slices.Clone(w.heard[:n]), others[:min(len(others), w.width/spareShare)]...)
+}

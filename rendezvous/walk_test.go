@@ -1,6 +1,7 @@
 package rendezvous
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	mrand "math/rand/v2"
@@ -63,8 +64,8 @@ func TestWalkEnds(t *testing.T) {
 			}
 			w.answered(at, anyID(), random.IntN(2) == 0, "token", named)
 		}
-		if !w.over() || len(asked) > maxAsked || len(w.closest()) > wide {
-			t.Fatalf("over %v, %d asked, %d close", w.over(), len(asked), len(w.closest()))
+		if !w.over() || len(asked) > maxAsked || len(w.keepers()) > wide+wide/spareShare {
+			t.Fatalf("over %v, %d asked, %d to announce to", w.over(), len(asked), len(w.keepers()))
 		}
 		for i := 1; i < len(w.heard); i++ {
 			if w.closer(w.heard[i-1].id, w.heard[i].id) > 0 {
@@ -115,6 +116,23 @@ func TestWalkDoubtsLiars(t *testing.T) {
 	}
 	if found != 8 || dead > worthless {
 		t.Errorf("%d of 8 honest nodes were found, %d of the liar's asked", found, dead)
+	}
+}
+
+// An announcement goes to the closest, and to some farther ones whose word was good: those who are close may all lie.
+func TestWalkKeepers(t *testing.T) {
+	w := newWalk(Infohash{}, narrow, false)
+	for i := range byte(30) { // the closer, the more of those that they named are not there
+		s := &step{dhtNode: dhtNode{Infohash{0: i}, netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, 0, i, 1}), 6881)}}
+		w.heard = append(w.heard, s)
+		w.trust[s.addr] = &trust{good: 1, bad: 32 - int(i)}
+	}
+	var got []byte
+	for _, s := range w.keepers() {
+		got = append(got, s.id[0])
+	}
+	if want := []byte{0, 1, 2, 3, 4, 5, 6, 7, 29, 28}; !bytes.Equal(got, want) {
+		t.Errorf("announced to %v, want %v", got, want)
 	}
 }
 
@@ -170,6 +188,10 @@ func TestTried(t *testing.T) {
 		if got := x.allow(at(c.addr), now.Add(c.after)); got != c.want {
 			t.Errorf("%s after %s: %v", c.addr, c.after, got)
 		}
+	}
+	x.again(at("11.0.0.2:5001")) // somebody of the network is there
+	if !x.allow(at("11.0.0.2:4001"), now.Add(2*time.Minute)) || x.allow(at("11.0.0.2:4001"), now.Add(3*time.Minute)) {
+		t.Error("who could not be connected to has another turn, and no more than that")
 	}
 	full := 0
 	for i := range 2 * maxTried {
