@@ -137,7 +137,8 @@ func (s *Send) send(ctx context.Context, in SendIn) iter.Seq2[SendOut, error] {
 
 type deliveries []Delivery
 
-// follow yields how deliveries stand, again whenever that may have changed, until all of them are over or ctx ends; once if detached.
+// follow yields how deliveries stand, again whenever that may have changed, until all of them are over or ctx ends. If detached, once, and what has failed by
+// then is no error: that would depend on who is faster.
 func (s *Send) follow(ctx context.Context, look func() (deliveries, error), over func(Delivery) bool, detached bool) iter.Seq2[deliveries, error] {
 	return func(yield func(deliveries, error) bool) {
 		for {
@@ -147,7 +148,10 @@ func (s *Send) follow(ctx context.Context, look func() (deliveries, error), over
 			case err != nil:
 				yield(nil, err)
 				return
-			case detached || !slices.ContainsFunc(all, func(d Delivery) bool { return !over(d) }):
+			case detached:
+				yield(all, nil)
+				return
+			case !slices.ContainsFunc(all, func(d Delivery) bool { return !over(d) }):
 				yield(all, all.failure())
 				return
 			case !yield(all, nil):
