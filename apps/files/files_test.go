@@ -57,7 +57,7 @@ func share(t *testing.T, n *apptest.Node, in files.ShareIn) files.Shared {
 
 func get(t *testing.T, n *apptest.Node, in files.GetIn) files.GetOut {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var out files.GetOut
 	if err := n.Call(ctx, "files", "get", in, &out); err != nil {
@@ -72,7 +72,7 @@ func get(t *testing.T, n *apptest.Node, in files.GetIn) files.GetOut {
 // until watches node n until its first item is as wanted, and returns that.
 func until(t *testing.T, n *apptest.Node, wanted func(files.Item) bool) (found files.Item) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	err := n.Watch(ctx, "files", "watch", nil, func(data []byte) bool {
 		var ls files.LsOut
