@@ -17,6 +17,7 @@ import (
 
 	"kith"
 	"kith/bridge"
+	"kith/bridge/bittorrent/books"
 	"kith/bridge/bittorrent/metainfo"
 	"kith/internal/bell"
 	"kith/internal/human"
@@ -53,6 +54,7 @@ type swarm struct {
 	was              [2]int64
 	sampled, flushed time.Time
 	looked           time.Time // see lookAnew
+	waking           bool      // see wakeSoon
 	upRate, downRate float64
 	lookAfter        time.Duration // until the DHT is asked again
 	told             int           // nodes of the DHT or trackers that were told
@@ -380,7 +382,27 @@ func (s *swarm) lookAnew(after time.Duration) {
 	if !soon {
 		s.t.DisallowDataUpload() // that it thinks is all that comes of it: it is allowed again before the library looks
 		s.t.AllowDataUpload()
+		s.wakeSoon()
 	}
+}
+
+// wakeSoon has all peers asked for what is wanted since just now (see books.Wake).
+func (s *swarm) wakeSoon() {
+	s.mu.Lock()
+	begins := !s.waking
+	s.waking = true
+	s.mu.Unlock()
+	if !begins {
+		return
+	}
+	time.AfterFunc(wakeAfter, func() {
+		s.mu.Lock()
+		s.waking = false
+		s.mu.Unlock()
+		for _, pc := range s.t.PeerConns() {
+			books.Wake(pc)
+		}
+	})
 }
 
 // end leaves the swarm.

@@ -1,4 +1,4 @@
-package bittorrent
+package books
 
 import (
 	"sync/atomic"
@@ -14,5 +14,5 @@ var selfCheck struct {
 	shift atomic.Int32
 }
 
-// noSelfCheck puts the next look off for good.
-func noSelfCheck() { selfCheck.shift.Store(62) }
+// NoSelfCheck puts the next look off for good.
+func NoSelfCheck() { selfCheck.shift.Store(62) }
