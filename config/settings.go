@@ -67,7 +67,7 @@ type BitTorrent struct {
 	NoLPD        bool     // do not look for peers in the local network (BEP 14)
 	NoUTP        bool     // TCP only
 	NoWebTorrent bool     // no peers in browsers
-	Encryption   string   // prefer, require or off; "": prefer
+	Encryption   string   // allow, prefer, require or off; "": allow
 	Hybrid       bool     // torrents are made of version 1 and 2; else of version 1, which every program opens
 	Trackers     []string // URLs that everything is announced to
 	Peers        int      // of one torrent, at most; 0: 50
@@ -219,8 +219,8 @@ func (f file) bitTorrent() (BitTorrent, error) {
 	switch {
 	case b.Port < 0 || b.Port > 65535:
 		return c, fmt.Errorf("port %d is none: %w", b.Port, kith.Invalid)
-	case !slices.Contains([]string{"", "prefer", "require", "off"}, b.Encryption):
-		return c, fmt.Errorf("encryption is %q; it may be prefer, require or off: %w", b.Encryption, kith.Invalid)
+	case !slices.Contains([]string{"", "allow", "prefer", "require", "off"}, b.Encryption):
+		return c, fmt.Errorf("encryption is %q; it may be allow, prefer, require or off: %w", b.Encryption, kith.Invalid)
 	case !slices.Contains([]string{"", "v1", "hybrid"}, b.Torrents):
 		return c, fmt.Errorf("torrents is %q; it may be v1 or hybrid: %w", b.Torrents, kith.Invalid)
 	case b.Peers < 0 || b.Peers > 1000:

@@ -39,6 +39,8 @@ type Options struct {
 	Go        func(name string, run func(context.Context) error) // as app.Env.Go
 	Log       *slog.Logger
 	Version   string // of the program, which peers are told
+
+	handshakes time.Duration // how long one may take; 0: as long as the library gives it, 4 s
 }
 
 // Bridge is the BitTorrent network over the blobs of a node. It opens no socket before something is published or fetched. Its methods may be called at once.

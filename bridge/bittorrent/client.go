@@ -105,13 +105,10 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	}
 	t.DropDuplicatePeerIds = true
 	t.DialRateLimiter = rate.NewLimiter(50, 50)
-	switch set.Encryption {
-	case "require":
-		t.HeaderObfuscationPolicy.RequirePreferred = true
-		t.CryptoProvides, t.CryptoSelector = mse.CryptoMethodRC4, func(mse.CryptoMethod) mse.CryptoMethod { return mse.CryptoMethodRC4 }
-	case "off":
-		t.HeaderObfuscationPolicy.Preferred = false
+	if o.handshakes > 0 {
+		t.HandshakesTimeout = o.handshakes
 	}
+	t.HeaderObfuscationPolicy, t.CryptoProvides, t.CryptoSelector = encryption(set.Encryption)
 	t.ExtendedHandshakeClientVersion = "Kith " + o.Version
 	t.HTTPUserAgent = "Kith/" + o.Version
 	t.Bep20 = "-KI0100-"
@@ -122,6 +119,16 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	t.MaxUnverifiedBytes = 0 // what is in memory is bounded by who fetches, see origin
 	c.meta.hook(&t.Callbacks)
 	return t
+}
+
+// encryption translates what is set: how a peer is dialled first, whether in no other way, what is offered where the handshake is hidden, and what is chosen of an offer. RC4 costs
+// both sides as much processor time as all else that moving bytes takes, and hides from who watches the line alone; so it is chosen where a peer leaves nothing else, or it is required.
+func encryption(set string) (torrent.HeaderObfuscationPolicy, mse.CryptoMethod, mse.CryptoSelector) {
+	hide := torrent.HeaderObfuscationPolicy{Preferred: set == "prefer" || set == "require", RequirePreferred: set == "require" || set == "off"}
+	if set == "require" {
+		return hide, mse.CryptoMethodRC4, func(mse.CryptoMethod) mse.CryptoMethod { return mse.CryptoMethodRC4 }
+	}
+	return hide, mse.AllSupportedCrypto, mse.DefaultCryptoSelector
 }
 
 // nowhere is the storage of torrents that have none of their own: there are none. Without it the library makes a database where the program was started.
