@@ -128,7 +128,7 @@ func FuzzServe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		pipe.in <- data
 		pipe.in <- []byte(messages[0].in)
-		deadline := time.After(10 * time.Second)
+		deadline := time.After(time.Minute)
 		for {
 			select {
 			case b := <-pipe.out:

@@ -144,7 +144,7 @@ func newContent(t *testing.T) *content {
 // until waits until f returns true.
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !f(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it takes too long: %s", what)
 		}
@@ -173,7 +173,7 @@ func begin(t *testing.T, sp *space.Space, home, name string, args ...string) (st
 		go func() { done <- cmd.Wait() }()
 		select {
 		case <-done:
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("%s does not stop: %s", name, log.String())
 		}
 	}

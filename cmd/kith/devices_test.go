@@ -46,16 +46,6 @@ func (c *computer) showsLink(flags ...string) (link string, rest func() string) 
 	}
 }
 
-// within waits until ok holds, for ten seconds, in which contacts have to follow.
-func within(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
-}
-
 // A person links a second device, whose contacts and mail are the same; the first one is lost, and revoked on the second with the phrase, which the contact follows.
 func TestAnotherDeviceAsTheyWouldType(t *testing.T) {
 	laptop, phone, ben := boot(t), boot(t), boot(t)
@@ -89,15 +79,15 @@ func TestAnotherDeviceAsTheyWouldType(t *testing.T) {
 		}
 		return 0
 	}
-	within(t, "Ben knows both devices, and the phone knows Ben", func() bool { return peers(ben, "Anna") == 2 && peers(phone, "Ben") == 1 })
+	eventually(t, time.Minute, "Ben knows both devices, and the phone knows Ben", func() bool { return peers(ben, "Anna") == 2 && peers(phone, "Ben") == 1 })
 
 	// What Ben sends is offered to both devices, and comes once: to the one that takes it.
 	path := filepath.Join(t.TempDir(), "lake.jpg")
 	want := file(t, path, 300<<10)
 	ben.ask(&none, "send", "@anna", path, "--detach")
-	within(t, "offered to both", func() bool { return len(inbox(laptop)) == 1 && len(inbox(phone)) == 1 })
+	eventually(t, time.Minute, "offered to both", func() bool { return len(inbox(laptop)) == 1 && len(inbox(phone)) == 1 })
 	phone.ask(&none, "inbox", "accept", "1")
-	within(t, "taken on the phone, over on the laptop", func() bool { return inbox(phone)[0] == "delivered" && inbox(laptop)[0] == "cancelled" })
+	eventually(t, time.Minute, "taken on the phone, over on the laptop", func() bool { return inbox(phone)[0] == "delivered" && inbox(laptop)[0] == "cancelled" })
 	same(t, filepath.Join(phone.dir, "files", "Inbox", "lake.jpg"), want)
 	if _, err := os.Stat(filepath.Join(laptop.dir, "files", "Inbox", "lake.jpg")); !os.IsNotExist(err) {
 		t.Errorf("it is on the laptop too: %v", err)
@@ -106,7 +96,7 @@ func TestAnotherDeviceAsTheyWouldType(t *testing.T) {
 	var own struct{ Devices []struct{ Name string } }
 	phone.ask(&own, "id", "devices")
 	phone.ask(&none, "send", "@me/"+own.Devices[1].Name, path, "--detach")
-	within(t, "offered to the laptop", func() bool { return len(inbox(laptop)) == 2 })
+	eventually(t, time.Minute, "offered to the laptop", func() bool { return len(inbox(laptop)) == 2 })
 
 	laptop.end(syscall.SIGKILL) // and it is stolen
 	if _, errs, exit := phone.run("id", "revoke", own.Devices[1].Name); exit != 4 || !strings.Contains(errs, "--phrase") {
@@ -117,12 +107,12 @@ func TestAnotherDeviceAsTheyWouldType(t *testing.T) {
 	if text, err := revoke.CombinedOutput(); err != nil || !strings.Contains(string(text), "revoked on") {
 		t.Fatalf("kith id revoke --phrase: %v: %s", err, text)
 	}
-	within(t, "Ben has cut the laptop off", func() bool { return peers(ben, "Anna") == 1 })
+	eventually(t, time.Minute, "Ben has cut the laptop off", func() bool { return peers(ben, "Anna") == 1 })
 	laptop.up()
 	var where struct{ Addrs []string }
 	ben.ask(&where, "id")
 	laptop.run("connect", where.Addrs[0]) // Ben tells it, and may hang up at once
-	within(t, "the laptop says that it was revoked", func() bool {
+	eventually(t, time.Minute, "the laptop says that it was revoked", func() bool {
 		text, _, _ := laptop.run("status")
 		return strings.Contains(text, "was revoked on") && strings.Contains(text, "kith id link")
 	})

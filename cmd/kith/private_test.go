@@ -11,7 +11,7 @@ import (
 )
 
 // moveTime is how long a node may take to start again in another network.
-const moveTime = 20 * time.Second
+const moveTime = time.Minute
 
 // a network as `kith network` shows it.
 type shownNetwork struct {

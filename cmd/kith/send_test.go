@@ -32,9 +32,10 @@ func TestSendAsTheyWouldType(t *testing.T) {
 	if _, errs, exit := b.run("send", "@anna", path, "--note", "from the lake", "--timeout", "3s"); exit != 124 || !strings.Contains(errs, "kith outbox") {
 		t.Errorf("sending to who does not answer ended with %d: %s", exit, errs)
 	}
-	if out, _, _ := a.run("inbox"); !strings.Contains(out, "Ben") || !strings.Contains(out, "film.mkv") || !strings.Contains(out, "from the lake") {
-		t.Fatalf("kith inbox shows\n%s", out)
-	}
+	eventually(t, time.Minute, "it is in her inbox, with the note", func() bool { // it may not have been offered in those 3 s
+		out, _, _ := a.run("inbox")
+		return strings.Contains(out, "Ben") && strings.Contains(out, "film.mkv") && strings.Contains(out, "from the lake")
+	})
 	a.end(syscall.SIGKILL)
 	b.end(syscall.SIGKILL)
 	a.up()

@@ -158,11 +158,11 @@ func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(30 * time.Second); !ok(); {
+	for end := time.After(2 * time.Minute); !ok(); {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within two minutes: %s", what)
 		}
 	}
 }
