@@ -57,6 +57,13 @@ func (s *aims) allows(now time.Time, p peer.ID, a ma.Multiaddr) bool {
 	return !ok || take(s.hosts, ip, now, p, hostEvery, hostPeers)
 }
 
+// tried reports whether anybody was dialled at an address of the internet.
+func (s *aims) tried(ip netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hosts[ip] != nil
+}
+
 func take[K comparable](all map[K]*aim, key K, now time.Time, p peer.ID, every time.Duration, burst int) bool {
 	a := all[key]
 	if a == nil {

@@ -98,6 +98,7 @@ func (n *Network) watch() error {
 			case e := <-sub.Out():
 				switch e := e.(type) {
 				case event.EvtPeerIdentificationCompleted:
+					n.entered(e.Conn)
 					n.punch.identified(e)
 					if !known[e.Peer] && n.host.Network().Connectedness(e.Peer) != network.NotConnected {
 						known[e.Peer] = true

@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/control"
@@ -21,6 +22,7 @@ type gater struct {
 	aims    *aims
 	door    *member.Door // nil: the network is public
 	waiting waiting
+	back    atomic.Pointer[func(peer.ID, ma.Multiaddr) bool] // whether p, if it is connected and asks for it, is dialled at an address; nil: the host is not up
 
 	mu      sync.RWMutex
 	blocked map[peer.ID]struct{}
@@ -46,7 +48,8 @@ func (g *gater) InterceptPeerDial(p peer.ID) bool { return g.dials(p) }
 
 // InterceptAddrDial implements connmgr.ConnectionGater.
 func (g *gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
-	return g.dials(p) && g.aims.allows(time.Now(), p, a)
+	back := g.back.Load()
+	return g.dials(p) && (back == nil || (*back)(p, a)) && g.aims.allows(time.Now(), p, a)
 }
 
 // InterceptAccept implements connmgr.ConnectionGater.

@@ -95,6 +95,8 @@ func (n *Network) startHost(ctx context.Context) error {
 		return kith.Hint(err, "choose other addresses with --listen, as in /ip4/0.0.0.0/tcp/4001")
 	}
 	n.host = h
+	back := n.dialledBack
+	n.gater.back.Store(&back)
 	if n.Private() { // who was let in while the list changed
 		h.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
 			if !n.gater.allows(c.RemotePeer()) {

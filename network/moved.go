@@ -179,6 +179,13 @@ func addrIP(a ma.Multiaddr) netip.Addr {
 	return addr.Unmap()
 }
 
+func addrIPs(addrs []ma.Multiaddr) (ips []netip.Addr) {
+	for _, a := range addrs {
+		ips = append(ips, addrIP(a))
+	}
+	return ips
+}
+
 func replaceIP(a ma.Multiaddr, ip netip.Addr) ma.Multiaddr {
 	first, err := manet.FromIP(ip.AsSlice())
 	if err != nil {

@@ -35,6 +35,7 @@ import (
 
 	"kith"
 	"kith/internal/sqlds"
+	"kith/network/entry"
 	"kith/network/member"
 	"kith/network/packet"
 	"kith/network/relay"
@@ -92,6 +93,7 @@ type Network struct {
 	reach   event.Emitter // of EvtLocalReachabilityChanged
 	mover   *mover
 	swallow swallow.Watch
+	entries entry.Entries // where others get in
 	kick    chan struct{} // cap 1: remembered peers are to be dialled now
 	punch   *puncher
 	ctx     context.Context // ends when Close begins

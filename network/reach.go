@@ -2,6 +2,8 @@ package network
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -38,8 +40,8 @@ func (n *Network) startReach() (err error) {
 	return nil
 }
 
-// reachable tells what still listens to AutoNAT v1 (the overlay's mode, the client of relays) what AutoNAT v2 has found out of each address, and
-// relays for others while the node can be reached. Nobody here serves v1, and in go-libp2p v0.51 nothing else bridges the two.
+// reachable tells what still listens to AutoNAT v1 (the overlay's mode, the client of relays) what AutoNAT v2 has found out of each address. Nobody here serves v1, and in
+// go-libp2p v0.51 nothing else bridges the two. The node relays for others while somebody gets in: one wrong answer makes it look for relays itself, but ends no circuit.
 func (n *Network) reachable(e event.EvtHostReachableAddrsChanged) {
 	r := network.ReachabilityUnknown
 	switch {
@@ -51,10 +53,56 @@ func (n *Network) reachable(e event.EvtHostReachableAddrsChanged) {
 	n.mu.Lock()
 	n.reached = r
 	n.mu.Unlock()
-	n.relay.Serve(r == network.ReachabilityPublic)
+	n.entries.Found(addrIPs(e.Reachable), addrIPs(e.Unknown))
+	n.relay.Serve(n.entries.Open())
 	if err := n.reach.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
 		n.log.Warn("reachability not told", "err", err)
 	}
+}
+
+// entered relays for others from when somebody has come in from the internet who was never spoken to: libp2p wants two to have tried an address, and asks each once in two
+// minutes, so that a node with few peers would be of no use to them for long.
+func (n *Network) entered(c network.Conn) {
+	if c == nil || c.Stat().Direction != network.DirInbound {
+		return
+	}
+	from, ok := maddr.PublicIP(c.RemoteMultiaddr())
+	if !ok || n.gater.aims.tried(from) { // what was sent there may have opened a firewall
+		return
+	}
+	var links []netip.Prefix
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return
+	}
+	for _, a := range addrs {
+		if l, err := netip.ParsePrefix(a.String()); err == nil {
+			links = append(links, l.Masked())
+		}
+	}
+	if n.entries.Came(addrIP(c.LocalMultiaddr()), from, links) {
+		n.relay.Serve(true)
+	}
+}
+
+// dialledBack reports whether a peer that asks whether it can be reached at an address (AutoNAT v2) is to be answered by trying: whoever has no way there must not say that
+// there is none. libp2p knows that of IPv6, not of IPv4. Others than who asks are not connected when they are dialled.
+func (n *Network) dialledBack(p peer.ID, a ma.Multiaddr) bool {
+	to, ok := maddr.PublicIP(a)
+	return !ok || !n.Direct(p) || n.way(to)
+}
+
+// way reports whether the machine, or the host on another network, has a way to an address; nothing is sent there.
+func (n *Network) way(to netip.Addr) bool {
+	if n.cfg.Packets != nil {
+		return slices.ContainsFunc(n.listening(), func(a ma.Multiaddr) bool { return addrIP(a).Is4() == to.Is4() })
+	}
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 9)))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // seekRelays has libp2p hold places at relays while this node cannot be reached. libp2p keeps the places that it has; so it is begun anew when a friend, who carries more than

@@ -14,6 +14,7 @@ import (
 	"kith/lab/nat"
 	"kith/lab/sim"
 	"kith/network/maddr"
+	"kith/network/relay"
 )
 
 // TestFriendsRelayFirst: a node that cannot be reached holds places at strangers while there is nobody else, and at a friend, who carries more, when one is there.
@@ -49,8 +50,7 @@ func TestFriendsRelayFirst(t *testing.T) {
 			if err := home.Connect(t.Context(), info(n)); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Second)
-			n.relay.Serve(true) // as AutoNAT would have it in time
+			within(time.Second, "who was reached from outside relays", func() bool { return n.Relaying().On })
 		}
 		for _, s := range strangers {
 			meet(s)
@@ -76,18 +76,18 @@ func TestCloseLeavesASilentRelay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return newNode(t, func(c *Config) { c.Listen, c.Packets = h.Listen(), h.ListenUDP })
+			return newNode(t, func(c *Config) { c.Listen, c.Packets, c.Relay.For = h.Listen(), h.ListenUDP, relay.Off })
 		}
-		relay, home := start(nat.Public), start(nat.Cone)
-		defer relay.Close()
+		silent, home := start(nat.Public), start(nat.Cone)
+		defer silent.Close()
 		defer home.Close()
 		asked, end := make(chan struct{}, 10), make(chan struct{})
 		defer close(end)
-		relay.host.SetStreamHandler(proto.ProtoIDv2Hop, func(s network.Stream) {
+		silent.host.SetStreamHandler(proto.ProtoIDv2Hop, func(s network.Stream) {
 			asked <- struct{}{}
 			<-end
 		})
-		if err := home.Connect(t.Context(), info(relay)); err != nil {
+		if err := home.Connect(t.Context(), info(silent)); err != nil {
 			t.Fatal(err)
 		}
 		<-asked

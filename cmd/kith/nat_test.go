@@ -192,6 +192,17 @@ func TestBehindRouters(t *testing.T) {
 	matrix(t, pairings(func(pairing) bool { return true }), 1<<20, true)
 }
 
+// TestOneHome: two public nodes relay for a home that shares one address family with them, though nobody else is there to tell them that they can be reached.
+func TestOneHome(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a network of three was not tested: -short")
+	}
+	for _, kind := range []nat.Kind{nat.IPv6Only, nat.TCPOnly} {
+		i := homes(t, nat.Spec{Name: "home", Kind: kind})
+		i.boot("home", i.peers...).relayed()
+	}
+}
+
 // TestGivenPorts: a node behind a router that gives ports is reached from behind another, at once, bulk streams included, and the doctor says why.
 func TestGivenPorts(t *testing.T) {
 	if testing.Short() {
