@@ -91,7 +91,7 @@ func (n *Node) Stop() {
 	if n.Node == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := n.Close(ctx); err != nil {
 		n.t.Errorf("node does not stop cleanly: %v", err)
