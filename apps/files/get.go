@@ -101,7 +101,7 @@ func (f *Files) follow(ctx context.Context, it item, ours bool, patience time.Du
 			lastDone, lastGain = out.Done, time.Now()
 		}
 		if waited := time.Since(lastGain); patience > 0 && waited > patience {
-			reason := fmt.Sprintf("gave up after %s without a byte: %s", human.Duration(waited), out.Reason)
+			reason := strings.TrimSuffix(fmt.Sprintf("gave up after %s without a byte: %s", human.Duration(waited), out.Reason), ": ")
 			f.hold(ref, dl, reason)
 			yield(GetOut{}, kith.Hint(fmt.Errorf("files: get %s: %s: %w", title(out), reason, kith.Timeout),
 				"ask who shared it to %s, then go on with: kith resume %s", toDo(dl), ref))

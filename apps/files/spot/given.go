@@ -22,7 +22,11 @@ func Given(output string, own func(path string) bool) (string, error) {
 	if st, err := os.Stat(folder); err != nil || !st.IsDir() {
 		return "", kith.Hint(fmt.Errorf("files: get: there is no folder %s: %w", folder, kith.NotFound), "make it first: mkdir -p '%s'", folder)
 	}
-	if real, err := filepath.EvalSymlinks(folder); err != nil || own(filepath.Join(real, "file")) {
+	real, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return "", Error("get", err)
+	}
+	if own(filepath.Join(real, "file")) {
 		return "", kith.Hint(fmt.Errorf("files: get: %s is where the node keeps what is its own: %w", folder, kith.Denied), "choose another folder with --output, or none")
 	}
 	return to, nil

@@ -1,4 +1,4 @@
-// Package spot puts files of the person's into places of the person's: it finds a free name, copies, and compares.
+// Package spot puts files of the person's into places of the person's: it checks a place that was named, finds a free name, copies, and compares.
 //
 // It knows nothing of what is shared or fetched. Its one idea: nothing that is there is ever written over.
 package spot

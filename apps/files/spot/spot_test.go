@@ -21,23 +21,23 @@ func TestGiven(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink("own", filepath.Join(dir, "link")); err != nil {
-		t.Skip("not tested with links: ", err)
-	}
 	own := func(p string) bool { return strings.HasPrefix(p, filepath.Join(dir, "own")) }
-	for _, tt := range []struct {
+	type place struct {
 		output, want string
 		kind         kith.Kind
-	}{
+	}
+	places := []place{
 		{filepath.Join(dir, "films"), filepath.Join(dir, "films") + string(filepath.Separator), 0},
 		{filepath.Join(dir, "films", "a.mkv"), filepath.Join(dir, "films", "a.mkv"), 0},
 		{"films", "", kith.Invalid},
 		{filepath.Join(dir, "nowhere", "a.mkv"), "", kith.NotFound},
 		{filepath.Join(dir, "own"), "", kith.Denied},
 		{filepath.Join(dir, "own", "a.mkv"), "", kith.Denied},
-		{filepath.Join(dir, "link"), "", kith.Denied},
-		{filepath.Join(dir, "link", "a.mkv"), "", kith.Denied},
-	} {
+	}
+	if err := os.Symlink("own", filepath.Join(dir, "link")); err == nil { // Windows may refuse
+		places = append(places, place{filepath.Join(dir, "link"), "", kith.Denied}, place{filepath.Join(dir, "link", "a.mkv"), "", kith.Denied})
+	}
+	for _, tt := range places {
 		to, err := Given(tt.output, own)
 		if to != tt.want || (err != nil) != (tt.want == "") || err != nil && !errors.Is(err, tt.kind) {
 			t.Errorf("%s: %q, %v", tt.output, to, err)
