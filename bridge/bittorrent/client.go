@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/anacrolix/dht/v2"
-	alog "github.com/anacrolix/log"
 	"github.com/anacrolix/torrent"
 	"github.com/anacrolix/torrent/metainfo"
 	"github.com/anacrolix/torrent/mse"
@@ -114,7 +113,6 @@ func (c *client) config(port int) *torrent.ClientConfig {
 	t.Bep20 = "-KI0100-"
 	t.WebTransport = seeds{c.b}
 	t.Slogger = slog.New(quiet{c.b.log.Handler()})
-	t.Logger = alog.Default.FilterLevel(alog.Disabled)
 	t.TrackerDialContext, t.TrackerListenPacket = c.track.dial, c.track.listen
 	t.MaxUnverifiedBytes = 0 // what is in memory is bounded by who fetches, see origin
 	c.meta.hook(&t.Callbacks)

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	g "github.com/anacrolix/torrent/metainfo"
-
 	"github.com/anacrolix/torrent"
 	pp "github.com/anacrolix/torrent/peer_protocol"
 	utHolepunch "github.com/anacrolix/torrent/peer_protocol/ut-holepunch"
@@ -53,7 +51,6 @@ type asked struct {
 	until   time.Time // it is not asked before
 	served  int
 	idle    bool                         // it was not interested yet, of a seed
-	waking  bool                         // see wakeSoon
 	layers  map[[sha256.Size]byte][]byte // digests of version 2 that it gave
 }
 
@@ -85,7 +82,7 @@ func (x *exchange) hook(cb *torrent.Callbacks) {
 		if s.private() {
 			pc.LocalLtepProtocolMap = &x.private
 		}
-		if s.only2 {
+		if in := s.metadata(); in != nil && !in.HasV1 {
 			books.SpeaksV2(pc)
 		}
 		a := &asked{s: s}
@@ -326,7 +323,6 @@ func (x *exchange) take(pc *torrent.PeerConn, m metainfo.Exchange) {
 // guard takes messages from the library that it does not survive: it looks into metadata that is not there yet, takes digests of version 2 for granted, and panics where
 // a file has none. What it asked for of them comes here.
 func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
-	x.wakeSoon(pc)
 	if m.Keepalive {
 		return
 	}
@@ -346,30 +342,6 @@ func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
 	if s != nil && msg.Type == pp.Hashes {
 		x.hashes(pc, s, msg)
 	}
-}
-
-// wakeAfter is how long after something came, or was wanted, who writes to peers is woken once more.
-const wakeAfter = 5 * time.Millisecond
-
-// wakeSoon has a message that a peer sent thought about, however it came (see books.Wake), when the library has taken it.
-func (x *exchange) wakeSoon(pc *torrent.PeerConn) {
-	x.mu.Lock()
-	a := x.conn[pc]
-	begins := a != nil && !a.waking
-	if begins {
-		a.waking = true
-	}
-	x.mu.Unlock()
-	if !begins {
-		return
-	}
-	time.AfterFunc(wakeAfter, func() {
-		x.mu.Lock()
-		a.waking = false
-		x.mu.Unlock()
-		x.c.cl.Torrent(g.Hash(a.s.key)) // waits for its lock
-		books.Wake(pc)
-	})
 }
 
 // interested has a peer unchoked that asks for something the first time.

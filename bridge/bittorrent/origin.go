@@ -292,9 +292,6 @@ func (o *origin) want(p *pieces, first, end int) {
 	for _, i := range list {
 		o.s.t.Piece(i).SetPriority(torrent.PiecePriorityNormal)
 	}
-	if len(list) > 0 {
-		o.s.wakeSoon()
-	}
 }
 
 // unwant takes it back, but for pieces of which something has come: the library does not forget parts of a piece.

@@ -26,11 +26,10 @@ import (
 
 // A swarm is one torrent while it is served or fetched.
 type swarm struct {
-	b     *Bridge
-	c     *client
-	key   kith.InfoHash // by which the library knows it
-	root  kith.Ref      // published as; zero: it is fetched
-	only2 bool          // it was named as one of version 2, and of no other
+	b    *Bridge
+	c    *client
+	key  kith.InfoHash // by which the library knows it
+	root kith.Ref      // published as; zero: it is fetched
 
 	t       *torrent.Torrent // set by join
 	changed bell.Bell
@@ -54,7 +53,6 @@ type swarm struct {
 	was              [2]int64
 	sampled, flushed time.Time
 	looked           time.Time // see lookAnew
-	waking           bool      // see wakeSoon
 	upRate, downRate float64
 	lookAfter        time.Duration // until the DHT is asked again
 	told             int           // nodes of the DHT or trackers that were told
@@ -81,7 +79,6 @@ func keyOf(n kith.Names) kith.InfoHash { return hashesOf(n)[0] }
 
 // join has the library know the torrent. It may be called once.
 func (s *swarm) join() {
-	s.only2 = s.names.V1 == (kith.InfoHash{}) && s.names.V2 != [32]byte{}
 	t, _ := s.c.cl.AddTorrentOpt(torrent.AddTorrentOpts{
 		InfoHash: g.Hash(s.key), Storage: stored{s}, DisableInitialPieceCheck: true,
 	})
@@ -121,13 +118,8 @@ func (s *swarm) answers(root [sha256.Size]byte, layer int64) bool {
 	s.mu.Lock()
 	in, set := s.info, s.set
 	s.mu.Unlock()
-	if in == nil || !set || !in.HasV2 || viewed(in) || layer != baseLayer(in.PieceLength) {
+	if in == nil || !set || !shown2(in) || layer != baseLayer(in.PieceLength) {
 		return false
-	}
-	for _, f := range in.Files {
-		if f.Size == 0 {
-			return false // the library looks at the digest that it has not
-		}
 	}
 	_, ok := fileOf(in, root)
 	return ok
@@ -187,17 +179,14 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	s.names.V1, s.names.V2 = in.V1, in.V2
 	s.mu.Unlock()
 	s.b.know(s)
-	if err := s.t.SetInfoBytes(view(in)); err != nil {
+	if err := s.tell(in); err != nil {
 		return fmt.Errorf("bittorrent: the library refuses the metadata: %w: %w", err, kith.Invalid)
 	}
-	if in.HasV2 && !viewed(in) {
+	if shown2(in) {
 		s.t.AddPieceLayers(text(layers))
 		for root := range layers {
 			s.settleOrder(in, root)
 		}
-	}
-	if !in.HasV1 && !s.only2 {
-		s.again()
 	}
 	s.mu.Lock()
 	s.set = true
@@ -207,31 +196,13 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	return nil
 }
 
-// again connects anew to all peers: the library speaks version 2 only to those whom it met when it knew that the torrent is of version 2, and an infohash that was typed in
-// says nothing of versions.
-func (s *swarm) again() {
-	var list []netip.AddrPort
-	for _, pc := range s.t.PeerConns() {
-		at, err := netip.ParseAddrPort(pc.RemoteAddr.String())
-		if err != nil {
-			continue
-		}
-		if p := pc.PeerListenPort; p > 0 && p < 1<<16 {
-			at = netip.AddrPortFrom(at.Addr(), uint16(p))
-		}
-		list = append(list, at)
-		pc.Close()
+// tell has the library know what the torrent consists of.
+func (s *swarm) tell(in *metainfo.Info) error {
+	if v := view(in); v != nil {
+		return books.SetInfo(s.c.cl, s.t, v, in.Raw)
 	}
-	s.remember(list)
-	go func() { // once the library has forgotten them: until then it dials none of them
-		for end := time.Now().Add(againTime); time.Now().Before(end) && len(s.t.PeerConns()) > 0; {
-			time.Sleep(againTime / 100)
-		}
-		s.dial(list)
-	}()
+	return s.t.SetInfoBytes(in.Raw)
 }
-
-const againTime = 5 * time.Second // for closed connections to end
 
 // know makes a swarm known by all its names.
 func (b *Bridge) know(s *swarm) {
@@ -299,7 +270,7 @@ func (s *swarm) layered(root [sha256.Size]byte, layer []byte) {
 	}
 	s.layers[root] = layer
 	s.mu.Unlock()
-	if !viewed(in) {
+	if shown2(in) {
 		s.t.AddPieceLayers(map[string]string{string(root[:]): string(layer)})
 		s.settleOrder(in, root)
 	}
@@ -382,27 +353,7 @@ func (s *swarm) lookAnew(after time.Duration) {
 	if !soon {
 		s.t.DisallowDataUpload() // that it thinks is all that comes of it: it is allowed again before the library looks
 		s.t.AllowDataUpload()
-		s.wakeSoon()
 	}
-}
-
-// wakeSoon has all peers asked for what is wanted since just now (see books.Wake).
-func (s *swarm) wakeSoon() {
-	s.mu.Lock()
-	begins := !s.waking
-	s.waking = true
-	s.mu.Unlock()
-	if !begins {
-		return
-	}
-	time.AfterFunc(wakeAfter, func() {
-		s.mu.Lock()
-		s.waking = false
-		s.mu.Unlock()
-		for _, pc := range s.t.PeerConns() {
-			books.Wake(pc)
-		}
-	})
 }
 
 // end leaves the swarm.

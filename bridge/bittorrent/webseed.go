@@ -27,12 +27,12 @@ const (
 // seedAddress returns what the library is given for the address of a web seed; "": nothing. It panics at web seeds of a folder of version 2 alone, for it takes all pieces for as long as
 // the first ones are.
 func seedAddress(in *metainfo.Info, key kith.InfoHash, seed string) string {
-	if in.Folder && !viewed(in) {
+	if in.Folder && !in.HasV1 {
 		return ""
 	}
 	before, _, _ := strings.Cut(seed, "#")
 	at := before + "#" + seedMark + hex.EncodeToString(key[:])
-	if in.HasV2 && !viewed(in) {
+	if shown2(in) {
 		at += "/" // it takes a single file of version 2 for a folder, and writes names after it
 	}
 	return at

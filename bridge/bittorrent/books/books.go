@@ -4,10 +4,10 @@ package books
 
 import (
 	"reflect"
-	"sync"
 	"unsafe"
 
 	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/metainfo"
 )
 
 // book returns an entry of the library's books of a connection, nil if there is none of that name.
@@ -19,10 +19,8 @@ func book(pc *torrent.PeerConn, name string) *bool {
 	return (*bool)(unsafe.Pointer(f.UnsafeAddr()))
 }
 
-// SpeaksV2 has the library take a peer for one that knows version 2, which it may be asked for digests then. The library does so only for whom it met after it had read
-// the metadata. Where the infohash that both named is one of version 2 and of no other, whoever answered to it knows version 2, though the library has no way to be told
-// of it: a torrent that is known by that infohash alone is taken for one of version 1 until then. To meet all peers anew is what is left without it, and a
-// peer may not have noticed that the first connection has ended, and then refuses the second.
+// SpeaksV2 has the library take a peer for one that knows version 2, which it may be asked for digests then. Where the infohash that both named is one of version 2 and of no other, whoever
+// answered to it knows version 2, though the library has no way to be told of it.
 func SpeaksV2(pc *torrent.PeerConn) {
 	if v2 := book(pc, "v2"); v2 != nil {
 		*v2 = true
@@ -38,28 +36,55 @@ func Choked(pc *torrent.PeerConn, is bool) {
 	}
 }
 
-// A bellPull wakes who waits for something.
-type bellPull interface{ Broadcast() }
-
-// atWriter is where the library keeps, of a connection, what wakes the one who writes to the peer, and its type; nil: the library keeps its books otherwise.
-var atWriter = sync.OnceValues(func() (uintptr, reflect.Type) {
-	pc := new(torrent.PeerConn)
-	writer := reflect.ValueOf(pc).Elem().FieldByName("messageWriter")
-	if !writer.IsValid() || writer.Kind() != reflect.Struct {
-		return 0, nil
+// SetInfo has the library know what a torrent consists of, though its infohash is that of something else: see view in package bittorrent. Peers are told that the metadata is as long
+// as raw, and nothing of it is read. Those that it is connected to are taken for ones that know version 2 if the torrent has no other. A torrent that has ended, or that is known already,
+// stays as it is.
+func SetInfo(cl *torrent.Client, t *torrent.Torrent, in *metainfo.Info, raw []byte) error {
+	conns := t.PeerConns()
+	lock(cl)
+	defer unlock(cl)
+	select {
+	case <-t.Closed():
+		return nil
+	default:
 	}
-	pull := writer.FieldByName("writeCond")
-	if !pull.IsValid() || !reflect.PointerTo(pull.Type()).Implements(reflect.TypeFor[bellPull]()) {
-		return 0, nil
+	if t.Info() != nil {
+		return nil
 	}
-	return pull.UnsafeAddr() - uintptr(unsafe.Pointer(pc)), pull.Type()
-})
-
-// Wake has the one who writes to a peer look whether there is something to ask of it, to give it or to tell it. The library does so too, but who writes looks first and then waits, and
-// what comes between the two nobody hears: then nothing is asked for, or given, until there is something else to write, which may be the minute after which a peer is told that one is
-// still there. It may be called with the library's lock and without.
-func Wake(pc *torrent.PeerConn) {
-	if off, kind := atWriter(); kind != nil {
-		reflect.NewAt(kind, unsafe.Add(unsafe.Pointer(pc), off)).Interface().(bellPull).Broadcast()
+	if b := told(t); b != nil {
+		*b = raw
 	}
+	if err := setInfo(t, in); err != nil {
+		return err
+	}
+	if in.HasV2() && !in.HasV1() {
+		for _, pc := range conns {
+			SpeaksV2(pc)
+		}
+	}
+	onSetInfo(t)
+	return nil
 }
+
+// told is where the library keeps the metadata of a torrent; nil: elsewhere.
+func told(t *torrent.Torrent) *[]byte {
+	f := reflect.ValueOf(t).Elem().FieldByName("metadataBytes")
+	if !f.IsValid() || f.Type() != reflect.TypeFor[[]byte]() {
+		return nil
+	}
+	return (*[]byte)(unsafe.Pointer(f.UnsafeAddr()))
+}
+
+// What SetInfo does as the library does it; these are its own.
+
+//go:linkname lock github.com/anacrolix/torrent.(*Client).lock
+func lock(*torrent.Client)
+
+//go:linkname unlock github.com/anacrolix/torrent.(*Client).unlock
+func unlock(*torrent.Client)
+
+//go:linkname setInfo github.com/anacrolix/torrent.(*Torrent).setInfo
+func setInfo(*torrent.Torrent, *metainfo.Info) error
+
+//go:linkname onSetInfo github.com/anacrolix/torrent.(*Torrent).onSetInfo
+func onSetInfo(*torrent.Torrent)

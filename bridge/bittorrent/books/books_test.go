@@ -14,8 +14,7 @@ func TestBooks(t *testing.T) {
 			t.Errorf("there is no %q", name)
 		}
 	}
-	if _, kind := atWriter(); kind == nil {
-		t.Error("there is nothing that wakes who writes to a peer")
+	if told(new(torrent.Torrent)) == nil {
+		t.Error("there is nothing that the metadata is in")
 	}
-	Wake(pc) // nobody waits
 }
