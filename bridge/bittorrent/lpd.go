@@ -32,7 +32,7 @@ type lpd struct {
 	conn   *net.UDPConn
 	group  *net.UDPAddr
 	cookie string
-	told   map[*swarm]time.Time
+	told   map[*swarm]time.Time // when it last went out
 
 	answered map[*swarm]time.Time // when it was told of once more, since somebody else had
 }
@@ -56,11 +56,7 @@ func (c *client) runLPD(ctx context.Context) {
 	}()
 	go l.hear()
 	for {
-		if s := l.next(time.Now()); s != nil {
-			for _, h := range s.hashes() {
-				l.conn.WriteToUDP(lpdMessage(c.cl.LocalPort(), h, l.cookie), group) // an error: there is no such network now
-			}
-		}
+		l.tell(time.Now())
 		select {
 		case <-ctx.Done():
 			return
@@ -88,7 +84,23 @@ func (c *client) device() *net.Interface {
 	return nil
 }
 
-// next returns a swarm that is to be told of.
+// tell tells of one swarm. What does not go out, since there is no network now, counts as not told, and is due again.
+func (l *lpd) tell(now time.Time) {
+	s := l.next(now)
+	if s == nil {
+		return
+	}
+	for _, h := range s.hashes() {
+		if _, err := l.conn.WriteToUDP(lpdMessage(l.c.cl.LocalPort(), h, l.cookie), l.group); err != nil {
+			return
+		}
+	}
+	l.c.b.mu.Lock()
+	l.told[s] = now
+	l.c.b.mu.Unlock()
+}
+
+// next returns a swarm that is to be told of; nil: there is none now.
 func (l *lpd) next(now time.Time) *swarm {
 	l.c.b.mu.Lock()
 	defer l.c.b.mu.Unlock()
@@ -96,7 +108,7 @@ func (l *lpd) next(now time.Time) *swarm {
 	var found *swarm
 	for _, s := range l.c.b.swarms {
 		alive[s] = true
-		if at, ok := l.told[s]; found == nil && (!ok || now.Sub(at) >= lpdEvery) {
+		if at, ok := l.told[s]; found == nil && (!ok || now.Sub(at) >= lpdEvery) && !s.private() {
 			found = s
 		}
 	}
@@ -105,13 +117,6 @@ func (l *lpd) next(now time.Time) *swarm {
 			delete(l.told, s)
 			delete(l.answered, s)
 		}
-	}
-	if found == nil {
-		return nil
-	}
-	l.told[found] = now
-	if found.private() {
-		return nil
 	}
 	return found
 }
