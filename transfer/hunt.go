@@ -336,7 +336,7 @@ func (d *Download) refresh() {
 		state, reason = Finding, "asking how large it is"
 	case !d.stage.Idle() || slices.ContainsFunc(d.outsides, func(o *outside) bool { return o.held.Load() }):
 	case out > 0:
-		state, reason = Waiting, d.stage.Had(n == 0 && len(d.outsides) == 1 && d.outsides[0].network == "bittorrent")
+		state, reason = Waiting, d.unhad(n)
 	default:
 		state, reason = Waiting, lacking(n)
 	}
@@ -344,6 +344,18 @@ func (d *Download) refresh() {
 		d.state, d.reason, d.progress = state, reason, false
 		d.tell()
 	}
+}
+
+// unhad says that the other networks, beside n sources, do not have what is missing. d.mu is held.
+func (d *Download) unhad(n int) string {
+	swarm := n == 0 && len(d.outsides) == 1 && d.outsides[0].network == "bittorrent"
+	switch {
+	case !swarm || d.outsides[0].met:
+		return d.stage.Had(swarm)
+	case d.outsides[0].bytes > 0:
+		return "nobody is in the swarm now"
+	}
+	return "nobody is in the swarm yet"
 }
 
 // lacking says that n sources are of no use.

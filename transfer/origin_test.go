@@ -34,6 +34,7 @@ type foreign struct {
 	dies    int64             // after so many bytes nothing comes any more; 0: never
 	wrong   error             // what Verify says
 	patient time.Duration     // until it says so
+	alone   bool              // it is talking to nobody
 	mixes   bool              // it is refused: what is here is taken back at some moment
 
 	mu       sync.Mutex
@@ -170,6 +171,9 @@ func (f *foreign) Verify(ctx context.Context, progress func(int64)) error {
 func (f *foreign) Peers(max int) []OriginPeer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.alone {
+		return nil
+	}
 	return []OriginPeer{{Name: "192.0.2.7:6881 Transmission", Via: "tcp", Have: 1, Bytes: f.brought, Down: 1e9}}[:min(max, 1)]
 }
 
@@ -633,6 +637,47 @@ func TestNobodyHasAll(t *testing.T) {
 		mu.Lock()
 		missing = false
 		mu.Unlock()
+		wait(t, d)
+		mustHold(t, d.Status().Path, data)
+	})
+}
+
+// TestNobodyThere: the swarm is asked while nobody is in it, and the state says that; somebody comes who has a half and leaves again, and then somebody who has all.
+func TestNobodyThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		data := noise(45, 8<<20)
+		bt := file("bittorrent", 1<<20, data)
+		has := int64(0)
+		comes := func(alone bool, n int64) {
+			bt.mu.Lock()
+			bt.alone, has = alone, n
+			bt.mu.Unlock()
+			time.Sleep(2 * lacksMax) // what was not there is asked for again by then
+		}
+		bt.lacks = func(s Span) bool {
+			bt.mu.Lock()
+			defer bt.mu.Unlock()
+			return s.Off+s.N > has
+		}
+		bt.alone = true
+		d := h.node().from(pending(12), []*foreign{bt})
+		for _, now := range []struct {
+			alone bool
+			has   int64
+			says  string
+		}{
+			{true, 0, "nobody is in the swarm yet"},
+			{false, 0, "the swarm has no complete copy: 0 % is to be had"},
+			{false, 4 << 20, "the swarm has no complete copy: 50 % is to be had"},
+			{true, 0, "nobody is in the swarm now"},
+		} {
+			comes(now.alone, now.has)
+			if s := d.Status(); s.State != Waiting || s.Reason != now.says {
+				t.Errorf("%+v: %s: %q", now, s.State, s.Reason)
+			}
+		}
+		comes(false, 8<<20)
 		wait(t, d)
 		mustHold(t, d.Status().Path, data)
 	})

@@ -47,6 +47,7 @@ type outside struct {
 	bytes    int64
 	meter    engine.Meter
 	have     float64
+	met      bool // it is talking to somebody
 	verified bool
 	origin   Origin  // while it is open
 	layout   *Layout // once it has told
@@ -222,7 +223,7 @@ func (o *outside) fetchAll(ctx context.Context, origin Origin) error {
 			o.learn(origin)
 		case <-tick.C:
 			o.again(st)
-			o.look()
+			o.look(origin)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -421,8 +422,8 @@ func (o *outside) bitsOf(st *stage.Stage, spans []Span, sure bool) bao.Bits {
 	return bits
 }
 
-// look notes how much is to be had of the Origin.
-func (o *outside) look() {
+// look notes how much is to be had of the Origin, and whether anybody is there.
+func (o *outside) look(origin Origin) {
 	o.mu.Lock()
 	st := o.stage
 	o.mu.Unlock()
@@ -432,9 +433,10 @@ func (o *outside) look() {
 		have = st.Engine.Part(o.id)
 		st.Mu.Unlock()
 	}
+	met := len(origin.Peers(1)) > 0
 	o.d.mu.Lock()
 	defer o.d.mu.Unlock()
-	o.have = have
+	o.have, o.met = have, met
 }
 
 // A content is what an Origin sees of a download.
