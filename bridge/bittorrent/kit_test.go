@@ -172,6 +172,20 @@ func (m *memory) write(s transfer.Span, data []byte) {
 	}
 }
 
+// bytes returns how many are here.
+func (m *memory) bytes() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, file := range m.have {
+		for _, here := range file {
+			if here {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // lay makes room for what the layout says.
 func (m *memory) lay(l transfer.Layout) {
 	m.mu.Lock()
