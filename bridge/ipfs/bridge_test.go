@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -389,6 +390,83 @@ func TestGatewayAsSource(t *testing.T) {
 	l, h, err := b.fetch(kith.Link{Size: -1, Names: names, Gateways: []string{honest.URL}})
 	if err != nil || len(l.Files) != 1 || !bytes.Equal(h.files[0], data) {
 		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+// TestGatewaysInTurn: a gateway that the link names is asked at once; those of the settings wait for peers, who have an hour here.
+func TestGatewaysInTurn(t *testing.T) {
+	data := pseudo(2, 3<<20)
+	a := newNode(t, config.IPFS{})
+	path := filepath.Join(write(t, map[string][]byte{"film": data}), "film")
+	_, names := a.share(path)
+	handler := a.Gateway()
+	gateway := func() (string, *atomic.Int64) {
+		var asked atomic.Int64
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); handler.ServeHTTP(w, r) }))
+		t.Cleanup(web.Close)
+		return web.URL, &asked
+	}
+	patient := func(n *node) *node { n.o.gatewayAfter = time.Hour; return n }
+	must := func(n *node, l kith.Link) {
+		t.Helper()
+		if _, h, err := n.fetch(l); err != nil || !bytes.Equal(h.files[0], data) {
+			t.Fatal(err)
+		}
+	}
+	url, asked := gateway()
+	must(patient(newNode(t, config.IPFS{})), kith.Link{Size: -1, Names: names, Gateways: []string{url}}) // or it had been an hour
+	if asked.Load() == 0 {
+		t.Error("the link's gateway was not asked, and nobody else has it")
+	}
+	url, asked = gateway()
+	must(patient(newNode(t, config.IPFS{Gateways: []string{url}, Peers: []string{a.addr()}})), kith.Link{Size: -1, Names: names})
+	if n := asked.Load(); n > 0 {
+		t.Errorf("a gateway was asked %d times for what a peer has", n)
+	}
+}
+
+// TestGatewayThatAloneHasIt: when nobody but a gateway brought the last batch it is asked for the next one at once, until peers bring something.
+func TestGatewayThatAloneHasIt(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	l := newLiar(t) // who says the truth here
+	apart := newLiar(t)
+	first, second := apart.raw([]byte("first")), apart.raw([]byte("second")) // the gateway alone has these
+	third, both := l.raw([]byte("third")), l.raw([]byte("both"))
+	var asked atomic.Int64
+	have := map[string]string{first.String(): "first", second.String(): "second", both.String(): "both"}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(r.URL.Path, "/ipfs/")
+		if name == both.String() {
+			asked.Add(1)
+		}
+		if data, ok := have[name]; ok {
+			w.Write([]byte(data))
+		} else {
+			http.NotFound(w, r)
+		}
+	}))
+	defer web.Close()
+	b := newNode(t, config.IPFS{Gateways: []string{web.URL}, Peers: []string{l.addr}})
+	f, err := b.fetcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	get := func(c cid.Cid, want string) {
+		t.Helper()
+		if data, err := f.get(ctx, c); err != nil || string(data) != want {
+			t.Fatalf("%q, %v; want %q", data, err, want)
+		}
+	}
+	b.o.gatewayAfter = time.Nanosecond
+	get(first, "first")
+	b.o.gatewayAfter = time.Hour
+	get(second, "second") // or it had been an hour
+	get(third, "third")
+	get(both, "both")
+	if n := asked.Load(); n > 0 {
+		t.Errorf("the gateway was asked %d times, though it was a peer who brought the last block", n)
 	}
 }
 

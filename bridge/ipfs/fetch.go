@@ -159,7 +159,7 @@ func (f *fetcher) fromGateways(ctx context.Context, w *host.Wanted) <-chan block
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(gatewayAfter):
+			case <-time.After(f.b.o.gatewayAfter):
 			}
 		}
 		var all sync.WaitGroup

@@ -9,6 +9,7 @@
 package ipfs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"kith"
 	"kith/blob"
@@ -42,6 +44,8 @@ type Options struct {
 	Bootstrap []string // multiaddrs of nodes of the DHT to begin with; nil: those of IPFS' own programs; empty: none
 	UPnP      bool     // the router may be asked for a way in
 	Loopback  bool     // of tests: everybody is on this computer
+
+	gatewayAfter time.Duration // that peers have before gateways are asked too; 0: the usual
 }
 
 // DefaultCache is how many bytes of what the gateway fetched are kept.
@@ -81,6 +85,7 @@ func open(o Options) (_ *Bridge, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.gatewayAfter = cmp.Or(o.gatewayAfter, gatewayAfter)
 	b := &Bridge{o: o, log: o.Log}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	if b.profile, err = unixfs.Named(o.Config.Profile); err != nil {

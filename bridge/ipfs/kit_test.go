@@ -187,7 +187,7 @@ func (h *here) Has(s transfer.Span) bool {
 	return true
 }
 
-// fetch brings all that a link names, unit by unit, and verifies it.
+// fetch brings all that a link names, unit by unit, and verifies it, within a minute.
 func (n *node) fetch(l kith.Link) (transfer.Layout, *here, error) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
