@@ -42,6 +42,7 @@ type Layout struct {
 	Files  []LayoutFile
 	Unit   int64 // bytes that the network checks at once, counted from the beginning of each file where files are aligned
 	Window int64 // bytes that may be asked for at once before anything is known of its speed
+	Checks bool  // what Fetch brings was compared with all digests by which the network names it: who has it all from there, and has just written it, need not Verify
 }
 
 // A LayoutFile is one file of a Layout.

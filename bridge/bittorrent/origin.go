@@ -157,7 +157,7 @@ func (o *origin) keep(in *metainfo.Info) {
 }
 
 func layout(in *metainfo.Info) transfer.Layout {
-	l := transfer.Layout{Name: in.Name, Folder: in.Folder, Unit: in.PieceLength, Window: max(minWindow, 2*in.PieceLength)}
+	l := transfer.Layout{Name: in.Name, Folder: in.Folder, Unit: in.PieceLength, Window: max(minWindow, 2*in.PieceLength), Checks: !in.HasV1 || !in.HasV2} // of both versions the library looks at one
 	for _, f := range in.Files {
 		l.Files = append(l.Files, transfer.LayoutFile{Path: f.Path, Size: f.Size, Exec: f.Exec, Link: f.Link})
 	}
