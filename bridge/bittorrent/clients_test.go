@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/netip"
@@ -28,15 +29,28 @@ type program1 interface {
 // transmission is Transmission's daemon.
 type transmission struct {
 	t         *testing.T
+	at        netip.Addr
 	conf, dir string
 	cmd       *exec.Cmd
 }
 
 func newTransmission(t *testing.T, dir string) *transmission {
-	c := &transmission{t: t, conf: t.TempDir(), dir: dir}
+	return newTransmissionAt(t, dir, otherAt, nil)
+}
+
+// newTransmissionAt starts one at an address of its own, with more settings, and .torrent files that it has already.
+func newTransmissionAt(t *testing.T, dir string, at netip.Addr, more map[string]any, torrents ...string) *transmission {
+	c := &transmission{t: t, at: at, conf: t.TempDir(), dir: dir}
 	settings := map[string]any{
-		"bind-address-ipv4": otherAt.String(), "peer-port": 51413, "rpc-bind-address": otherAt.String(), "rpc-port": 9091, "rpc-whitelist-enabled": false, "dht-enabled": false,
+		"bind-address-ipv4": at.String(), "peer-port": 51413, "rpc-bind-address": at.String(), "rpc-port": 9091, "rpc-whitelist-enabled": false, "dht-enabled": false,
 		"lpd-enabled": false, "port-forwarding-enabled": false, "utp-enabled": true, "rpc-authentication-required": false, "rpc-host-whitelist-enabled": false,
+	}
+	maps.Copy(settings, more)
+	for i, torrent := range torrents {
+		os.Mkdir(filepath.Join(c.conf, "torrents"), 0o700)
+		if err := os.WriteFile(filepath.Join(c.conf, "torrents", fmt.Sprintf("%d.torrent", i)), []byte(torrent), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b, _ := json.Marshal(settings)
 	if err := os.WriteFile(filepath.Join(c.conf, "settings.json"), b, 0o600); err != nil {
@@ -48,19 +62,19 @@ func newTransmission(t *testing.T, dir string) *transmission {
 
 func (c *transmission) start() {
 	c.cmd = program(c.t, "transmission-daemon", "-f", "-g", c.conf, "-w", c.dir, "--incomplete-dir", c.dir)
-	until(c.t, 20*time.Second, "transmission starts", func() bool { return c.remote("-si") == nil })
+	until(c.t, 20*time.Second, "transmission starts", func() bool { _, err := c.remote("-si"); return err == nil })
 }
 
-func (c *transmission) remote(args ...string) error {
-	out, err := exec.Command("transmission-remote", append([]string{otherAt.String() + ":9091"}, args...)...).CombinedOutput()
+func (c *transmission) remote(args ...string) (string, error) {
+	out, err := exec.Command("transmission-remote", append([]string{c.at.String() + ":9091"}, args...)...).CombinedOutput()
 	if err != nil || bytes.Contains(out, []byte("Error:")) {
 		err = fmt.Errorf("transmission-remote %q: %w: %s", args, err, out)
 	}
-	return err
+	return string(out), err
 }
 
 func (c *transmission) add(what string) {
-	if err := c.remote("-a", what, "-w", c.dir); err != nil {
+	if _, err := c.remote("-a", what, "-w", c.dir); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/anacrolix/torrent/mse"
 
 	"kith"
+	"kith/bridge/bittorrent/metainfo"
 	"kith/transfer"
 )
 
@@ -286,4 +287,114 @@ func TestEncryptionWithQBittorrent(t *testing.T) {
 		c.form("torrents/delete", url.Values{"hashes": {h.String()}, "deleteFiles": {"false"}}) // it is busy with three at once
 		n.close()
 	}
+}
+
+// seeds reports whether it has looked at what it has of a torrent, and would give it.
+func (c *transmission) seeds(h kith.InfoHash) bool {
+	out, err := c.remote("-t", h.String(), "-i")
+	return err == nil && strings.Contains(out, "State: Idle")
+}
+
+// sealed says whether its only connection of a torrent is encrypted with RC4, as it says itself; between the others it makes no difference.
+func (c *transmission) sealed(h kith.InfoHash) (yes, there bool) {
+	out, err := c.remote("-t", h.String(), "-ip")
+	lines := strings.Split(strings.TrimSpace(out), "\n") // a heading, and one for each: address, flags, done, down, up, program
+	if err != nil || len(lines) != 2 || len(strings.Fields(lines[1])) < 6 {
+		return false, false
+	}
+	return strings.Contains(strings.Fields(lines[1])[1], "E"), true
+}
+
+// TestEncryptionWithTransmission: what a node and Transmission come to, whoever dials. Everybody has an address of his own, since Transmission takes one handshake of an address at a time.
+func TestEncryptionWithTransmission(t *testing.T) {
+	t.Parallel()
+	if !inside(t, 4*time.Minute, programs...) {
+		return
+	}
+	ctx := timed(t, 2*programTime)
+	at, number := netip.MustParseAddr("10.77.0.20"), byte(0)
+	next := func() netip.Addr { at, number = at.Next(), number+1; return at } // all of 10.77.0.0/24 is here
+	var peers sync.Map
+	tracker := guide(t, &peers)
+	settings := []string{"", "prefer", "require", "off"}
+	type pair struct {
+		with    *transmission
+		n       *node
+		l       kith.Link
+		dials   bool // Kith
+		is, how string
+	}
+	var all []pair
+	for other, want := range [][2][]string{ // by what Transmission is set to: when Kith dials, and when it does; for each setting of Kith
+		{{open, hidden, sealed, open}, {open, open, "", open}},         // it prefers what is not encrypted,
+		{{open, sealed, sealed, open}, {sealed, sealed, sealed, open}}, // prefers what is,
+		{{sealed, sealed, sealed, ""}, {sealed, sealed, sealed, ""}},   // requires it
+	} {
+		c, dir, from := next(), t.TempDir(), len(all)
+		var torrents []string
+		for i, encryption := range append(settings, settings...) {
+			p := pair{dials: i < len(settings), n: newNode(t, set(encryption, next()))}
+			if p.dials {
+				p.how = want[0][i]
+				p.is = fmt.Sprintf("Kith %q dials Transmission %d: %s", encryption, other, p.how)
+			} else {
+				p.how = want[1][i-len(settings)]
+				p.is = fmt.Sprintf("Transmission %d dials Kith %q: %s", other, encryption, p.how)
+			}
+			if p.how == "" { // they cannot
+				continue
+			}
+			name, data := fmt.Sprintf("%d.mkv", number), sample(number, 1<<20)
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			digests := metainfo.NewHasher(64 << 10)
+			digests.Write(data)
+			made, err := metainfo.Make(name, false, false, 64<<10, []metainfo.Entry{{Digest: digests.Sum()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			torrent := fmt.Sprintf("d8:announce%d:%s4:info%se", len(tracker), tracker, made.Raw)
+			torrents = append(torrents, torrent)
+			if p.l, err = p.n.AddTorrent(ctx, []byte(torrent)); err != nil {
+				t.Fatal(err)
+			}
+			p.l.Trackers = nil
+			if p.dials {
+				p.l.Swarm = []string{c.String() + ":51413"}
+			} else {
+				p.n.wanting(ctx, p.l)
+				peers.Store(keyOf(p.l.Names), p.n.Listens()[0])
+			}
+			all = append(all, p)
+		}
+		with := newTransmissionAt(t, dir, c, map[string]any{"encryption": other, "utp-enabled": false, "pex-enabled": false}, torrents...)
+		for i := range all[from:] {
+			all[from+i].with = with
+		}
+	}
+	for _, p := range all {
+		if p.dials {
+			until(t, programTime, "Transmission has looked at its file", func() bool { return p.with.seeds(keyOf(p.l.Names)) })
+			p.n.wanting(ctx, p.l)
+		}
+	}
+	for _, p := range all {
+		h := keyOf(p.l.Names)
+		want := map[bool]string{true: "dialled, ", false: "was dialled, "}[p.dials] + p.how
+		until(t, programTime, p.is, func() bool {
+			got, met := p.n.spoken(h), p.n.swarmOf(h).peers(2)
+			return len(got) == 1 && got[0] == want && len(met) == 1 && strings.Contains(met[0].Name, "Transmission")
+		})
+		until(t, programTime, "Transmission says that "+p.is, func() bool { yes, there := p.with.sealed(h); return there && yes == (p.how == sealed) })
+		t.Log(p.is)
+	}
+}
+
+// wanting begins a download, and so has the swarm dialled and let in. There is more than what is asked for, and so a connection when that has come.
+func (n *node) wanting(ctx context.Context, l kith.Link) {
+	n.t.Helper()
+	d := n.get(ctx, l)
+	go d.span(ctx, transfer.Span{N: d.layout.Unit})
+	until(n.t, 10*time.Second, "it is wanted", func() bool { return d.o.(*origin).isWanted(0) })
 }
