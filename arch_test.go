@@ -32,6 +32,9 @@ var floors = map[string][]string{
 	"blob/draft":      {".", "internal", "blob/bao", "blob/disk", "blob/folder"},
 	"blob/walk":       {".", "internal", "blob/disk", "blob/folder"},
 	"overlay":         {".", "internal", "identity", "wire", "config"},
+	"overlay/kbr":     {"."},
+	"overlay/chord":   {".", "overlay/kbr"},
+	"overlay/sim":     {".", "overlay/kbr"},
 	"overlay/*":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"transfer":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"transfer/engine": {".", "internal", "blob"},
@@ -63,6 +66,13 @@ const (
 	maxFuncLines = 80
 	maxMethods   = 8
 	maxPkgLines  = 4500
+)
+
+// pure are folders of machines to which all that happens is told: no clock, chance, map, goroutine or socket. What of the standard library they may import is
+// a list, so that nothing comes in by another door.
+var (
+	pure    = []string{"overlay/kbr", "overlay/chord"}
+	pureStd = []string{"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "math/bits", "slices", "strings"}
 )
 
 // larger are packages that may be larger, each with the reason.
@@ -102,6 +112,9 @@ func TestArchitecture(t *testing.T) {
 			t.Errorf("%s has %d lines, at most %d: split it by what it does", p, n, maxFileLines)
 		}
 		checkImports(t, p, dir, f)
+		if slices.Contains(pure, dir) {
+			checkPure(t, fset, f)
+		}
 		checkSizes(t, fset, f)
 		return nil
 	})
@@ -159,6 +172,23 @@ func checkImports(t *testing.T, file, dir string, f *ast.File) {
 			t.Errorf("%s imports %s: %s may import only %v", file, to, floor, allowed)
 		}
 	}
+}
+
+func checkPure(t *testing.T, fset *token.FileSet, f *ast.File) {
+	for _, im := range f.Imports {
+		if q := strings.Trim(im.Path.Value, `"`); q != module && !strings.HasPrefix(q, module+"/") && !slices.Contains(pureStd, q) {
+			t.Errorf("%s: %s in a pure machine: what it brings has to come in an event", fset.Position(im.Pos()), q)
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n.(type) {
+		case *ast.GoStmt, *ast.ChanType, *ast.SelectStmt:
+			t.Errorf("%s: a goroutine or a channel in a pure machine", fset.Position(n.Pos()))
+		case *ast.MapType:
+			t.Errorf("%s: a map in a pure machine: its order is not the same each time", fset.Position(n.Pos()))
+		}
+		return true
+	})
 }
 
 func mayImport(allowed []string, to string) bool {

@@ -1,0 +1,160 @@
+// Package chord is the Chord overlay as a pure engine: Stoica, Morris, Liben-Nowell, Karger, Kaashoek, Dabek, Balakrishnan, "Chord: A Scalable Peer-to-Peer
+// Lookup Protocol for Internet Applications", IEEE/ACM Transactions on Networking 11(1), 2003 (ToN'03 below).
+//
+// The ring is kept by the operations of Zave, "Reasoning about Identifier Spaces: How to Make Chord Correct", IEEE Transactions on Software Engineering 43(12),
+// 2017, since those of the papers before can break it for good; Audit checks her invariant. Its one idea: a key belongs to the first node at or after it on a
+// ring; each node knows the next few nodes, which makes it right, and nodes half the ring away, a quarter, an eighth, which makes it fast.
+//
+// It is no store: what is kept under a key is the business of who uses the overlay.
+package chord
+
+import (
+	"fmt"
+	"slices"
+
+	"kith"
+	"kith/overlay/kbr"
+)
+
+// Limits of a configuration.
+const (
+	MaxSuccessors = kbr.MaxNodes
+	Fingers       = 32 // the one half the ring away, and so on down to 2^128 places: nearer than that are only successors, in any network that fits in a Table
+
+	onTheWay = 8                       // nodes nearer to the key that a node names when it is asked for the way
+	atTheEnd = kbr.MaxNodes - onTheWay // and nodes behind it: its whole successor list, since all but the last of these may be dead
+)
+
+// Config is what the nodes of a network agree on. The zero value is not valid: see Default.
+type Config struct {
+	Successors int       // r, the length of successor lists; 2*log2(N) in ToN'03
+	Round      kbr.Ticks // the mean time between two rounds of upkeep; each is between half and one and a half of it
+}
+
+// Default is the configuration of ToN'03, sections VI.C and VI.D.
+func Default() Config { return Config{Successors: 20, Round: 30 * kbr.Second} }
+
+// Check says what is wrong with the configuration. Its error is Invalid.
+func (c Config) Check() error {
+	switch {
+	case c.Successors < 1 || c.Successors > MaxSuccessors:
+		return kith.Hint(fmt.Errorf("chord: a successor list of %d: %w", c.Successors, kith.Invalid), "1 to %d; one of 1 breaks with the first node that fails", MaxSuccessors)
+	case c.Round < kbr.Second || c.Round > 24*60*kbr.Minute:
+		return kith.Hint(fmt.Errorf("chord: a round of upkeep every %d ms: %w", c.Round/kbr.Millisecond, kith.Invalid), "one second to one day")
+	}
+	return nil
+}
+
+// A Chord is one node of the overlay.
+type Chord struct {
+	ring   *Ring
+	self   kbr.Node
+	pred   kbr.Node                // the one before, None while unknown
+	via    kbr.Node                // whom it joins through
+	succ   [MaxSuccessors]kbr.Node // the next ones
+	finger [Fingers]kbr.Node       // [i] is the first at or after self + 2^(159-i); None where the successor list says it
+	succs  uint8                   // how many of succ there are
+	fix    uint8                   // the finger that is repaired next
+	turn   uint16                  // counts the node's lives: timers of one mean nothing in the next
+	walked uint8                   // steps of a join along the ring
+	phase  phase
+}
+
+type phase uint8
+
+const (
+	out phase = iota
+	joining
+	member
+)
+
+// A Ring is what all nodes of a process share: the configuration, the places, and room for their states.
+type Ring struct {
+	Config
+	table *kbr.Table
+	nodes []Chord // by number
+
+	members []kbr.Node // of Audit, as the next one
+	at      []int32
+}
+
+// New returns a ring without nodes. The configuration must be valid.
+func New(c Config, t *kbr.Table) *Ring { return &Ring{Config: c, table: t} }
+
+// Grow makes room for all nodes that are in the table now. Engines from before are no longer valid.
+func (r *Ring) Grow() {
+	for n := len(r.nodes); n <= r.table.Len(); n++ {
+		r.nodes = append(r.nodes, Chord{ring: r, self: kbr.Node(n)})
+	}
+}
+
+// Engine returns the engine of a node.
+func (r *Ring) Engine(n kbr.Node) kbr.Engine { return &r.nodes[n] }
+
+func (r *Ring) id(n kbr.Node) kbr.ID { return r.table.ID(n) }
+
+func (c *Chord) id() kbr.ID { return c.ring.table.ID(c.self) }
+
+// between reports whether x lies on the way from a to b, neither included.
+func (c *Chord) between(a, x, b kbr.Node) bool {
+	return kbr.Between(c.ring.id(a), c.ring.id(x), c.ring.id(b))
+}
+
+// successors returns the successor list.
+func (c *Chord) successors() []kbr.Node { return c.succ[:c.succs] }
+
+// adopt makes the successor list of some nodes in a row: as many as there is room for, up to this node itself, and not beyond one that is out of order, which
+// the invariant excludes among nodes that are right.
+func (c *Chord) adopt(first kbr.Node, rest []kbr.Node) {
+	c.succs = 0
+	if !c.append(first) {
+		return
+	}
+	for _, n := range rest {
+		if !c.append(n) {
+			return
+		}
+	}
+}
+
+func (c *Chord) append(n kbr.Node) bool {
+	if n == kbr.None || n == c.self || int(c.succs) == c.ring.Successors || c.succs > 0 && !c.between(c.succ[c.succs-1], n, c.self) {
+		return false
+	}
+	c.succ[c.succs] = n
+	c.succs++
+	return true
+}
+
+// knows reports whether a node is in one of the tables.
+func (c *Chord) knows(n kbr.Node) bool {
+	return c.pred == n || slices.Contains(c.successors(), n) || slices.Contains(c.finger[:], n)
+}
+
+// drop forgets a node that does not answer.
+func (c *Chord) drop(n kbr.Node) {
+	kept := c.succ[:0]
+	for _, s := range c.successors() {
+		if s != n {
+			kept = append(kept, s)
+		}
+	}
+	c.succs = uint8(len(kept))
+	for i := range c.finger {
+		if c.finger[i] == n {
+			c.finger[i] = kbr.None
+		}
+	}
+	if c.pred == n {
+		c.pred = kbr.None
+	}
+}
+
+// Replicas implements kbr.Engine: the node itself, and those that come after it.
+func (c *Chord) Replicas(r int, dst []kbr.Node) []kbr.Node {
+	if r <= 0 || c.phase != member {
+		return dst
+	}
+	dst = append(dst, c.self)
+	return append(dst, c.succ[:min(r-1, int(c.succs))]...)
+}

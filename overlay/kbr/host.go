@@ -1,0 +1,162 @@
+package kbr
+
+// Tags of a host's own, and of searches that no engine asked for.
+const (
+	searchTag Tag = 1 << 63
+	userTag   Tag = 1 << 62
+)
+
+// A Host carries engines: it answers Find for them, runs their searches, and knows how long to wait for an answer. It serves all nodes of a process, one in a
+// real node, and is called by one at a time. Its driver brings events and carries out the acts, but for Search, which is the host's.
+type Host struct {
+	Engine   func(Node) Engine
+	RTT      func(Node) *RTT
+	Parallel int  // how many nodes a search asks at once; 0 is 1
+	Silent   bool // engines are not told whom searches ask in vain, as where a table is to stay as it is
+
+	// Results of the searches that Find started; the driver empties it.
+	Results []Result
+
+	searches []search
+	free     []uint32
+	event    Event
+	route    Message
+}
+
+// Find starts a search of self's user for a key. It ends in Results, with the tag.
+func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
+	first := len(out.Acts)
+	h.start(now, self, key, None, tag|userTag, out)
+	h.finish(now, self, out, first)
+}
+
+// Step lets something happen to a node.
+func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
+	e := h.Engine(self)
+	first := len(out.Acts)
+	if ev.What == Answer && ev.Tag&searchTag != 0 { // not upkeep, which asks the same neighbours again and again
+		h.RTT(self).Measure(ev.Took)
+	}
+	switch {
+	case ev.What == Failed && ev.Try+1 < tries && !h.hasty(ev):
+		out.Acts = append(out.Acts, Act{Do: Ask, To: ev.From, Tag: ev.Tag, Try: ev.Try + 1, Msg: *ev.Msg})
+	case ev.What == Request && ev.Msg.Kind == Find:
+		m := out.Reply(Find)
+		m.Key, m.Flags = ev.Msg.Key, ev.Msg.Flags&AsEnd
+		e.Route(m)
+		m.Flags &= Mine | Outside
+	case ev.Tag&searchTag != 0 && (ev.What == Answer || ev.What == Failed):
+		h.advance(now, self, ev, out)
+	default:
+		e.Step(now, ev, out)
+	}
+	h.finish(now, self, out, first)
+}
+
+// hasty reports whether it was a question of a search to one on the way: a search does not wait for it twice.
+func (h *Host) hasty(ev *Event) bool {
+	return ev.Tag&searchTag != 0 && ev.Msg.Flags&AsEnd == 0
+}
+
+// finish starts the searches that are asked for, and gives every question its time.
+func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
+	wait := h.RTT(self).Wait()
+	for i := first; i < len(out.Acts); i++ { // which grows
+		switch a := &out.Acts[i]; a.Do {
+		case Ask:
+			if a.Wait = wait; a.Try > 0 {
+				a.Wait = min(mostWait, wait*patience)
+			}
+		case Search:
+			h.start(now, self, a.Msg.Key, a.To, a.Tag, out)
+		}
+	}
+}
+
+func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, out *Outbox) {
+	if len(h.free) == 0 {
+		h.free = append(h.free, uint32(len(h.searches)))
+		h.searches = append(h.searches, search{})
+	}
+	slot := h.free[len(h.free)-1]
+	h.free = h.free[:len(h.free)-1]
+	s := &h.searches[slot]
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen + 1, on: true, joins: via != None}
+	e := h.Engine(self)
+	if via != None {
+		s.learn(e, via, false)
+	} else {
+		h.route = Message{Kind: Find, Key: key, Flags: AtHome}
+		e.Route(&h.route)
+		s.hear(e, self, &h.route)
+	}
+	h.proceed(now, slot, out)
+}
+
+// advance takes in what came of asking somebody.
+func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
+	slot, gen := uint32(ev.Tag), uint32(ev.Tag>>32)&(1<<29-1)
+	if int(slot) >= len(h.searches) {
+		return
+	}
+	s := &h.searches[slot]
+	if !s.on || s.gen&(1<<29-1) != gen || s.self != self {
+		return // it ended without this
+	}
+	s.flying--
+	if ev.What == Answer && ev.Msg.Flags&Outside == 0 {
+		s.path++
+		s.hear(h.Engine(self), ev.From, ev.Msg)
+	} else {
+		s.timeouts++
+		if i := s.find(ev.From); i >= 0 {
+			s.list[i].state = dead
+		}
+		if !h.Silent && ev.What == Failed {
+			h.event = Event{What: Failed, From: ev.From}
+			if h.hasty(ev) {
+				h.event.What = Slow
+			}
+			h.Engine(self).Step(now, &h.event, out)
+		}
+	}
+	h.proceed(now, slot, out)
+}
+
+// proceed asks whom there is to ask, or ends the search.
+func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
+	s := &h.searches[slot]
+	for int(s.flying) < max(1, h.Parallel) {
+		end, ask := s.next()
+		if ask < 0 && (end != None || s.flying == 0) {
+			h.end(now, slot, end, out)
+			return
+		}
+		if ask < 0 {
+			return
+		}
+		c := &s.list[ask]
+		c.state = asked
+		s.flying++
+		m := out.Ask(c.node, Find, searchTag|Tag(s.gen&(1<<29-1))<<32|Tag(slot))
+		m.Key = s.key
+		if ask < int(s.ends) {
+			m.Flags = AsEnd
+		}
+	}
+}
+
+func (h *Host) end(now Ticks, slot uint32, end Node, out *Outbox) {
+	s := &h.searches[slot]
+	s.on = false
+	h.free = append(h.free, slot)
+	if s.tag&userTag != 0 {
+		h.Results = append(h.Results, Result{s.key, s.tag &^ userTag, s.self, end, int(s.path), int(s.timeouts), s.began, now})
+		return
+	}
+	h.event = Event{What: Found, From: end, Tag: s.tag}
+	if end == None {
+		h.event.What = Lost
+	}
+	h.Engine(s.self).Step(now, &h.event, out)
+}

@@ -1,0 +1,185 @@
+// Package kbr is key-based routing as pure machines (Dabek, Zhao, Druschel, Kubiatowicz, Stoica: "Towards a Common API for Structured Peer-to-Peer
+// Overlays", IPTPS 2003): the words that the engines of Chord, Pastry and Kademlia share, and what they share of behaviour, which is searches and time limits.
+//
+// It is no network and no simulator. Its one idea: an engine takes an event and says what is to be done, and nothing in here, nor in an engine, has a
+// goroutine, a clock, a random number, a map or a socket (arch_test.go sees to that). The same events give the same acts, so that the same code runs in a
+// node, where a driver has streams and timers, and a million times in one process, where the driver is a queue of events.
+//
+// Nodes are told apart by small numbers, which a Table gives places on the ring, so that an engine's state is a few hundred bytes without a pointer in them.
+package kbr
+
+// Ticks is time, in microseconds since whenever the driver likes.
+type Ticks int64
+
+// Units of time.
+const (
+	Millisecond Ticks = 1000
+	Second            = 1000 * Millisecond
+	Minute            = 60 * Second
+)
+
+// A Node is the number of a node in a Table.
+type Node uint32
+
+// None is the number of no node.
+const None Node = 0
+
+// A Table knows where nodes are. A node of a real network has one of the peers that it knows, a simulation one of all nodes. The zero Table is empty.
+type Table struct{ ids []ID }
+
+// Add takes in a node, and returns its number: one more than the last.
+func (t *Table) Add(id ID) Node {
+	if len(t.ids) == 0 {
+		t.ids = append(t.ids, ID{}) // nobody's
+	}
+	t.ids = append(t.ids, id)
+	return Node(len(t.ids) - 1)
+}
+
+// ID returns where a node is. Nobody is at zero.
+func (t *Table) ID(n Node) ID { return t.ids[n] }
+
+// Len returns how many nodes the table knows.
+func (t *Table) Len() int { return max(0, len(t.ids)-1) }
+
+// MaxNodes is how many nodes a message names at most.
+const MaxNodes = 32
+
+// A Message is what nodes say to each other. What its fields mean is its kind's business; who reads one from outside must expect anything in any of them, but
+// for numbers of nodes that are in no table.
+type Message struct {
+	Kind  Kind
+	Flags uint8
+	Count uint8 // how many of Nodes are told
+	Ends  uint8 // how many of these, the first ones, are where a search ends; see Route
+	Node  Node  // one more node
+	Key   ID
+	Nodes [MaxNodes]Node
+}
+
+// A Kind of message. Those from Own on are the engine's.
+type Kind uint8
+
+// The kinds that engines share.
+const (
+	Find Kind = iota // whom to ask next about Key; its answer is a Route
+	Own              // the first that is the engine's own
+)
+
+// Flags of Find and of its answer.
+const (
+	AsEnd   uint8 = 1 << iota // the one that is asked was named as where the search ends
+	Mine                      // the one that answers holds the key for its own
+	AtHome                    // the node asks itself: nothing needs to be short
+	Outside                   // the one that answers is in no network yet: look elsewhere
+)
+
+// Add names one more node, and reports whether there was room.
+func (m *Message) Add(n Node) bool {
+	if m.Count >= MaxNodes {
+		return false
+	}
+	m.Nodes[m.Count] = n
+	m.Count++
+	return true
+}
+
+// Told returns the nodes that the message names.
+func (m *Message) Told() []Node { return m.Nodes[:min(m.Count, MaxNodes)] }
+
+// A Tag is what an engine wants to hear again with what comes of an act. The highest bit is not the engine's.
+type Tag uint64
+
+// What happens to a node.
+type What uint8
+
+// The events. From is the other node.
+const (
+	Start   What = iota // be the first of a network
+	Join                // join the network that From is in
+	Request             // From asks Msg; it must be answered in the same step
+	Notice              // From says Msg and waits for nothing
+	Answer              // From answers Msg to what was asked with Tag, after Took
+	Failed              // From did not answer what was asked with Tag, which Msg repeats, or what a search asked it, with no Tag
+	Slow                // From has let a search wait: it may be gone, or far away
+	Timer               // the time of After with Tag is over
+	Found               // the search with Tag ended at From
+	Lost                // the search with Tag ended nowhere
+	Leave               // leave the network, now
+)
+
+// An Event is what happens to a node. Msg is the driver's again after the step.
+type Event struct {
+	What What
+	From Node
+	Tag  Tag
+	Took Ticks
+	Try  uint8  // of Failed: as in its Act
+	Draw uint64 // a random number, for an engine that spreads what it does; with Start, Join and Timer
+	Msg  *Message
+}
+
+// What is to be done.
+type Do uint8
+
+// The acts.
+const (
+	Ask    Do = iota // ask To what Msg says: an Answer or Failed follows, with Tag; the Host asks twice
+	Tell             // tell To Msg
+	Reply            // answer the request that this step is about with Msg
+	After            // wake up after Wait: Timer follows, with Tag
+	Search           // find whose Msg.Key is, starting at To, or with what the engine itself knows if To is None: Found or Lost follows, with Tag
+)
+
+// An Act is what an engine wants done.
+type Act struct {
+	Do   Do
+	To   Node
+	Tag  Tag
+	Wait Ticks // of After; of Ask how long to wait for an answer, which Host fills in
+	Try  uint8 // of Ask, how often it was asked before; the Failed that comes of it has the same
+	Msg  Message
+}
+
+// An Outbox collects the acts of a step, in order. The driver empties it.
+type Outbox struct{ Acts []Act }
+
+func (o *Outbox) add(a Act) *Message {
+	o.Acts = append(o.Acts, a)
+	return &o.Acts[len(o.Acts)-1].Msg
+}
+
+// Ask asks to a message of the kind, and returns it to be filled in, before anything else is done with the outbox.
+func (o *Outbox) Ask(to Node, kind Kind, tag Tag) *Message {
+	return o.add(Act{Do: Ask, To: to, Tag: tag, Msg: Message{Kind: kind}})
+}
+
+// Tell tells to a message of the kind, and returns it to be filled in.
+func (o *Outbox) Tell(to Node, kind Kind) *Message {
+	return o.add(Act{Do: Tell, To: to, Msg: Message{Kind: kind}})
+}
+
+// Reply answers a request with a message of the kind, and returns it to be filled in.
+func (o *Outbox) Reply(kind Kind) *Message { return o.add(Act{Do: Reply, Msg: Message{Kind: kind}}) }
+
+// After asks for a Timer after some time.
+func (o *Outbox) After(wait Ticks, tag Tag) { o.add(Act{Do: After, Wait: wait, Tag: tag}) }
+
+// Search asks for a search for a key, which starts at via, or with what the engine knows.
+func (o *Outbox) Search(key ID, via Node, tag Tag) {
+	o.add(Act{Do: Search, To: via, Tag: tag, Msg: Message{Key: key}})
+}
+
+// An Engine is one node of an overlay. It is called by one at a time.
+type Engine interface {
+	// Step lets something happen to the node, and adds to out what is to be done about it.
+	Step(now Ticks, ev *Event, out *Outbox)
+	// Route fills in whom to ask next about m.Key, as an answer to Find: Mine if the key is this node's; else nodes where the search may end, nearest
+	// first, as many as Ends says; and behind them nodes that are nearer to the key than this one, nearest first. Flags has AsEnd when this node itself was
+	// named as an end, and AtHome; the answer's has Mine or Outside.
+	Route(m *Message)
+	// Nearer reports whether a comes before b in a search for key: among ends, or among nodes on the way.
+	Nearer(key ID, ends bool, a, b Node) bool
+	// Replicas appends to dst the nodes that keep copies of what is this node's, nearest first, at most r with itself.
+	Replicas(r int, dst []Node) []Node
+}

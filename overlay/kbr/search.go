@@ -1,0 +1,127 @@
+package kbr
+
+// Bounds of a search.
+const (
+	shortlist = 48  // nodes that it keeps in mind
+	maxAsks   = 128 // nodes that it asks before it gives up; halfway dead networks of a million need 40
+)
+
+// A search is one iterative lookup: who started it asks everybody on the way itself, always the nearest that it has heard of.
+type search struct {
+	key      ID
+	began    Ticks
+	tag      Tag
+	self     Node
+	gen      uint32 // of the slot, so that answers to an earlier search in it are known for such
+	on       bool
+	joins    bool  // self is not in the network yet
+	flying   uint8 // asked, and nothing came yet
+	path     uint8 // asked, and answered
+	timeouts uint8 // asked in vain
+	ends     uint8 // how many of the candidates are ends: the first ones
+	count    uint8
+	list     [shortlist]candidate // nearest first
+}
+
+type candidate struct {
+	node  Node
+	state state
+}
+
+type state uint8
+
+const (
+	fresh state = iota
+	asked
+	answered
+	dead
+)
+
+// A Result is how a search ended.
+type Result struct {
+	Key      ID
+	Tag      Tag
+	Self     Node // who searched
+	Node     Node // whose the key is; None if the search ended nowhere
+	Path     int  // nodes that were asked and answered, the last one included
+	Timeouts int  // nodes that were asked in vain
+	Began    Ticks
+	Ended    Ticks
+}
+
+func (s *search) find(n Node) int {
+	for i := range s.list[:s.count] {
+		if s.list[i].node == n {
+			return i
+		}
+	}
+	return -1
+}
+
+// learn takes in a node, as an end or as one on the way. Of what it has heard before it only learns that it is an end.
+func (s *search) learn(e Engine, n Node, end bool) {
+	c := candidate{node: n}
+	if i := s.find(n); i >= 0 {
+		if !end || i < int(s.ends) {
+			return
+		}
+		c = s.list[i]
+		copy(s.list[i:], s.list[i+1:s.count])
+		s.count--
+	}
+	lo, hi := int(s.ends), int(s.count)
+	if end {
+		lo, hi = 0, int(s.ends)
+	}
+	for lo < hi {
+		if m := (lo + hi) / 2; e.Nearer(s.key, end, s.list[m].node, n) {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	if lo == shortlist {
+		return
+	}
+	s.count = min(s.count+1, shortlist) // the last one may go
+	copy(s.list[lo+1:s.count], s.list[lo:])
+	s.list[lo] = c
+	if end {
+		s.ends = min(s.ends+1, shortlist)
+	}
+}
+
+// hear takes in an answer to Find.
+func (s *search) hear(e Engine, from Node, m *Message) {
+	if m.Flags&Mine != 0 {
+		s.learn(e, from, true)
+	}
+	if i := s.find(from); i >= 0 {
+		s.list[i].state = answered
+	}
+	for i, n := range m.Told() {
+		if end := i < int(m.Ends); n != None && (n != s.self || end && !s.joins) {
+			s.learn(e, n, end)
+		}
+	}
+	if i := s.find(s.self); i >= 0 { // which need not be asked
+		s.list[i].state = answered
+	}
+}
+
+// next returns where the search ended, or whom to ask now, or neither, which is the end too when nothing is flying.
+func (s *search) next() (end Node, ask int) {
+	for i := range s.list[:s.count] {
+		switch c := s.list[i]; {
+		case c.state == fresh && s.path+s.timeouts+s.flying >= maxAsks:
+			return None, -1
+		case c.state == fresh:
+			return None, i
+		case c.state == asked && i < int(s.ends): // a nearer end may still answer
+			return None, -1
+		case c.state == answered && i < int(s.ends):
+			return c.node, -1
+		}
+	}
+	return None, -1
+}

@@ -1,0 +1,224 @@
+package overlaytest
+
+import (
+	"testing"
+
+	"kith/overlay/kbr"
+	"kith/overlay/sim"
+)
+
+// Engines is one kind of overlay as pure engines, which are put into simulated networks.
+type Engines struct {
+	New   func(*kbr.Table) sim.Kind
+	Quiet kbr.Ticks // after which upkeep has mended all, however it was before
+}
+
+// small is how large networks are in which all is checked after every event.
+const small = 60
+
+// Test runs the suite.
+func (e Engines) Test(t *testing.T) {
+	t.Run("lookups", e.lookups)
+	t.Run("join", e.join)
+	t.Run("crowd", e.crowd)
+	t.Run("failures", e.failures)
+	t.Run("come back", e.comeBack)
+	t.Run("same seed", e.sameSeed)
+	t.Run("sizes", e.sizes)
+}
+
+func (e Engines) net(t *testing.T, o sim.Options) *sim.Net {
+	t.Helper()
+	n, err := sim.New(o, e.New)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// search lets nodes that are up search for count keys, and fails the test unless each search ends at whose the key is.
+func search(t *testing.T, n *sim.Net, count int) (results []kbr.Result) {
+	t.Helper()
+	n.Results()
+	up := n.Up()
+	for i := range count {
+		n.Search(n.Now(), up[i*7919%len(up)], kbr.Tag(i))
+	}
+	for range 60 {
+		n.Run(n.Now()+kbr.Second, nil)
+		results = append(results, n.Results()...)
+	}
+	if len(results) != count {
+		t.Errorf("%d of %d searches ended", len(results), count)
+	}
+	for _, r := range results {
+		if want := n.Owner(r.Key); r.Node != want {
+			t.Errorf("a search of node %d for %v ended at node %d, want %d", r.Self, r.Key, r.Node, want)
+			return results
+		}
+	}
+	return results
+}
+
+// audited lets time pass, and fails the test as soon as something does not hold that must.
+func audited(t *testing.T, n *sim.Net, d kbr.Ticks) {
+	t.Helper()
+	until := n.Now() + d
+	var err error
+	n.Run(until, func() bool {
+		err = n.Audit()
+		return err == nil
+	})
+	if err != nil {
+		t.Fatalf("at %d ms: %v", n.Now()/kbr.Millisecond, err)
+	}
+}
+
+// lookups: in networks at rest of any size every search is right, and takes no time limit.
+func (e Engines) lookups(t *testing.T) {
+	for _, nodes := range []int{1, 2, 3, 5, 21, 22, 100, 1000} {
+		n := e.net(t, sim.Options{Nodes: nodes, Seed: uint64(nodes)})
+		n.Settle()
+		if err := n.Audit(); err != nil {
+			t.Errorf("%d nodes: %v", nodes, err)
+		}
+		if err := n.Ideal(); err != nil {
+			t.Errorf("%d nodes: %v", nodes, err)
+		}
+		for _, r := range search(t, n, 500) {
+			if r.Timeouts > 0 {
+				t.Errorf("%d nodes: a search asked %d in vain", nodes, r.Timeouts)
+				break
+			}
+		}
+	}
+}
+
+// join: nodes that join one after the other end up as in a network at rest.
+func (e Engines) join(t *testing.T) {
+	for _, nodes := range []int{2, 3, 40} {
+		n := e.net(t, sim.Options{Nodes: nodes, Seed: 3, Latency: sim.Space(200 * kbr.Millisecond)})
+		n.Start(1)
+		for i := 2; i <= nodes; i++ {
+			n.Run(n.Now()+5*kbr.Second, nil)
+			n.Join(kbr.Node(i), kbr.Node(i/2))
+		}
+		n.Run(n.Now()+e.Quiet, nil)
+		if err := n.Ideal(); err != nil {
+			t.Errorf("%d nodes: %v", nodes, err)
+		}
+		search(t, n, 500)
+	}
+}
+
+// grown returns a network with room for more nodes, of which the first have joined and are at rest.
+func (e Engines) grown(t *testing.T, seed uint64, nodes, room int) *sim.Net {
+	t.Helper()
+	n := e.net(t, sim.Options{Nodes: room, Seed: seed, Latency: sim.Space(200 * kbr.Millisecond)})
+	n.Start(1)
+	for i := 2; i <= nodes; i++ {
+		n.Join(kbr.Node(i), kbr.Node(i/2))
+		n.Run(n.Now()+kbr.Second, nil)
+	}
+	n.Run(n.Now()+e.Quiet, nil)
+	if err := n.Ideal(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// crowd: when as many again join in one moment, what must hold holds after every event, and in the end all is as it should be.
+func (e Engines) crowd(t *testing.T) {
+	n := e.grown(t, 4, small/2, small)
+	for i := small/2 + 1; i <= small; i++ {
+		n.Join(kbr.Node(i), kbr.Node(1+i%3))
+	}
+	audited(t, n, e.Quiet)
+	if err := n.Ideal(); err != nil {
+		t.Error(err)
+	}
+	search(t, n, 500)
+}
+
+// failures: when a third of the nodes fails at once, what must hold holds, searches are right at once, and all is mended in the end.
+func (e Engines) failures(t *testing.T) {
+	n := e.grown(t, 5, small, small)
+	if got := n.Fail(0.33); got != 20 {
+		t.Fatalf("%d nodes failed", got)
+	}
+	if err := n.Audit(); err != nil {
+		t.Fatal(err)
+	}
+	search(t, n, 200)
+	audited(t, n, e.Quiet)
+	if err := n.Ideal(); err != nil {
+		t.Error(err)
+	}
+	vain := 0
+	for _, r := range search(t, n, 500) {
+		vain += r.Timeouts
+	}
+	if vain > 10 { // a few are asked that are farther away than any before
+		t.Errorf("500 searches asked %d in vain, after all was mended", vain)
+	}
+}
+
+// comeBack: nodes that were away for a moment, and for long, are members as before.
+func (e Engines) comeBack(t *testing.T) {
+	n := e.grown(t, 6, small, small)
+	for i := 10; i < 16; i++ {
+		n.Crash(kbr.Node(i))
+	}
+	n.Run(n.Now()+kbr.Second, nil)
+	for i := 10; i < 13; i++ {
+		n.Join(kbr.Node(i), 1)
+	}
+	audited(t, n, e.Quiet)
+	for i := 13; i < 16; i++ {
+		n.Join(kbr.Node(i), 2)
+	}
+	audited(t, n, e.Quiet)
+	if err := n.Ideal(); err != nil {
+		t.Error(err)
+	}
+	search(t, n, 200)
+}
+
+// sameSeed: the same seed gives the same run, another one another.
+func (e Engines) sameSeed(t *testing.T) {
+	run := func(seed uint64) uint64 {
+		n := e.net(t, sim.Options{Nodes: 50, Seed: seed, Latency: sim.Space(200 * kbr.Millisecond), Loss: 0.01})
+		n.Start(1)
+		for i := 2; i <= 50; i++ {
+			n.Join(kbr.Node(i), 1)
+			n.Run(n.Now()+kbr.Second, nil)
+			n.Search(n.Now(), kbr.Node(i/2), kbr.Tag(i))
+		}
+		n.Fail(0.2)
+		n.Run(n.Now()+5*kbr.Minute, nil)
+		return n.TraceHash()
+	}
+	a, b, c := run(1), run(1), run(2)
+	if a != b {
+		t.Errorf("one seed gave %x and %x", a, b)
+	}
+	if a == c {
+		t.Errorf("two seeds gave %x", a)
+	}
+}
+
+// sizes: ten times the nodes are a few steps more.
+func (e Engines) sizes(t *testing.T) {
+	mean := func(nodes int) (sum float64) {
+		n := e.net(t, sim.Options{Nodes: nodes, Seed: 7})
+		n.Settle()
+		results := search(t, n, 1000)
+		for _, r := range results {
+			sum += float64(r.Path) / float64(len(results))
+		}
+		return sum
+	}
+	if few, many := mean(400), mean(4000); many > few+2 {
+		t.Errorf("a search asks %.2f of 400 nodes, and %.2f of 4000", few, many)
+	}
+}

@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"math"
+
+	"kith/overlay/kbr"
+)
+
+// mix is the finalizer of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014): each bit of x changes half of those of the result.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// What random numbers are for: numbers for one purpose are independent of how many are drawn for another.
+const (
+	forPlace uint64 = iota + 1 // where nodes are on the ring
+	forStep                    // what engines spread
+	forLatency
+	forLoss
+	forKey
+	forFailure
+	forChurn
+)
+
+// draw returns the i-th random number of a node for a purpose: nothing is kept but counters, so that who draws first does not matter.
+func (n *Net) draw(purpose uint64, node kbr.Node, i uint64) uint64 {
+	return mix(mix(mix(n.o.Seed^purpose<<56)^uint64(node)) ^ i)
+}
+
+// unit makes a number from 0 up to 1 of a random one.
+func unit(x uint64) float64 { return float64(x>>11) / (1 << 53) }
+
+// place returns a random ID.
+func (n *Net) place(purpose uint64, node kbr.Node, i uint64) (id kbr.ID) {
+	for k := range uint64(3) {
+		x := n.draw(purpose, node, 3*i+k)
+		for b := range min(8, len(id)-8*int(k)) {
+			id[8*int(k)+b] = byte(x >> (8 * b))
+		}
+	}
+	return id
+}
+
+// exponential returns a time with a mean.
+func exponential(x uint64, mean kbr.Ticks) kbr.Ticks {
+	return kbr.Ticks(-math.Log(1-unit(x)) * float64(mean))
+}

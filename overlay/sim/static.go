@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"kith"
+	"kith/overlay/kbr"
+)
+
+// Static is a network at rest of which a part fails at once, and in which nothing is mended before searches begin: what its tables are worth as they are.
+type Static struct {
+	Options
+	Lookups int
+	Fail    float64 // the part of the nodes that fails
+}
+
+// MaxLookups is how many searches a scenario can have.
+const MaxLookups = 100_000_000
+
+// Check says what is wrong with the scenario. Its error is Invalid.
+func (s Static) Check() error {
+	if err := s.Options.Check(); err != nil {
+		return err
+	}
+	switch {
+	case s.Lookups < 1 || s.Lookups > MaxLookups:
+		return kith.Hint(fmt.Errorf("sim: %d lookups: %w", s.Lookups, kith.Invalid), "1 to %d", MaxLookups)
+	case !(s.Fail >= 0 && s.Fail < 1):
+		return kith.Hint(fmt.Errorf("sim: a part of %v fails: %w", s.Fail, kith.Invalid), "from 0 up to 1, such as 0.3 for three of ten")
+	case int(s.Fail*float64(s.Nodes)+0.5) >= s.Nodes:
+		return kith.Hint(fmt.Errorf("sim: all of %d nodes fail: %w", s.Nodes, kith.Invalid), "leave one, or nobody can search")
+	}
+	return nil
+}
+
+// A Spread is how a measure is distributed.
+type Spread struct {
+	Mean float64 `json:"mean"`
+	P1   float64 `json:"p1"`
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	Max  float64 `json:"max"`
+}
+
+// spread sorts its argument. That of nothing is zero.
+func spread(v []float64) (s Spread) {
+	if len(v) == 0 {
+		return s
+	}
+	slices.Sort(v)
+	for _, x := range v {
+		s.Mean += x
+	}
+	s.Mean /= float64(len(v))
+	at := func(p float64) float64 { return v[max(0, int(math.Ceil(p*float64(len(v))))-1)] }
+	s.P1, s.P50, s.P99, s.Max = at(0.01), at(0.5), at(0.99), v[len(v)-1]
+	return s
+}
+
+// A Report is what came of a scenario.
+type Report struct {
+	Nodes     int     `json:"nodes"`
+	Failed    int     `json:"failed"`
+	Lookups   int     `json:"lookups"`
+	Right     int     `json:"right"` // ended at whose the key is
+	Wrong     int     `json:"wrong"` // ended at somebody else
+	Lost      int     `json:"lost"`  // ended nowhere
+	Path      Spread  `json:"path"`  // nodes that were asked and answered, in searches that were right; as with the next ones
+	Timeouts  Spread  `json:"timeouts"`
+	Latency   Spread  `json:"latency_ms"`
+	Hops      []int   `json:"hops"` // [i] is how many searches asked i nodes that answered
+	Bytes     float64 `json:"bytes_per_lookup"`
+	Model     string  `json:"latency_model"`
+	Seed      uint64  `json:"seed"`
+	Events    uint64  `json:"events"`
+	Simulated float64 `json:"simulated_seconds"`
+	TraceHash string  `json:"trace_hash"`
+}
+
+// gap is the time between two searches; these do not touch each other, since nothing is learned from them.
+const gap = kbr.Millisecond
+
+// Run runs the scenario. It calls progress, unless that is nil, now and then with how many searches have ended, and stops when that returns an error.
+func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (r Report, err error) {
+	if err := s.Check(); err != nil {
+		return r, err
+	}
+	s.Silent = true
+	n, err := New(s.Options, make)
+	if err != nil {
+		return r, err
+	}
+	n.Settle()
+	r = Report{Nodes: s.Nodes, Failed: n.Fail(s.Fail), Lookups: s.Lookups, Seed: s.Seed, Model: n.o.Latency.String()}
+	var t tally
+	up := n.Up()
+	for i := range s.Lookups {
+		at := kbr.Ticks(i) * gap
+		n.Search(at, up[n.draw(forKey, kbr.None, uint64(i))%uint64(len(up))], kbr.Tag(i))
+		if i%1000 == 999 { // so that the queue stays short
+			n.Run(at, nil)
+			if err := t.add(n, &r, progress); err != nil {
+				return r, err
+			}
+		}
+	}
+	for !n.Idle() {
+		n.Run(n.Now()+kbr.Minute, nil)
+	}
+	if err := t.add(n, &r, progress); err != nil {
+		return r, err
+	}
+	r.Path, r.Timeouts, r.Latency = spread(t.path), spread(t.timeouts), spread(t.latency)
+	r.Bytes = float64(n.Bytes()) / float64(s.Lookups)
+	r.Events, r.Simulated = n.Steps(), float64(n.Now())/float64(kbr.Second)
+	r.TraceHash = fmt.Sprintf("%016x", n.TraceHash())
+	return r, nil
+}
+
+// A tally collects results.
+type tally struct{ path, timeouts, latency []float64 }
+
+func (t *tally) add(n *Net, r *Report, progress func(int) error) error {
+	for _, x := range n.Results() {
+		switch x.Node {
+		case kbr.None:
+			r.Lost++
+			continue
+		case n.Owner(x.Key):
+			r.Right++
+		default:
+			r.Wrong++
+			continue
+		}
+		t.path = append(t.path, float64(x.Path))
+		t.timeouts = append(t.timeouts, float64(x.Timeouts))
+		t.latency = append(t.latency, float64(x.Ended-x.Began)/float64(kbr.Millisecond))
+		for len(r.Hops) <= x.Path {
+			r.Hops = append(r.Hops, 0)
+		}
+		r.Hops[x.Path]++
+	}
+	if progress == nil {
+		return nil
+	}
+	return progress(r.Right + r.Wrong + r.Lost)
+}
