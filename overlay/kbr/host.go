@@ -34,10 +34,11 @@ func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 	e := h.Engine(self)
 	first := len(out.Acts)
-	if ev.What == Answer && ev.Tag&searchTag != 0 { // not upkeep, which asks the same neighbours again and again
+	if (ev.What == Answer || ev.What == Late) && ev.Tag&searchTag != 0 { // not upkeep, which asks the same neighbours again and again
 		h.RTT(self).Measure(ev.Took)
 	}
 	switch {
+	case ev.What == Late:
 	case ev.What == Failed && ev.Try+1 < tries && !h.hasty(ev):
 		out.Acts = append(out.Acts, Act{Do: Ask, To: ev.From, Tag: ev.Tag, Try: ev.Try + 1, Msg: *ev.Msg})
 	case ev.What == Request && ev.Msg.Kind == Find:
@@ -51,6 +52,16 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 		e.Step(now, ev, out)
 	}
 	h.finish(now, self, out, first)
+}
+
+// Forget ends the searches of a node that is gone, without a word to anybody.
+func (h *Host) Forget(self Node) {
+	for i := range h.searches {
+		if s := &h.searches[i]; s.on && s.self == self {
+			s.on = false
+			h.free = append(h.free, uint32(i))
+		}
+	}
 }
 
 // hasty reports whether it was a question of a search to one on the way: a search does not wait for it twice.

@@ -102,6 +102,7 @@ const (
 	Answer              // From answers Msg to what was asked with Tag, after Took
 	Failed              // From did not answer what was asked with Tag, which Msg repeats, or what a search asked it, with no Tag
 	Slow                // From has let a search wait: it may be gone, or far away
+	Late                // From answers what has Failed, with Tag, after Took: nothing but the time counts; the Host keeps it to itself
 	Timer               // the time of After with Tag is over
 	Found               // the search with Tag ended at From
 	Lost                // the search with Tag ended nowhere

@@ -10,7 +10,8 @@ const (
 )
 
 // RTT estimates round trips as TCP does (RFC 6298), of all that a node asks: among nodes that are asked once, as those of a search are, there is no other
-// measure (Rhea et al., "Handling Churn in a DHT", USENIX 2004, section 4.3). The zero RTT has measured nothing.
+// measure (Rhea et al., "Handling Churn in a DHT", USENIX 2004, section 4.3). Answers that come too late count as well, or who has near neighbours would hold
+// everybody else for dead. The zero RTT has measured nothing.
 type RTT struct{ mean, dev Ticks }
 
 // Measure takes in one round trip.

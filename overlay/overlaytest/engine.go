@@ -23,6 +23,7 @@ func (e Engines) Test(t *testing.T) {
 	t.Run("crowd", e.crowd)
 	t.Run("failures", e.failures)
 	t.Run("come back", e.comeBack)
+	t.Run("churn", e.churn)
 	t.Run("same seed", e.sameSeed)
 	t.Run("sizes", e.sizes)
 }
@@ -182,6 +183,25 @@ func (e Engines) comeBack(t *testing.T) {
 		t.Error(err)
 	}
 	search(t, n, 200)
+}
+
+// churn: nodes crash and come back every ten seconds, and what must hold holds after every event.
+func (e Engines) churn(t *testing.T) {
+	for seed := range uint64(3) {
+		n := e.grown(t, seed, small, small)
+		for i := range 200 {
+			p := kbr.Node(2 + i*37%(small-1))
+			n.Crash(p)
+			audited(t, n, 3*kbr.Second)
+			n.Join(p, 1)
+			audited(t, n, 7*kbr.Second)
+		}
+		audited(t, n, e.Quiet)
+		if err := n.Ideal(); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+		search(t, n, 200)
+	}
 }
 
 // sameSeed: the same seed gives the same run, another one another.

@@ -8,7 +8,7 @@ func (n *Net) handle(e *event) {
 	switch e.what {
 	case deliver:
 		n.deliver(e)
-	case answers, gives:
+	case answers, gives, comesLate:
 		n.close(e)
 	case rings:
 		if n.here(e.node, e.life) {
@@ -63,7 +63,13 @@ func (n *Net) answer(i uint32, reply *kbr.Message) {
 	t := &n.talks[i]
 	n.count(t.to, reply)
 	at := n.wheel.now + n.o.Latency.Between(n, t.to, t.from)
-	if t.over || n.loses() || at > t.sent+t.wait {
+	if n.loses() {
+		n.unheard(i)
+		return
+	}
+	if t.over || at > t.sent+t.wait {
+		late := n.talk(*t)
+		n.wheel.put(event{at: at, what: comesLate, node: n.talks[late].from, life: n.talks[late].life, talk: late})
 		n.unheard(i)
 		return
 	}
@@ -85,13 +91,16 @@ func (n *Net) unheard(i uint32) {
 func (n *Net) close(e *event) {
 	t := &n.talks[e.talk]
 	ev := kbr.Event{What: kbr.Answer, From: t.to, Tag: t.tag, Took: n.wheel.now - t.sent, Msg: &t.msg}
-	if e.what == gives {
+	switch e.what {
+	case comesLate:
+		ev.What, ev.Msg = kbr.Late, nil
+	case gives:
 		ev = kbr.Event{What: kbr.Failed, From: t.to, Tag: t.tag, Try: t.try, Msg: &t.msg}
 	}
 	if n.here(e.node, e.life) {
 		n.step(e.node, &ev)
 	}
-	if !t.over {
+	if e.what != gives || !t.over {
 		n.release(e.talk)
 	}
 }
@@ -128,22 +137,28 @@ func (n *Net) act(p kbr.Node) {
 
 // send sends a question or a notice on its way.
 func (n *Net) send(p kbr.Node, a *kbr.Act) {
-	i := n.free
-	if i != 0 {
-		n.free = n.talks[i].next
-	} else {
-		i = uint32(len(n.talks))
-		n.talks = append(n.talks, talk{})
-	}
 	now := n.wheel.now
+	i := n.talk(talk{msg: a.Msg, tag: a.Tag, sent: now, wait: a.Wait, try: a.Try, from: p, to: a.To, life: n.peers[p].life, asked: a.Do == kbr.Ask})
 	t := &n.talks[i]
-	*t = talk{msg: a.Msg, tag: a.Tag, sent: now, wait: a.Wait, try: a.Try, from: p, to: a.To, life: n.peers[p].life, asked: a.Do == kbr.Ask}
 	n.count(p, &a.Msg)
 	arrives := now + n.o.Latency.Between(n, p, a.To)
 	if t.over = t.asked && arrives > now+a.Wait; t.over { // who asks gives up before it is even heard
 		n.wheel.put(event{at: now + a.Wait, what: gives, node: p, life: t.life, talk: i})
 	}
 	n.wheel.put(event{at: arrives, what: deliver, talk: i})
+}
+
+// talk keeps a talk, and returns where.
+func (n *Net) talk(t talk) uint32 {
+	i := n.free
+	if i == 0 {
+		i = uint32(len(n.talks))
+		n.talks = append(n.talks, t)
+		return i
+	}
+	n.free = n.talks[i].next
+	n.talks[i] = t
+	return i
 }
 
 func (n *Net) release(i uint32) {

@@ -50,11 +50,12 @@ func (o Options) Check() error {
 type what uint8
 
 const (
-	deliver  what = iota // a question or a notice arrives
-	answers              // an answer arrives
-	gives                // who asked gives up
-	rings                // a timer
-	searches             // a search of the node's user begins
+	deliver   what = iota // a question or a notice arrives
+	answers               // an answer arrives
+	gives                 // who asked gives up
+	comesLate             // an answer arrives after that
+	rings                 // a timer
+	searches              // a search of the node's user begins
 )
 
 // A talk is a message on its way, and for a question all until it is answered or given up.
@@ -186,6 +187,7 @@ func (n *Net) Crash(p kbr.Node) {
 	n.peers[p].up, n.stale = false, true
 	n.peers[p].life++
 	n.peers[p].rtt = kbr.RTT{}
+	n.host.Forget(p)
 }
 
 // Fail turns a part of the nodes that are up off at once, drawn at random, and returns how many.
