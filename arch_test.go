@@ -72,7 +72,7 @@ const (
 // a list, so that nothing comes in by another door.
 var (
 	pure    = []string{"overlay/kbr", "overlay/chord"}
-	pureStd = []string{"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "math/bits", "slices", "strings"}
+	pureStd = []string{"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "math/bits", "slices", "strings", "unsafe"}
 )
 
 // larger are packages that may be larger, each with the reason.

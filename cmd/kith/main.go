@@ -21,7 +21,7 @@ var version = ""
 func main() {
 	os.Exit(cli.Run(context.Background(), cli.Program{
 		Apps:     described(),
-		Commands: []*cobra.Command{upCommand(), openCommand(), labCommand(), versionCommand(), openAPICommand(), service.Command()},
+		Commands: []*cobra.Command{upCommand(), openCommand(), labCommand(), simCommand(), versionCommand(), openAPICommand(), service.Command()},
 		Version:  buildVersion(),
 	}, os.Args[1:]))
 }

@@ -11,6 +11,7 @@ package chord
 import (
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"kith"
 	"kith/overlay/kbr"
@@ -68,6 +69,9 @@ const (
 	member
 )
 
+// BytesPerNode is what a node takes of memory.
+const BytesPerNode = int(unsafe.Sizeof(Chord{}))
+
 // A Ring is what all nodes of a process share: the configuration, the places, and room for their states.
 type Ring struct {
 	Config
@@ -83,6 +87,7 @@ func New(c Config, t *kbr.Table) *Ring { return &Ring{Config: c, table: t} }
 
 // Grow makes room for all nodes that are in the table now. Engines from before are no longer valid.
 func (r *Ring) Grow() {
+	r.nodes = slices.Grow(r.nodes, r.table.Len()+1-len(r.nodes))
 	for n := len(r.nodes); n <= r.table.Len(); n++ {
 		r.nodes = append(r.nodes, Chord{ring: r, self: kbr.Node(n)})
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 
 	"kith"
 	"kith/overlay/kbr"
@@ -33,6 +34,15 @@ func (s Static) Check() error {
 		return kith.Hint(fmt.Errorf("sim: all of %d nodes fail: %w", s.Nodes, kith.Invalid), "leave one, or nobody can search")
 	}
 	return nil
+}
+
+// Memory estimates how many bytes a scenario takes, of which perNode are the engine's.
+func Memory(s Static, perNode int) int64 {
+	const (
+		perPeer   = int(unsafe.Sizeof(peer{})+unsafe.Sizeof(kbr.ID{})) + 2*4 // and its place in two lists
+		perLookup = 3*8 + 128                                                // in the report, and a little in flight
+	)
+	return int64(s.Nodes)*int64(perNode+perPeer) + int64(s.Lookups)*perLookup
 }
 
 // A Spread is how a measure is distributed.
