@@ -1,10 +1,6 @@
 package sim
 
-import (
-	"math"
-
-	"kith/overlay/kbr"
-)
+import "kith/overlay/kbr"
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014): each bit of x changes half of those of the result.
 func mix(x uint64) uint64 {
@@ -22,7 +18,6 @@ const (
 	forLoss
 	forKey
 	forFailure
-	forChurn
 )
 
 // draw returns the i-th random number of a node for a purpose: nothing is kept but counters, so that who draws first does not matter.
@@ -42,9 +37,4 @@ func (n *Net) place(purpose uint64, node kbr.Node, i uint64) (id kbr.ID) {
 		}
 	}
 	return id
-}
-
-// exponential returns a time with a mean.
-func exponential(x uint64, mean kbr.Ticks) kbr.Ticks {
-	return kbr.Ticks(-math.Log(1-unit(x)) * float64(mean))
 }

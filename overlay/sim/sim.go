@@ -96,7 +96,6 @@ type Net struct {
 	talks []talk
 	free  uint32
 	out   kbr.Outbox
-	event kbr.Event
 	lost  uint64 // draws for loss
 	steps uint64
 	up    []kbr.Node // of Up

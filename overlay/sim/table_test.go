@@ -72,11 +72,11 @@ func TestChordTable2(t *testing.T) {
 // prediction of section VI.C for successor lists of r nodes, which is shorter by half of the logarithm of r, has one more step, and both cannot be meant for r = 1.
 func TestChordPathLength(t *testing.T) {
 	for _, nodes := range []int{100, 1000, 10_000} {
-		plain, err := sim.Static{Options: sim.Options{Nodes: nodes, Seed: 3}, Lookups: 5000}.Run(ring(chord.Config{Successors: 1, Round: 30 * kbr.Second}), nil)
+		plain, err := sim.Static{Options: sim.Options{Nodes: nodes, Seed: 3}, Lookups: 2000}.Run(ring(chord.Config{Successors: 1, Round: 30 * kbr.Second}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		listed := run(t, sim.Static{Options: sim.Options{Nodes: nodes, Seed: 3}, Lookups: 5000})
+		listed := run(t, sim.Static{Options: sim.Options{Nodes: nodes, Seed: 3}, Lookups: 2000})
 		log := math.Log2(float64(nodes))
 		half, shorter := log/2, log/2-math.Log2(20)/2+1
 		before := plain.Path.Mean - 1
