@@ -106,45 +106,43 @@ func TestDraftResumes(t *testing.T) {
 
 // TestDraftOfOne: what one network has checked as it came is not read once more to be compared, unless it came before the node was started, or from two.
 func TestDraftOfOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		data := noise(44, 8<<20)
-		network := func(name string) *foreign {
-			f := file(name, 256<<10, data)
-			f.rate, f.layout.Checks = 1<<20, true
-			return f
-		}
-		bt, ipfs := network("bittorrent"), network("ipfs")
-		leech := newHub(t).node()
-		d := leech.from(pending(1), []*foreign{bt})
-		wait(t, d)
-		if bt.verified != 0 || !networkOf(d, "bittorrent").Verified {
-			t.Errorf("verified %d times: %+v", bt.verified, d.Status())
-		}
-		mustHold(t, d.Status().Path, data)
+	data := noise(44, 4<<20)
+	network := func(name string) *foreign {
+		f := file(name, 256<<10, data)
+		f.rate, f.layout.Window, f.layout.Checks = 4<<20, 512<<10, true // so that two are asked
+		return f
+	}
+	bt, ipfs := network("bittorrent"), network("ipfs")
+	leech := newHub(t).node()
+	d := leech.from(pending(1), []*foreign{bt})
+	wait(t, d)
+	if bt.verified != 0 || !networkOf(d, "bittorrent").Verified {
+		t.Errorf("verified %d times: %+v", bt.verified, d.Status())
+	}
+	mustHold(t, d.Status().Path, data)
 
-		wait(t, newHub(t).node().from(pending(2), []*foreign{bt, ipfs}))
-		if bt.verified != 1 || ipfs.verified != 1 {
-			t.Errorf("of two networks: verified %d and %d times", bt.verified, ipfs.verified)
-		}
+	wait(t, newHub(t).node().from(pending(2), []*foreign{bt, ipfs}))
+	if bt.verified != 1 || ipfs.verified != 1 {
+		t.Errorf("of two networks: verified %d and %d times", bt.verified, ipfs.verified)
+	}
 
-		again := network("bittorrent")
-		job := leech.job(pending(3), []*foreign{again})
-		d, err := leech.m.Start(job)
-		if err != nil {
-			t.Fatal(err)
-		}
-		waitFor(t, d, 4<<20)
-		leech.stop()
-		leech.start()
-		leech.back()
-		if d, err = leech.m.Start(job); err != nil {
-			t.Fatal(err)
-		}
-		wait(t, d)
-		if again.verified != 1 {
-			t.Errorf("of a draft from before: verified %d times", again.verified)
-		}
-	})
+	again := network("bittorrent")
+	job := leech.job(pending(3), []*foreign{again})
+	d, err := leech.m.Start(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, d, 1<<20)
+	leech.stop()
+	leech.start()
+	leech.back()
+	if d, err = leech.m.Start(job); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, d)
+	if again.verified != 1 {
+		t.Errorf("of a draft from before: verified %d times", again.verified)
+	}
 }
 
 // TestDraftOfTwo: two networks must agree on what it consists of.

@@ -137,7 +137,11 @@ func (k knowing) Available() (spans []Span, ok bool) {
 
 func (f *foreign) Here(s Span) {
 	got := make([]byte, s.N)
-	if n, err := f.content.ReadAt(got, s.File, s.Off); n < len(got) && !f.mixes {
+	n, err := f.content.ReadAt(got, s.File, s.Off)
+	if errors.Is(err, kith.Unavailable) {
+		return // it ended meanwhile, and was closed
+	}
+	if n < len(got) && !f.mixes {
 		panic(fmt.Sprintf("%s was told of %+v, and reads %d: %v", f.network, s, n, err))
 	}
 	if !f.content.Has(s) && !f.mixes {
