@@ -60,11 +60,10 @@ func (c *Chord) before(m *kbr.Message, reach int) {
 	}
 }
 
-// Nearer implements kbr.Engine: ends count from the key on, nodes on the way back from it.
-func (c *Chord) Nearer(key kbr.ID, ends bool, a, b kbr.Node) bool {
-	x, y := c.ring.id(a), c.ring.id(b)
-	if !ends {
-		return key.Sub(x).Compare(key.Sub(y)) < 0
+// Distance implements kbr.Engine: ends count from the key on, nodes on the way back from it.
+func (c *Chord) Distance(key kbr.ID, end bool, n kbr.Node) kbr.ID {
+	if end {
+		return c.ring.id(n).Sub(key)
 	}
-	return x.Sub(key).Compare(y.Sub(key)) < 0
+	return key.Sub(c.ring.id(n))
 }

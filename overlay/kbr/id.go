@@ -1,7 +1,7 @@
 package kbr
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -11,77 +11,102 @@ import (
 	"kith"
 )
 
-// Bits is the length of an ID, that of Chord's, Pastry's and Kademlia's papers up to a factor.
+// Bits is the length of an ID: that of SHA-1, as in the papers of Chord and Kademlia.
 const Bits = 160
 
-// An ID is a place on a ring of 2^160 places, big-endian: that of a node, or of a key.
-type ID [Bits / 8]byte
+const idSize = Bits / 8
+
+// An ID is a place on a ring of 2^160 places: that of a node, or of a key. IDs are compared a hundred million times in a large simulation, so they are kept in words and not in bytes.
+type ID struct {
+	hi, mid uint64
+	lo      uint32
+}
+
+// FromBytes returns the ID that Bytes gives.
+func FromBytes(b [idSize]byte) ID {
+	return ID{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint32(b[16:])}
+}
+
+// Bytes returns the ID, big-endian.
+func (a ID) Bytes() (b [idSize]byte) {
+	binary.BigEndian.PutUint64(b[:], a.hi)
+	binary.BigEndian.PutUint64(b[8:], a.mid)
+	binary.BigEndian.PutUint32(b[16:], a.lo)
+	return b
+}
 
 // Hash returns where data has its place: the first 160 bits of its SHA2-256.
-func Hash(data []byte) (id ID) {
+func Hash(data []byte) ID {
 	sum := sha256.Sum256(data)
-	copy(id[:], sum[:])
-	return id
+	return FromBytes([idSize]byte(sum[:]))
 }
 
 // ParseID reads an ID as String writes it. Its error is Invalid.
-func ParseID(s string) (id ID, err error) {
+func ParseID(s string) (ID, error) {
 	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(id) {
-		return id, kith.Hint(fmt.Errorf("kbr: %q is no key: %w", s, kith.Invalid), "a key has %d hexadecimal digits", 2*len(id))
+	if err != nil || len(b) != idSize {
+		return ID{}, kith.Hint(fmt.Errorf("kbr: %q is no key: %w", s, kith.Invalid), "a key has %d hexadecimal digits", 2*idSize)
 	}
-	return ID(b), nil
+	return FromBytes([idSize]byte(b)), nil
 }
 
 // Power returns 2^k, for k from 0 to 159.
 func Power(k int) (id ID) {
-	id[len(id)-1-k/8] = 1 << (k % 8)
-	return id
-}
-
-func (a ID) words() (hi, mid, lo uint64) {
-	return binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(a[8:]), uint64(binary.BigEndian.Uint32(a[16:]))
-}
-
-func fromWords(hi, mid, lo uint64) (id ID) {
-	binary.BigEndian.PutUint64(id[:], hi)
-	binary.BigEndian.PutUint64(id[8:], mid)
-	binary.BigEndian.PutUint32(id[16:], uint32(lo))
+	switch {
+	case k < 32:
+		id.lo = 1 << k
+	case k < 96:
+		id.mid = 1 << (k - 32)
+	default:
+		id.hi = 1 << (k - 96)
+	}
 	return id
 }
 
 // Add returns a+b modulo 2^160.
 func (a ID) Add(b ID) ID {
-	ah, am, al := a.words()
-	bh, bm, bl := b.words()
-	lo := al + bl
-	mid, carry := bits.Add64(am, bm, lo>>32)
-	hi, _ := bits.Add64(ah, bh, carry)
-	return fromWords(hi, mid, lo)
+	lo, carry := bits.Add32(a.lo, b.lo, 0)
+	mid, carry64 := bits.Add64(a.mid, b.mid, uint64(carry))
+	hi, _ := bits.Add64(a.hi, b.hi, carry64)
+	return ID{hi, mid, lo}
 }
 
 // Sub returns a-b modulo 2^160: how far it is, clockwise, from b to a.
 func (a ID) Sub(b ID) ID {
-	ah, am, al := a.words()
-	bh, bm, bl := b.words()
-	lo := al - bl
-	mid, borrow := bits.Sub64(am, bm, lo>>63)
-	hi, _ := bits.Sub64(ah, bh, borrow)
-	return fromWords(hi, mid, lo)
+	lo, borrow := bits.Sub32(a.lo, b.lo, 0)
+	mid, borrow64 := bits.Sub64(a.mid, b.mid, uint64(borrow))
+	hi, _ := bits.Sub64(a.hi, b.hi, borrow64)
+	return ID{hi, mid, lo}
+}
+
+// Less reports whether a is less than b, as numbers.
+func (a ID) Less(b ID) bool {
+	if a.hi != b.hi {
+		return a.hi < b.hi
+	}
+	if a.mid != b.mid {
+		return a.mid < b.mid
+	}
+	return a.lo < b.lo
 }
 
 // Compare is -1, 0 or 1 as a is less than, equal to or greater than b, as numbers.
-func (a ID) Compare(b ID) int { return bytes.Compare(a[:], b[:]) }
+func (a ID) Compare(b ID) int {
+	return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.mid, b.mid), cmp.Compare(a.lo, b.lo))
+}
 
 // String returns the ID in hexadecimal.
-func (a ID) String() string { return hex.EncodeToString(a[:]) }
+func (a ID) String() string {
+	b := a.Bytes()
+	return hex.EncodeToString(b[:])
+}
 
 // Between reports whether x lies on the way clockwise from a to b, neither of them included. From a to a the way is the whole ring.
 func Between(a, x, b ID) bool {
-	if a.Compare(b) < 0 {
-		return a.Compare(x) < 0 && x.Compare(b) < 0
+	if a.Less(b) {
+		return a.Less(x) && x.Less(b)
 	}
-	return a.Compare(x) < 0 || x.Compare(b) < 0
+	return a.Less(x) || x.Less(b)
 }
 
 // Follows reports whether x lies on the way clockwise from a to b, b included: whether b comes next after x where there is nobody between a and b.

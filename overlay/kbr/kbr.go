@@ -179,8 +179,8 @@ type Engine interface {
 	// first, as many as Ends says; and behind them nodes that are nearer to the key than this one, nearest first. Flags has AsEnd when this node itself was
 	// named as an end, and AtHome; the answer's has Mine or Outside.
 	Route(m *Message)
-	// Nearer reports whether a comes before b in a search for key: among ends, or among nodes on the way.
-	Nearer(key ID, ends bool, a, b Node) bool
+	// Distance returns how far a node is from key in a search for it, as one where the search may end, or as one on the way; nearer ones are asked first.
+	Distance(key ID, end bool, n Node) ID
 	// Replicas appends to dst the nodes that keep copies of what is this node's, nearest first, at most r with itself.
 	Replicas(r int, dst []Node) []Node
 }

@@ -24,8 +24,9 @@ type search struct {
 }
 
 type candidate struct {
-	node  Node
-	state state
+	distance ID
+	node     Node
+	state    state
 }
 
 type state uint8
@@ -69,12 +70,13 @@ func (s *search) learn(e Engine, n Node, end bool) {
 		copy(s.list[i:], s.list[i+1:s.count])
 		s.count--
 	}
+	c.distance = e.Distance(s.key, end, n)
 	lo, hi := int(s.ends), int(s.count)
 	if end {
 		lo, hi = 0, int(s.ends)
 	}
 	for lo < hi {
-		if m := (lo + hi) / 2; e.Nearer(s.key, end, s.list[m].node, n) {
+		if m := (lo + hi) / 2; !c.distance.Less(s.list[m].distance) {
 			lo = m + 1
 		} else {
 			hi = m

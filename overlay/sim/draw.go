@@ -1,6 +1,10 @@
 package sim
 
-import "kith/overlay/kbr"
+import (
+	"encoding/binary"
+
+	"kith/overlay/kbr"
+)
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014): each bit of x changes half of those of the result.
 func mix(x uint64) uint64 {
@@ -29,12 +33,10 @@ func (n *Net) draw(purpose uint64, node kbr.Node, i uint64) uint64 {
 func unit(x uint64) float64 { return float64(x>>11) / (1 << 53) }
 
 // place returns a random ID.
-func (n *Net) place(purpose uint64, node kbr.Node, i uint64) (id kbr.ID) {
+func (n *Net) place(purpose uint64, node kbr.Node, i uint64) kbr.ID {
+	var b [24]byte
 	for k := range uint64(3) {
-		x := n.draw(purpose, node, 3*i+k)
-		for b := range min(8, len(id)-8*int(k)) {
-			id[8*int(k)+b] = byte(x >> (8 * b))
-		}
+		binary.BigEndian.PutUint64(b[8*k:], n.draw(purpose, node, 3*i+k))
 	}
-	return id
+	return kbr.FromBytes([kbr.Bits / 8]byte(b[:]))
 }
