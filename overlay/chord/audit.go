@@ -40,8 +40,16 @@ func (r *Ring) search(up []kbr.Node, key kbr.ID) int {
 	return i
 }
 
-// Owner returns whose a key is, of the nodes that are up, in the order of the ring.
-func (r *Ring) Owner(up []kbr.Node, key kbr.ID) kbr.Node { return r.owner(up, key) }
+// Owner returns whose a key is: of the nodes that are up, in the order of the ring, the first member at or after it, or None if there is no member.
+func (r *Ring) Owner(up []kbr.Node, key kbr.ID) kbr.Node {
+	first := r.search(up, key)
+	for i := range up {
+		if n := up[(first+i)%len(up)]; r.nodes[n].phase == member {
+			return n
+		}
+	}
+	return kbr.None
+}
 
 // Audit checks Zave's invariant among the nodes that are up, in the order of the ring: each member has a successor that is up, and at least r+1 members are
 // principal, which is, skipped by no member's successor list. It holds from then on when it holds once; rings of fewer members are beyond her proof, and nothing

@@ -4,9 +4,10 @@ import "kith/overlay/kbr"
 
 // What nodes say to each other, beside kbr.Find.
 const (
-	state  = kbr.Own + iota // asks for a node's predecessor, in Node, and its successor list
-	notify                  // says: I hold you for my successor
-	ping                    // asks whether somebody is there
+	state   = kbr.Own + iota // asks for a node's predecessor, in Node, and its successor list
+	notify                   // says: I hold you for my successor
+	leaving                  // says: I go, and my predecessor, in Node, and my successors have me no more
+	ping                     // asks whether somebody is there
 )
 
 // isMember is the flag of an answer to state and to ping: who answers is in the ring.
@@ -45,13 +46,18 @@ func (c *Chord) Step(_ kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 	case kbr.Join:
 		*c = Chord{ring: c.ring, self: c.self, turn: c.turn + 1, phase: joining, via: ev.From}
 		o.Search(c.id(), c.via, findPlace)
+	case kbr.Resume:
+		o.After(kbr.Ticks(ev.Draw%uint64(c.ring.Round)), c.timer(timeRound))
 	case kbr.Leave:
-		*c = Chord{ring: c.ring, self: c.self, turn: c.turn + 1}
+		c.leave(o)
 	case kbr.Request:
 		c.reply(ev.Msg, o)
 	case kbr.Notice:
 		if ev.Msg.Kind == notify && c.phase == member {
 			c.rectify(ev.From, o)
+		}
+		if ev.Msg.Kind == leaving && c.phase == member {
+			c.left(ev.From, ev.Msg)
 		}
 	case kbr.Timer:
 		c.wake(ev, o)
@@ -174,6 +180,34 @@ func (c *Chord) rectify(from kbr.Node, o *kbr.Outbox) {
 	}
 	if c.succs == 0 && c.pred != kbr.None { // it was alone: on a ring of two who comes before comes after too
 		o.Ask(c.pred, state, askBetween)
+	}
+}
+
+// leave tells the neighbours that this node goes (ToN'03, section IV.E).
+func (c *Chord) leave(o *kbr.Outbox) {
+	if c.phase == member {
+		for i, to := range []kbr.Node{c.pred, c.succ[0]} {
+			if to == kbr.None || i == 1 && (c.succs == 0 || to == c.pred) {
+				continue
+			}
+			m := o.Tell(to, leaving)
+			m.Node, m.Count = c.pred, c.succs
+			copy(m.Nodes[:], c.successors())
+		}
+	}
+	*c = Chord{ring: c.ring, self: c.self, turn: c.turn + 1}
+}
+
+// left hears that a node goes, which tells who stands behind it.
+func (c *Chord) left(from kbr.Node, m *kbr.Message) {
+	next, told := c.succs > 0 && c.succ[0] == from, m.Told()
+	before := c.pred == from
+	c.drop(from)
+	if next && len(told) > 0 {
+		c.adopt(told[0], told[1:])
+	}
+	if before && m.Node != c.self {
+		c.pred = m.Node
 	}
 }
 

@@ -106,7 +106,8 @@ const (
 	Timer               // the time of After with Tag is over
 	Found               // the search with Tag ended at From
 	Lost                // the search with Tag ended nowhere
-	Leave               // leave the network, now
+	Leave               // leave the network, now: nothing will happen to this node any more
+	Resume              // the driver has given the node its state: go on with upkeep
 )
 
 // An Event is what happens to a node. Msg is the driver's again after the step.
@@ -116,7 +117,7 @@ type Event struct {
 	Tag  Tag
 	Took Ticks
 	Try  uint8  // of Failed: as in its Act
-	Draw uint64 // a random number, for an engine that spreads what it does; with Start, Join and Timer
+	Draw uint64 // a random number, for an engine that spreads what it does; with Start, Join, Resume and Timer
 	Msg  *Message
 }
 

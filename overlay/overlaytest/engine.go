@@ -79,7 +79,7 @@ func audited(t *testing.T, n *sim.Net, d kbr.Ticks) {
 func (e Engines) lookups(t *testing.T) {
 	for _, nodes := range []int{1, 2, 3, 5, 21, 22, 100, 1000} {
 		n := e.net(t, sim.Options{Nodes: nodes, Seed: uint64(nodes)})
-		n.Settle()
+		n.Settle(nodes, false)
 		if err := n.Audit(); err != nil {
 			t.Errorf("%d nodes: %v", nodes, err)
 		}
@@ -231,7 +231,7 @@ func (e Engines) sameSeed(t *testing.T) {
 func (e Engines) sizes(t *testing.T) {
 	mean := func(nodes int) (sum float64) {
 		n := e.net(t, sim.Options{Nodes: nodes, Seed: 7})
-		n.Settle()
+		n.Settle(nodes, false)
 		results := search(t, n, 1000)
 		for _, r := range results {
 			sum += float64(r.Path) / float64(len(results))

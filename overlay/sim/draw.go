@@ -22,6 +22,7 @@ const (
 	forLoss
 	forKey
 	forFailure
+	forChurn
 )
 
 // draw returns the i-th random number of a node for a purpose: nothing is kept but counters, so that who draws first does not matter.

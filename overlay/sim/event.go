@@ -14,6 +14,10 @@ func (n *Net) handle(e *event) {
 		if n.here(e.node, e.life) {
 			n.step(e.node, &kbr.Event{What: kbr.Timer, Tag: e.tag, Draw: n.nextDraw(e.node)})
 		}
+	case departs:
+		if n.here(e.node, e.life) {
+			n.departed(e.node)
+		}
 	case searches:
 		if n.here(e.node, e.life) {
 			key := n.place(forKey, e.node, uint64(e.tag))

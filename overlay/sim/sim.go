@@ -18,7 +18,7 @@ type Kind interface {
 	Grow()                                    // makes room for all nodes of the table
 	Engine(kbr.Node) kbr.Engine               // the engine of one
 	Settle(up []kbr.Node)                     // gives nodes the state that upkeep ends with; up is all that are up, in the order of their IDs
-	Owner(up []kbr.Node, key kbr.ID) kbr.Node // whose a key is, of those that are up
+	Owner(up []kbr.Node, key kbr.ID) kbr.Node // whose a key is, of those that are up, or None
 	Audit(up []kbr.Node) error                // what must hold at all times
 	Ideal(up []kbr.Node) error                // what must hold when nothing has happened for long
 }
@@ -56,6 +56,7 @@ const (
 	comesLate             // an answer arrives after that
 	rings                 // a timer
 	searches              // a search of the node's user begins
+	departs               // the node's session is over, of which the scenario is told
 )
 
 // A talk is a message on its way, and for a question all until it is answered or given up.
@@ -87,19 +88,20 @@ type peer struct {
 type Net struct {
 	Table *kbr.Table
 
-	o     Options
-	kind  Kind
-	host  kbr.Host
-	peers []peer
-	order []kbr.Node // all nodes, by ID
-	wheel wheel
-	talks []talk
-	free  uint32
-	out   kbr.Outbox
-	lost  uint64 // draws for loss
-	steps uint64
-	up    []kbr.Node // of Up
-	stale bool       // up is
+	o        Options
+	kind     Kind
+	host     kbr.Host
+	peers    []peer
+	order    []kbr.Node // all nodes, by ID
+	wheel    wheel
+	talks    []talk
+	free     uint32
+	out      kbr.Outbox
+	lost     uint64 // draws for loss
+	departed func(kbr.Node)
+	steps    uint64
+	up       []kbr.Node // of Up
+	stale    bool       // up is
 }
 
 // New makes a network whose nodes are all down. The kind gets its table from make.
@@ -148,17 +150,21 @@ func (n *Net) Bytes() (sum uint64) {
 	return sum
 }
 
-// Settle turns all nodes on, in the state that upkeep ends with, without any upkeep from now on.
-func (n *Net) Settle() {
-	for _, p := range n.order {
-		n.peers[p].up = true
+// Settle turns on the first count nodes, in the state that upkeep ends with, and lets them go on with it if that is wanted.
+func (n *Net) Settle(count int, upkeep bool) {
+	for p := range count {
+		n.peers[p+1].up = true
 	}
 	n.stale = true
-	n.kind.Settle(n.order)
-	for _, p := range n.order { // who has been there for long has measured some round trips
+	up := n.Up()
+	n.kind.Settle(up)
+	for _, p := range up { // who has been there for long has measured some round trips
 		for i := range uint64(measured) {
-			to := n.order[n.draw(forLatency, p, 3+i)%uint64(len(n.order))]
+			to := up[n.draw(forLatency, p, 3+i)%uint64(len(up))]
 			n.peers[p].rtt.Measure(n.o.Latency.Between(n, p, to) + n.o.Latency.Between(n, to, p))
+		}
+		if upkeep {
+			n.step(p, &kbr.Event{What: kbr.Resume, Draw: n.nextDraw(p)})
 		}
 	}
 }
@@ -187,6 +193,23 @@ func (n *Net) Crash(p kbr.Node) {
 	n.peers[p].life++
 	n.peers[p].rtt = kbr.RTT{}
 	n.host.Forget(p)
+}
+
+// Leave turns a node off, after it has taken leave.
+func (n *Net) Leave(p kbr.Node) {
+	if n.peers[p].up {
+		n.step(p, &kbr.Event{What: kbr.Leave})
+		n.Crash(p)
+	}
+}
+
+// Member reports whether a node is up and in the network.
+func (n *Net) Member(p kbr.Node) bool {
+	m := kbr.Message{Flags: kbr.AtHome}
+	if n.peers[p].up {
+		n.kind.Engine(p).Route(&m)
+	}
+	return n.peers[p].up && m.Flags&kbr.Outside == 0
 }
 
 // Fail turns a part of the nodes that are up off at once, drawn at random, and returns how many.

@@ -72,16 +72,19 @@ func spread(v []float64) (s Spread) {
 // A Report is what came of a scenario.
 type Report struct {
 	Nodes     int     `json:"nodes"`
-	Failed    int     `json:"failed"`
+	Failed    int     `json:"failed"`           // of the nodes, or left
+	Joined    int     `json:"joined,omitempty"` // while it went on
 	Lookups   int     `json:"lookups"`
-	Right     int     `json:"right"` // ended at whose the key is
-	Wrong     int     `json:"wrong"` // ended at somebody else
-	Lost      int     `json:"lost"`  // ended nowhere
-	Path      Spread  `json:"path"`  // nodes that were asked and answered, in searches that were right; as with the next ones
+	Right     int     `json:"right"`               // ended at whose the key is
+	Wrong     int     `json:"wrong"`               // ended at somebody else
+	Lost      int     `json:"lost"`                // ended nowhere
+	Abandoned int     `json:"abandoned,omitempty"` // whoever searched was gone before the end
+	Path      Spread  `json:"path"`                // nodes that were asked and answered, in searches that were right; as with the next ones
 	Timeouts  Spread  `json:"timeouts"`
 	Latency   Spread  `json:"latency_ms"`
 	Hops      []int   `json:"hops"` // [i] is how many searches asked i nodes that answered
 	Bytes     float64 `json:"bytes_per_lookup"`
+	Bandwidth float64 `json:"bytes_per_node_and_second"`
 	Model     string  `json:"latency_model"`
 	Seed      uint64  `json:"seed"`
 	Events    uint64  `json:"events"`
@@ -102,7 +105,7 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 	if err != nil {
 		return r, err
 	}
-	n.Settle()
+	n.Settle(s.Nodes, false)
 	r = Report{Nodes: s.Nodes, Failed: n.Fail(s.Fail), Lookups: s.Lookups, Seed: s.Seed, Model: n.o.Latency.String()}
 	var t tally
 	up := n.Up()
@@ -111,7 +114,8 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 		n.Search(at, up[n.draw(forKey, kbr.None, uint64(i))%uint64(len(up))], kbr.Tag(i))
 		if i%1000 == 999 { // so that the queue stays short
 			n.Run(at, nil)
-			if err := t.add(n, &r, progress); err != nil {
+			t.add(n, &r)
+			if err := tell(progress, r.done()); err != nil {
 				return r, err
 			}
 		}
@@ -119,20 +123,34 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 	for !n.Idle() {
 		n.Run(n.Now()+kbr.Minute, nil)
 	}
-	if err := t.add(n, &r, progress); err != nil {
-		return r, err
-	}
+	t.add(n, &r)
+	r.finish(n, &t)
+	return r, tell(progress, s.Lookups)
+}
+
+// finish makes the figures of what was collected.
+func (r *Report) finish(n *Net, t *tally) {
 	r.Path, r.Timeouts, r.Latency = spread(t.path), spread(t.timeouts), spread(t.latency)
-	r.Bytes = float64(n.Bytes()) / float64(s.Lookups)
 	r.Events, r.Simulated = n.Steps(), float64(n.Now())/float64(kbr.Second)
+	r.Bytes = float64(n.Bytes()) / float64(r.Lookups)
+	if r.Simulated > 0 {
+		r.Bandwidth = float64(n.Bytes()) / r.Simulated / float64(r.Nodes)
+	}
 	r.TraceHash = fmt.Sprintf("%016x", n.TraceHash())
-	return r, nil
+}
+
+func tell(progress func(int) error, done int) error {
+	if progress == nil {
+		return nil
+	}
+	return progress(done)
 }
 
 // A tally collects results.
 type tally struct{ path, timeouts, latency []float64 }
 
-func (t *tally) add(n *Net, r *Report, progress func(int) error) error {
+// add judges the searches that have ended: against whose the key is now.
+func (t *tally) add(n *Net, r *Report) {
 	for _, x := range n.Results() {
 		switch x.Node {
 		case kbr.None:
@@ -152,8 +170,6 @@ func (t *tally) add(n *Net, r *Report, progress func(int) error) error {
 		}
 		r.Hops[x.Path]++
 	}
-	if progress == nil {
-		return nil
-	}
-	return progress(r.Right + r.Wrong + r.Lost)
 }
+
+func (r *Report) done() int { return r.Right + r.Wrong + r.Lost }

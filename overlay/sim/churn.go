@@ -1,0 +1,207 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+
+	"kith"
+	"kith/overlay/kbr"
+)
+
+// Churn is a network in which nodes come and go while others search. There are two ways: as many new ones join a second as others leave, both at random times
+// (ToN'03, section VI.D); or each node has a session, and a new one joins when it ends, so that there are always as many.
+type Churn struct {
+	Options
+	Rate    float64   // joins a second, and as many that take leave; 0 for sessions
+	Session Session   // of each node, which crashes then
+	Lookups int       // how many searches in all
+	Every   kbr.Ticks // the mean time between two searches of anybody's, which come at random times
+}
+
+// A Session is how long nodes stay: a Weibull distribution, which is the exponential one for a shape of 1 and has many short and a few very long ones for a
+// smaller shape. Stutzbach and Rejaie (IMC 2006) found 0.34 to 0.59 in BitTorrent.
+type Session struct {
+	Shape  float64
+	Median kbr.Ticks
+}
+
+func (s Session) draw(x uint64) kbr.Ticks {
+	scale := float64(s.Median) / math.Pow(math.Ln2, 1/s.Shape)
+	return kbr.Ticks(scale * math.Pow(-math.Log(1-unit(x)), 1/s.Shape))
+}
+
+// exponential returns a time with a mean.
+func exponential(x uint64, mean float64) kbr.Ticks { return kbr.Ticks(-math.Log(1-unit(x)) * mean) }
+
+// Check says what is wrong with the scenario. Its error is Invalid.
+func (c Churn) Check() error {
+	switch s := c.Session; {
+	case c.Nodes < 2:
+		return kith.Hint(fmt.Errorf("sim: churn of %d nodes: %w", c.Nodes, kith.Invalid), "2 at least, so that there is somebody to join through")
+	case c.Lookups < 1 || c.Lookups > MaxLookups:
+		return kith.Hint(fmt.Errorf("sim: %d lookups: %w", c.Lookups, kith.Invalid), "1 to %d", MaxLookups)
+	case c.Every < 1:
+		return kith.Hint(fmt.Errorf("sim: searches every %d microseconds: %w", c.Every, kith.Invalid), "1 at least")
+	case c.Rate != 0 && s != (Session{}):
+		return kith.Hint(fmt.Errorf("sim: a rate and sessions: %w", kith.Invalid), "one of both says how nodes come and go")
+	case c.Rate == 0 && !(s.Shape >= 0.1 && s.Shape <= 10):
+		return kith.Hint(fmt.Errorf("sim: sessions of shape %v: %w", s.Shape, kith.Invalid), "0.1 to 10; 1 is exponential")
+	case c.Rate == 0 && s.Median < kbr.Second:
+		return kith.Hint(fmt.Errorf("sim: a median session of %d ms: %w", s.Median/kbr.Millisecond, kith.Invalid), "one second at least")
+	case c.Rate != 0 && !(c.Rate > 0 && c.Rate <= float64(c.Nodes)):
+		return kith.Hint(fmt.Errorf("sim: %v joins a second: %w", c.Rate, kith.Invalid), "more than 0, and at most as many as there are nodes")
+	}
+	o := c.Options
+	o.Nodes += c.more()
+	return o.Check()
+}
+
+// more returns how many nodes will join at most, with room for chance.
+func (c Churn) more() int {
+	seconds := float64(c.Lookups) * float64(c.Every) / float64(kbr.Second) * 1.1
+	joins := c.Rate * seconds
+	if c.Rate == 0 {
+		mean := float64(c.Session.Median) / float64(kbr.Second) / math.Pow(math.Ln2, 1/c.Session.Shape) * math.Gamma(1+1/c.Session.Shape)
+		joins = 2 * float64(c.Nodes) * (1 + seconds/mean) // a young network has more short sessions than an old one
+	}
+	return int(min(joins+10*math.Sqrt(joins)+100, MaxNodes))
+}
+
+// Purposes of the draws of a churn.
+const (
+	drawJoin = iota
+	drawLeave
+	drawSearch
+	drawWho
+	draws
+)
+
+// churning is a run of Churn.
+type churning struct {
+	o      Churn
+	n      *Net
+	counts [draws]uint64
+	fresh  kbr.Node // the next one that has never been up
+	report Report
+	tally  tally
+}
+
+// Run runs the scenario, as Static.Run does.
+func (c Churn) Run(make func(*kbr.Table) Kind, progress func(done int) error) (Report, error) {
+	if err := c.Check(); err != nil {
+		return Report{}, err
+	}
+	o := c.Options
+	o.Nodes += c.more()
+	n, err := New(o, make)
+	if err != nil {
+		return Report{}, err
+	}
+	r := &churning{o: c, n: n, fresh: kbr.Node(c.Nodes + 1)}
+	r.report = Report{Nodes: c.Nodes, Lookups: c.Lookups, Seed: c.Seed, Model: n.o.Latency.String()}
+	n.departed = func(p kbr.Node) {
+		r.gone(p, false)
+		r.join()
+	}
+	n.Settle(c.Nodes, true)
+	err = r.run(progress)
+	r.report.finish(n, &r.tally)
+	return r.report, err
+}
+
+func (c *churning) next(what int) uint64 {
+	c.counts[what]++
+	return c.n.draw(forChurn, kbr.Node(what), c.counts[what])
+}
+
+// in returns when something happens that happens at random times with a mean.
+func (c *churning) in(what int, mean float64) kbr.Ticks {
+	return c.n.Now() + exponential(c.next(what), mean)
+}
+
+// anybody draws a member of the network.
+func (c *churning) anybody() kbr.Node {
+	up := c.n.Up()
+	for {
+		if p := up[c.next(drawWho)%uint64(len(up))]; c.n.Member(p) {
+			return p
+		}
+	}
+}
+
+func (c *churning) run(progress func(int) error) error {
+	const never = kbr.Ticks(math.MaxInt64)
+	join, leave, mean := never, never, float64(kbr.Second)/c.o.Rate
+	if c.o.Rate > 0 {
+		join, leave = c.in(drawJoin, mean), c.in(drawLeave, mean)
+	} else {
+		for p := range c.o.Nodes {
+			c.live(kbr.Node(p + 1))
+		}
+	}
+	search := c.in(drawSearch, float64(c.o.Every))
+	for done := 0; done < c.o.Lookups; {
+		c.pass(min(join, leave, search))
+		switch c.n.Now() {
+		case join:
+			c.join()
+			join = c.in(drawJoin, mean)
+		case leave:
+			c.gone(c.anybody(), true)
+			leave = c.in(drawLeave, mean)
+		default:
+			c.n.Search(search, c.anybody(), kbr.Tag(done))
+			search = c.in(drawSearch, float64(c.o.Every))
+			done++
+			if progress != nil && done%100 == 0 {
+				if err := progress(done); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	c.pass(c.n.Now() + kbr.Minute) // for the last ones
+	c.report.Abandoned = c.o.Lookups - c.report.done()
+	return nil
+}
+
+// pass lets time pass, and judges each search at the moment in which it ends.
+func (c *churning) pass(until kbr.Ticks) {
+	c.n.Run(until, func() bool {
+		if len(c.n.host.Results) > 0 {
+			c.tally.add(c.n, &c.report)
+		}
+		return true
+	})
+}
+
+// join lets a new node join through anybody.
+func (c *churning) join() {
+	if int(c.fresh) > c.n.Table.Len() {
+		return // more than ten deviations beyond what is likely
+	}
+	c.n.Join(c.fresh, c.anybody())
+	c.report.Joined++
+	c.live(c.fresh)
+	c.fresh++
+}
+
+// live gives a node its session.
+func (c *churning) live(p kbr.Node) {
+	if c.o.Rate == 0 {
+		c.n.wheel.put(event{at: c.n.Now() + c.o.Session.draw(c.n.draw(forChurn, p, 0)), what: departs, node: p, life: c.n.peers[p].life})
+	}
+}
+
+// gone takes a node away, unless it is the last but one.
+func (c *churning) gone(p kbr.Node, withLeave bool) {
+	if len(c.n.Up()) <= 2 {
+		return
+	}
+	c.report.Failed++
+	if withLeave {
+		c.n.Leave(p)
+	} else {
+		c.n.Crash(p)
+	}
+}
