@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"kith"
@@ -32,39 +33,103 @@ func simCommand() *cobra.Command {
 	return cmd
 }
 
+// simFlags are the flags that the simulation of every engine has.
+type simFlags struct {
+	sim.Options
+	lookups int
+	fail    float64
+	latency string
+	churn   string
+	hours   float64
+	every   time.Duration
+}
+
+func (f *simFlags) add(flags *pflag.FlagSet) {
+	flags.IntVar(&f.Nodes, "nodes", 1000, fmt.Sprintf("how many, 1 to %d", sim.MaxNodes))
+	flags.IntVar(&f.lookups, "lookups", 10_000, "how many searches")
+	flags.Float64Var(&f.fail, "fail", 0, "`PART` of the nodes that fails, such as 0.3")
+	flags.StringVar(&f.churn, "churn", "", "`HOW` nodes come and go: rate:0.4 (joins a second, and as many take leave), exponential:median=60m or weibull:0.5,median=23m (sessions)")
+	flags.Float64Var(&f.hours, "hours", 0, "with --churn, how long it goes on, instead of --lookups")
+	flags.DurationVar(&f.every, "every", time.Second, "with --churn, mean time between two searches of anybody's")
+	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
+	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")
+	flags.StringVar(&f.latency, "latency", "constant", "`MODEL` of the lines: constant (50 ms each way) or 3d (nodes in a cube, at most 200 ms)")
+}
+
+// A simulation is what sim can run.
+type simulation interface {
+	Check() error
+	Total() int // nodes, those that come later included
+	Run(kind func(*kbr.Table) sim.Kind, progress func(done int) error) (sim.Report, error)
+}
+
+// simulation makes of the flags what to run.
+func (f *simFlags) simulation(cmd *cobra.Command) (s simulation, err error) {
+	if f.Latency, err = sim.ParseLatency(f.latency); err != nil {
+		return nil, err
+	}
+	given := cmd.Flags().Changed
+	if f.churn == "" {
+		for _, name := range []string{"hours", "every"} {
+			if given(name) {
+				return nil, kith.Hint(fmt.Errorf("sim: --%s without --churn: %w", name, kith.Invalid), "nothing happens in a network at rest but its searches; say --churn exponential:median=60m, for one")
+			}
+		}
+		s = sim.Static{Options: f.Options, Lookups: f.lookups, Fail: f.fail}
+		return s, s.Check()
+	}
+	c := sim.Churn{Options: f.Options, Lookups: f.lookups, Every: kbr.Ticks(f.every.Microseconds())}
+	switch {
+	case given("fail"):
+		return nil, kith.Hint(fmt.Errorf("sim: --fail and --churn: %w", kith.Invalid), "one of both says who goes")
+	case given("hours") && given("lookups"):
+		return nil, kith.Hint(fmt.Errorf("sim: --hours and --lookups: %w", kith.Invalid), "one of both says how long it goes on")
+	case given("hours"):
+		if !(f.hours > 0 && f.hours <= 10_000) {
+			return nil, kith.Hint(fmt.Errorf("sim: %v hours: %w", f.hours, kith.Invalid), "more than 0, and at most 10000")
+		}
+		if c.Every > 0 {
+			f.lookups = int(min(f.hours*3600*float64(kbr.Second)/float64(c.Every), sim.MaxLookups))
+			c.Lookups = f.lookups
+		}
+	}
+	if c.Rate, c.Session, err = sim.ParseChurn(f.churn); err != nil {
+		return nil, err
+	}
+	return c, c.Check()
+}
+
 func simChordCommand() *cobra.Command {
-	var s sim.Static
+	var f simFlags
 	c := chord.Default()
-	var latency string
+	round := 30 * time.Second
 	cmd := &cobra.Command{
 		Use:   "chord",
-		Short: "simulate Chord: searches after a part of the nodes has failed",
+		Short: "simulate Chord: searches after a part of the nodes has failed, or while nodes come and go",
 		Long: "Makes a Chord ring at rest, lets a part of its nodes fail in one moment, and lets those that are left search for random keys before anything\n" +
 			"is mended: the setting of Table II of Chord's paper (IEEE/ACM Transactions on Networking 11(1), 2003), which --nodes 1000 --successors 20 repeats.\n\n" +
+			"With --churn nodes come and go all the time, and upkeep goes on: the setting of its Table III is --churn rate:0.4.\n\n" +
 			"path counts the nodes that a search asked and that answered, the last one included; timeouts those that did not.",
-		Example: "  kith sim chord\n  kith sim chord --nodes 100000 --lookups 10000 --fail 0.3\n  kith sim chord --latency 3d --seed 7 --json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if s.Latency, err = sim.ParseLatency(latency); err != nil {
-				return err
-			}
+		Example: "  kith sim chord\n  kith sim chord --nodes 100000 --lookups 10000 --fail 0.3\n  kith sim chord --latency 3d --seed 7 --json\n" +
+			"  kith sim chord --churn weibull:0.5,median=23m --hours 6 --round 15s",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.Round = kbr.Ticks(round.Microseconds())
 			if err := c.Check(); err != nil {
 				return err
 			}
-			if err := s.Check(); err != nil {
+			s, err := f.simulation(cmd)
+			if err != nil {
 				return err
 			}
-			return runSim(cmd, s, "chord", chord.BytesPerNode, func(t *kbr.Table) sim.Kind { return chord.New(c, t) })
+			return runSim(cmd, s, f.lookups, "chord", chord.BytesPerNode, func(t *kbr.Table) sim.Kind { return chord.New(c, t) })
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&s.Nodes, "nodes", 1000, fmt.Sprintf("how many, 1 to %d", sim.MaxNodes))
-	flags.IntVar(&s.Lookups, "lookups", 10_000, "how many searches")
-	flags.Float64Var(&s.Fail, "fail", 0, "`PART` of the nodes that fails, such as 0.3")
-	flags.Float64Var(&s.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
-	flags.Uint64Var(&s.Seed, "seed", 1, "the same `NUMBER` gives the same run")
-	flags.StringVar(&latency, "latency", "constant", "`MODEL` of the lines: constant (50 ms each way) or 3d (nodes in a cube, at most 200 ms)")
+	f.add(flags)
 	flags.IntVar(&c.Successors, "successors", c.Successors, fmt.Sprintf("length of successor lists, 1 to %d", chord.MaxSuccessors))
+	flags.DurationVar(&round, "round", round, "mean time between two rounds of a node's upkeep")
+	flags.IntVar(&c.Repair, "repair", c.Repair, "every how many rounds a finger is looked for anew")
 	return cmd
 }
 
@@ -78,9 +143,9 @@ type simOut struct {
 // redrawSim is how often the progress is drawn anew.
 const redrawSim = 100 * time.Millisecond
 
-func runSim(cmd *cobra.Command, s sim.Static, engine string, perNode int, kind func(*kbr.Table) sim.Kind) error {
-	if need, have := sim.Memory(s, perNode), freeMemory(); have > 0 && need > have {
-		return kith.Hint(fmt.Errorf("sim: %s need %s of memory, and %s is free: %w", human.Count(s.Nodes, "node"), human.Bytes(need), human.Bytes(have), kith.TooLarge),
+func runSim(cmd *cobra.Command, s simulation, lookups int, engine string, perNode int, kind func(*kbr.Table) sim.Kind) error {
+	if need, have := sim.Memory(s.Total(), lookups, perNode), freeMemory(); have > 0 && need > have {
+		return kith.Hint(fmt.Errorf("sim: %s need %s of memory, and %s is free: %w", human.Count(s.Total(), "node"), human.Bytes(need), human.Bytes(have), kith.TooLarge),
 			"take fewer nodes or lookups")
 	}
 	begun, drawn := time.Now(), time.Time{}
@@ -88,7 +153,7 @@ func runSim(cmd *cobra.Command, s sim.Static, engine string, perNode int, kind f
 	r, err := s.Run(kind, func(done int) error {
 		if now := time.Now(); show && now.Sub(drawn) >= redrawSim {
 			drawn = now
-			fmt.Fprintf(cmd.ErrOrStderr(), "\r%3d %%  %d of %d lookups\x1b[K", 100*done/s.Lookups, done, s.Lookups)
+			fmt.Fprintf(cmd.ErrOrStderr(), "\r%3d %%  %d of %d lookups\x1b[K", 100*done/lookups, done, lookups)
 		}
 		return context.Cause(cmd.Context())
 	})
@@ -119,8 +184,15 @@ func freeMemory() int64 {
 // WriteText implements app.Texter.
 func (o simOut) WriteText(w io.Writer, _ int) error {
 	part := func(n int) string { return fmt.Sprintf("%7.3f %%", 100*float64(n)/float64(o.Lookups)) }
-	fmt.Fprintf(w, "%s, %s, of which %d failed; %s; %s; seed %d\n\n", o.Engine, human.Count(o.Nodes, "node"), o.Failed, human.Count(o.Lookups, "lookup"), o.Model, o.Seed)
+	went := fmt.Sprintf("of which %d failed", o.Failed)
+	if o.Joined > 0 {
+		went = fmt.Sprintf("%d gone and %d joined in %s", o.Failed, o.Joined, human.Seconds(o.Simulated))
+	}
+	fmt.Fprintf(w, "%s, %s, %s; %s; %s; seed %d\n\n", o.Engine, human.Count(o.Nodes, "node"), went, human.Count(o.Lookups, "lookup"), o.Model, o.Seed)
 	fmt.Fprintf(w, "  right     %s  ended at whose the key is\n  wrong     %s\n  lost      %s\n\n", part(o.Right), part(o.Wrong), part(o.Lost))
+	if o.Abandoned > 0 {
+		fmt.Fprintf(w, "  abandoned %s  whoever searched was gone before the end\n\n", part(o.Abandoned))
+	}
 	fmt.Fprintf(w, "  %-12s %9s %9s %9s %9s %9s\n", "", "mean", "1st", "median", "99th", "most")
 	for _, row := range []struct {
 		name string
@@ -138,6 +210,10 @@ func (o simOut) WriteText(w io.Writer, _ int) error {
 			fmt.Fprintf(w, "  path %3d  %s  %s\n", i, part(n), strings.Repeat("█", (40*n+most-1)/most))
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n  %.0f bytes a lookup; %d events in %s; trace %s\n", o.Bytes, o.Events, human.Seconds(o.Seconds), o.TraceHash)
+	sent := fmt.Sprintf("%.0f bytes a lookup", o.Bytes)
+	if o.Joined > 0 {
+		sent = fmt.Sprintf("%.1f bytes a node and second", o.Bandwidth)
+	}
+	_, err := fmt.Fprintf(w, "\n  %s; %d events in %s; trace %s\n", sent, o.Events, human.Seconds(o.Seconds), o.TraceHash)
 	return err
 }

@@ -30,10 +30,11 @@ const (
 type Config struct {
 	Successors int       // r, the length of successor lists; 2*log2(N) in ToN'03
 	Round      kbr.Ticks // the mean time between two rounds of upkeep; each is between half and one and a half of it
+	Repair     int       // every how many rounds a finger is looked for anew, one after the other
 }
 
 // Default is the configuration of ToN'03, sections VI.C and VI.D.
-func Default() Config { return Config{Successors: 20, Round: 30 * kbr.Second} }
+func Default() Config { return Config{Successors: 20, Round: 30 * kbr.Second, Repair: 1} }
 
 // Check says what is wrong with the configuration. Its error is Invalid.
 func (c Config) Check() error {
@@ -42,6 +43,8 @@ func (c Config) Check() error {
 		return kith.Hint(fmt.Errorf("chord: a successor list of %d: %w", c.Successors, kith.Invalid), "1 to %d; one of 1 breaks with the first node that fails", MaxSuccessors)
 	case c.Round < kbr.Second || c.Round > 24*60*kbr.Minute:
 		return kith.Hint(fmt.Errorf("chord: a round of upkeep every %d ms: %w", c.Round/kbr.Millisecond, kith.Invalid), "one second to one day")
+	case c.Repair < 1 || c.Repair > 1000:
+		return kith.Hint(fmt.Errorf("chord: a finger repaired every %d rounds: %w", c.Repair, kith.Invalid), "1 to 1000")
 	}
 	return nil
 }
@@ -57,6 +60,7 @@ type Chord struct {
 	succs  uint8                   // how many of succ there are
 	fix    uint8                   // the finger that is repaired next
 	turn   uint16                  // counts the node's lives: timers of one mean nothing in the next
+	rounds uint16                  // since a finger was repaired
 	walked uint8                   // steps of a join along the ring
 	phase  phase
 }

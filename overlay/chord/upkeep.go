@@ -108,7 +108,10 @@ func (c *Chord) wake(ev *kbr.Event, o *kbr.Outbox) {
 	case what == timeRound && c.phase == member:
 		o.After(c.round(ev.Draw), c.timer(timeRound))
 		c.stabilize(o)
-		c.repair(o)
+		if c.rounds++; int(c.rounds) >= c.ring.Repair {
+			c.rounds = 0
+			c.repair(o)
+		}
 	}
 }
 

@@ -3,6 +3,9 @@ package sim
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
+	"time"
 
 	"kith"
 	"kith/overlay/kbr"
@@ -30,6 +33,35 @@ func (s Session) draw(x uint64) kbr.Ticks {
 	return kbr.Ticks(scale * math.Pow(-math.Log(1-unit(x)), 1/s.Shape))
 }
 
+// ParseChurn reads how nodes come and go: rate:0.4, exponential:median=60m or weibull:0.5,median=23m. Its error is Invalid.
+func ParseChurn(text string) (rate float64, s Session, err error) {
+	bad := kith.Hint(fmt.Errorf("sim: churn %q: %w", text, kith.Invalid), "rate:0.4 (joins a second, and as many leave), exponential:median=60m, or weibull:0.5,median=23m (shape, and median session)")
+	kind, rest, _ := strings.Cut(text, ":")
+	if kind == "rate" {
+		if rate, err = strconv.ParseFloat(rest, 64); err != nil || !(rate > 0) {
+			return 0, s, bad
+		}
+		return rate, s, nil
+	}
+	s.Shape = 1
+	if kind == "weibull" {
+		var shape string
+		shape, rest, _ = strings.Cut(rest, ",")
+		if s.Shape, err = strconv.ParseFloat(shape, 64); err != nil {
+			return 0, s, bad
+		}
+	} else if kind != "exponential" {
+		return 0, s, bad
+	}
+	median, ok := strings.CutPrefix(rest, "median=")
+	d, err := time.ParseDuration(median)
+	if !ok || err != nil || d <= 0 {
+		return 0, s, bad
+	}
+	s.Median = kbr.Ticks(d.Microseconds())
+	return 0, s, nil
+}
+
 // exponential returns a time with a mean.
 func exponential(x uint64, mean float64) kbr.Ticks { return kbr.Ticks(-math.Log(1-unit(x)) * mean) }
 
@@ -52,9 +84,12 @@ func (c Churn) Check() error {
 		return kith.Hint(fmt.Errorf("sim: %v joins a second: %w", c.Rate, kith.Invalid), "more than 0, and at most as many as there are nodes")
 	}
 	o := c.Options
-	o.Nodes += c.more()
+	o.Nodes = c.Total()
 	return o.Check()
 }
+
+// Total returns how many nodes there are, with those that come later.
+func (c Churn) Total() int { return c.Nodes + c.more() }
 
 // more returns how many nodes will join at most, with room for chance.
 func (c Churn) more() int {
@@ -92,7 +127,7 @@ func (c Churn) Run(make func(*kbr.Table) Kind, progress func(done int) error) (R
 		return Report{}, err
 	}
 	o := c.Options
-	o.Nodes += c.more()
+	o.Nodes = c.Total()
 	n, err := New(o, make)
 	if err != nil {
 		return Report{}, err

@@ -36,13 +36,16 @@ func (s Static) Check() error {
 	return nil
 }
 
-// Memory estimates how many bytes a scenario takes, of which perNode are the engine's.
-func Memory(s Static, perNode int) int64 {
+// Total returns how many nodes there are.
+func (s Static) Total() int { return s.Nodes }
+
+// Memory estimates how many bytes a scenario takes, of which perNode are the engine's for each node.
+func Memory(nodes, lookups, perNode int) int64 {
 	const (
 		perPeer   = int(unsafe.Sizeof(peer{})+unsafe.Sizeof(kbr.ID{})) + 2*4 // and its place in two lists
 		perLookup = 3*8 + 128                                                // in the report, and a little in flight
 	)
-	return int64(s.Nodes)*int64(perNode+perPeer) + int64(s.Lookups)*perLookup
+	return int64(nodes)*int64(perNode+perPeer) + int64(lookups)*perLookup
 }
 
 // A Spread is how a measure is distributed.

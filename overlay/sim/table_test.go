@@ -71,8 +71,10 @@ func TestChordTable2(t *testing.T) {
 // Figure 10 of ToN'03: the mean path is half the logarithm of the number of nodes. That is taken for the way to the one before the key by fingers alone, without the last step, since the
 // prediction of section VI.C for successor lists of r nodes, which is shorter by half of the logarithm of r, has one more step, and both cannot be meant for r = 1.
 func TestChordPathLength(t *testing.T) {
+	alone := chord.Default()
+	alone.Successors = 1
 	for _, nodes := range []int{100, 1000, 10_000} {
-		plain, err := sim.Static{Options: sim.Options{Nodes: nodes, Seed: 3}, Lookups: 2000}.Run(ring(chord.Config{Successors: 1, Round: 30 * kbr.Second}), nil)
+		plain, err := sim.Static{Options: sim.Options{Nodes: nodes, Seed: 3}, Lookups: 2000}.Run(ring(alone), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
