@@ -40,11 +40,11 @@ func (r *Ring) search(up []kbr.Node, key kbr.ID) int {
 	return i
 }
 
-// Owner returns whose a key is: of the nodes that are up, in the order of the ring, the first member at or after it, or None if there is no member.
-func (r *Ring) Owner(up []kbr.Node, key kbr.ID) kbr.Node {
-	first := r.search(up, key)
-	for i := range up {
-		if n := up[(first+i)%len(up)]; r.nodes[n].phase == member {
+// Owner returns whose a key is: the first member that is up at or after it, of nodes in the order of the ring, or None if there is none.
+func (r *Ring) Owner(order []kbr.Node, up func(kbr.Node) bool, key kbr.ID) kbr.Node {
+	first := r.search(order, key)
+	for i := range order {
+		if n := order[(first+i)%len(order)]; up(n) && r.nodes[n].phase == member {
 			return n
 		}
 	}

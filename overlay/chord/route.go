@@ -19,10 +19,7 @@ func (c *Chord) Route(m *kbr.Message) {
 		m.Ends = m.Count
 		return
 	}
-	reach := 0 // successors before the key
-	for reach < int(c.succs) && kbr.Between(self, c.ring.id(c.succ[reach]), m.Key) {
-		reach++
-	}
+	reach := c.reach(m.Key)
 	for _, n := range c.succ[reach:min(reach+atTheEnd, int(c.succs))] {
 		m.Add(n)
 	}
@@ -30,33 +27,50 @@ func (c *Chord) Route(m *kbr.Message) {
 	c.before(m, reach)
 }
 
+// reach returns how many successors come before a key. Most often that is all of them.
+func (c *Chord) reach(key kbr.ID) int {
+	self, lo, hi := c.id(), 0, int(c.succs)
+	for m := hi - 1; lo < hi; m = (lo + hi) / 2 {
+		if kbr.Between(self, c.ring.id(c.succ[m]), key) {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	return lo
+}
+
 // before adds the nodes that most closely precede the key, of the fingers, the farthest of which come first, and of the first so many successors.
 func (c *Chord) before(m *kbr.Message, reach int) {
-	self, last := c.id(), kbr.None
 	room := onTheWay
 	if m.Flags&kbr.AtHome != 0 {
 		room = kbr.MaxNodes - int(m.Count)
 	}
-	for f, s := 0, reach-1; room > 0; {
-		for f < Fingers && (c.finger[f] == kbr.None || !kbr.Between(self, c.ring.id(c.finger[f]), m.Key)) {
-			f++
+	self, last, s := c.id(), kbr.None, reach-1
+	for _, f := range c.finger {
+		if f == kbr.None || f == last {
+			continue
 		}
-		var next kbr.Node
-		switch {
-		case f == Fingers && s < 0:
-			return
-		case s < 0, f < Fingers && c.between(c.succ[s], c.finger[f], c.self):
-			next = c.finger[f]
-			f++
-		default:
-			next = c.succ[s]
-			s--
+		id := c.ring.id(f)
+		if !kbr.Between(self, id, m.Key) {
+			continue
 		}
-		if next != last {
-			m.Add(next)
-			last = next
+		for ; room > 0 && s >= 0 && kbr.Between(id, c.ring.id(c.succ[s]), self); s-- { // never, unless a finger is out of date
+			m.Add(c.succ[s])
 			room--
 		}
+		if room == 0 {
+			return
+		}
+		if s < 0 || f != c.succ[s] {
+			m.Add(f)
+			room--
+		}
+		last = f
+	}
+	for ; room > 0 && s >= 0; s-- {
+		m.Add(c.succ[s])
+		room--
 	}
 }
 

@@ -116,7 +116,7 @@ type churning struct {
 	o      Churn
 	n      *Net
 	counts [draws]uint64
-	fresh  kbr.Node // the next one that has never been up
+	fresh  int // how many have been up
 	report Report
 	tally  tally
 }
@@ -132,7 +132,7 @@ func (c Churn) Run(make func(*kbr.Table) Kind, progress func(done int) error) (R
 	if err != nil {
 		return Report{}, err
 	}
-	r := &churning{o: c, n: n, fresh: kbr.Node(c.Nodes + 1)}
+	r := &churning{o: c, n: n, fresh: c.Nodes}
 	r.report = Report{Nodes: c.Nodes, Lookups: c.Lookups, Seed: c.Seed, Model: n.o.Latency.String()}
 	n.departed = func(p kbr.Node) {
 		r.gone(p, false)
@@ -154,14 +154,14 @@ func (c *churning) in(what int, mean float64) kbr.Ticks {
 	return c.n.Now() + exponential(c.next(what), mean)
 }
 
-// anybody draws a member of the network.
+// anybody draws a member of the network; None if there hardly is one.
 func (c *churning) anybody() kbr.Node {
-	up := c.n.Up()
-	for {
-		if p := up[c.next(drawWho)%uint64(len(up))]; c.n.Member(p) {
+	for range 100 * c.fresh {
+		if p := kbr.Node(1 + c.next(drawWho)%uint64(c.fresh)); c.n.Member(p) {
 			return p
 		}
 	}
+	return kbr.None
 }
 
 func (c *churning) run(progress func(int) error) error {
@@ -185,7 +185,11 @@ func (c *churning) run(progress func(int) error) error {
 			c.gone(c.anybody(), true)
 			leave = c.in(drawLeave, mean)
 		default:
-			c.n.Search(search, c.anybody(), kbr.Tag(done))
+			if p := c.anybody(); p != kbr.None {
+				c.n.Search(search, p, kbr.Tag(done))
+			} else {
+				c.report.Lost++
+			}
 			search = c.in(drawSearch, float64(c.o.Every))
 			done++
 			if progress != nil && done%100 == 0 {
@@ -212,13 +216,15 @@ func (c *churning) pass(until kbr.Ticks) {
 
 // join lets a new node join through anybody.
 func (c *churning) join() {
-	if int(c.fresh) > c.n.Table.Len() {
-		return // more than ten deviations beyond what is likely
+	via := c.anybody()
+	if c.fresh == c.n.Table.Len() || via == kbr.None {
+		return // ten deviations beyond what is likely, or nothing to join
 	}
-	c.n.Join(c.fresh, c.anybody())
-	c.report.Joined++
-	c.live(c.fresh)
 	c.fresh++
+	p := kbr.Node(c.fresh)
+	c.n.Join(p, via)
+	c.report.Joined++
+	c.live(p)
 }
 
 // live gives a node its session.
@@ -230,7 +236,7 @@ func (c *churning) live(p kbr.Node) {
 
 // gone takes a node away, unless it is the last but one.
 func (c *churning) gone(p kbr.Node, withLeave bool) {
-	if len(c.n.Up()) <= 2 {
+	if c.n.alive <= 2 || p == kbr.None {
 		return
 	}
 	c.report.Failed++

@@ -15,12 +15,13 @@ import (
 
 // A Kind of overlay, with all its nodes.
 type Kind interface {
-	Grow()                                    // makes room for all nodes of the table
-	Engine(kbr.Node) kbr.Engine               // the engine of one
-	Settle(up []kbr.Node)                     // gives nodes the state that upkeep ends with; up is all that are up, in the order of their IDs
-	Owner(up []kbr.Node, key kbr.ID) kbr.Node // whose a key is, of those that are up, or None
-	Audit(up []kbr.Node) error                // what must hold at all times
-	Ideal(up []kbr.Node) error                // what must hold when nothing has happened for long
+	Grow()                      // makes room for all nodes of the table
+	Engine(kbr.Node) kbr.Engine // the engine of one
+	Settle(up []kbr.Node)       // gives nodes the state that upkeep ends with; up is all that are up, in the order of their IDs
+	// Owner returns whose a key is, of those nodes of order that are up, or None. The order is that of IDs.
+	Owner(order []kbr.Node, up func(kbr.Node) bool, key kbr.ID) kbr.Node
+	Audit(up []kbr.Node) error // what must hold at all times
+	Ideal(up []kbr.Node) error // what must hold when nothing has happened for long
 }
 
 // MaxNodes is how many nodes a simulation can have.
@@ -102,10 +103,11 @@ type Net struct {
 	steps    uint64
 	up       []kbr.Node // of Up
 	stale    bool       // up is
+	alive    int        // how many are up
 }
 
-// New makes a network whose nodes are all down. The kind gets its table from make.
-func New(o Options, make_ func(*kbr.Table) Kind) (*Net, error) {
+// New makes a network whose nodes are all down. The kind is made of a table of them.
+func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
@@ -117,7 +119,7 @@ func New(o Options, make_ func(*kbr.Table) Kind) (*Net, error) {
 		n.order = append(n.order, n.Table.Add(n.place(forPlace, kbr.Node(i+1), 0)))
 	}
 	slices.SortFunc(n.order, func(a, b kbr.Node) int { return n.Table.ID(a).Compare(n.Table.ID(b)) })
-	n.kind = make_(n.Table)
+	n.kind = kind(n.Table)
 	n.kind.Grow()
 	n.host = kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Silent: o.Silent}
 	return n, nil
@@ -155,7 +157,7 @@ func (n *Net) Settle(count int, upkeep bool) {
 	for p := range count {
 		n.peers[p+1].up = true
 	}
-	n.stale = true
+	n.stale, n.alive = true, count
 	up := n.Up()
 	n.kind.Settle(up)
 	for _, p := range up { // who has been there for long has measured some round trips
@@ -183,12 +185,17 @@ func (n *Net) turnOn(p kbr.Node, ev kbr.Event) {
 		return
 	}
 	n.peers[p].up, n.stale = true, true
+	n.alive++
 	ev.Draw = n.nextDraw(p)
 	n.step(p, &ev)
 }
 
 // Crash turns a node off, without a word to anybody.
 func (n *Net) Crash(p kbr.Node) {
+	if !n.peers[p].up {
+		return
+	}
+	n.alive--
 	n.peers[p].up, n.stale = false, true
 	n.peers[p].life++
 	n.peers[p].rtt = kbr.RTT{}
@@ -244,8 +251,10 @@ func (n *Net) Results() []kbr.Result {
 	return r
 }
 
-// Owner returns whose a key is, of the nodes that are up, of which there must be one.
-func (n *Net) Owner(key kbr.ID) kbr.Node { return n.kind.Owner(n.Up(), key) }
+// Owner returns whose a key is, of the nodes that are up, or None.
+func (n *Net) Owner(key kbr.ID) kbr.Node { return n.kind.Owner(n.order, n.isUp, key) }
+
+func (n *Net) isUp(p kbr.Node) bool { return n.peers[p].up }
 
 // Audit checks what must hold of the network at all times.
 func (n *Net) Audit() error { return n.kind.Audit(n.Up()) }
