@@ -84,6 +84,10 @@ bench: build ## the numbers, each as a ratio in one run (half an hour; BENCH=pai
 bench-net: ## who reaches whom behind which router, and how fast: every pair (five minutes; Linux, root; PAIRS=cone:double for one, JSON=FILE)
 	KITH_NAT_MATRIX=$(or $(PAIRS),all) KITH_NAT_JSON=$(abspath $(JSON)) go test ./cmd/kith -run TestMatrix -count 1 -timeout 20m -v
 
+.PHONY: sim-full
+sim-full: ## the published tables of overlays in full length, in the simulator (a minute)
+	KITH_SIM_FULL=1 go test ./overlay/sim -run 'Table|Path|Sessions' -count 1 -timeout 30m -v
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \

@@ -144,9 +144,8 @@ type simOut struct {
 const redrawSim = 100 * time.Millisecond
 
 func runSim(cmd *cobra.Command, s simulation, lookups int, engine string, perNode int, kind func(*kbr.Table) sim.Kind) error {
-	if need, have := sim.Memory(s.Total(), lookups, perNode), freeMemory(); have > 0 && need > have {
-		return kith.Hint(fmt.Errorf("sim: %s need %s of memory, and %s is free: %w", human.Count(s.Total(), "node"), human.Bytes(need), human.Bytes(have), kith.TooLarge),
-			"take fewer nodes or lookups")
+	if err := fits(s.Total(), sim.Memory(s.Total(), lookups, perNode), freeMemory()); err != nil {
+		return err
 	}
 	begun, drawn := time.Now(), time.Time{}
 	show := term.IsTerminal(int(os.Stderr.Fd())) && !cli.JSON(cmd)
@@ -164,6 +163,14 @@ func runSim(cmd *cobra.Command, s simulation, lookups int, engine string, perNod
 		return err
 	}
 	return cli.Print(cmd, simOut{engine, r, time.Since(begun).Seconds()})
+}
+
+// fits says that there is not enough memory; where it is not known how much is free there is.
+func fits(nodes int, need, free int64) error {
+	if free == 0 || need <= free {
+		return nil
+	}
+	return kith.Hint(fmt.Errorf("sim: %s need %s of memory, and %s is free: %w", human.Count(nodes, "node"), human.Bytes(need), human.Bytes(free), kith.TooLarge), "take fewer nodes or lookups")
 }
 
 // freeMemory returns how many bytes programs may still take, or 0 where the system does not say.

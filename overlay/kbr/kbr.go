@@ -8,6 +8,8 @@
 // Nodes are told apart by small numbers, which a Table gives places on the ring, so that an engine's state is a few hundred bytes without a pointer in them.
 package kbr
 
+import "slices"
+
 // Ticks is time, in microseconds since whenever the driver likes.
 type Ticks int64
 
@@ -26,6 +28,9 @@ const None Node = 0
 
 // A Table knows where nodes are. A node of a real network has one of the peers that it knows, a simulation one of all nodes. The zero Table is empty.
 type Table struct{ ids []ID }
+
+// Grow makes room for so many more nodes at once.
+func (t *Table) Grow(n int) { t.ids = slices.Grow(t.ids, n+1) }
 
 // Add takes in a node, and returns its number: one more than the last.
 func (t *Table) Add(id ID) Node {

@@ -114,7 +114,8 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	if o.Latency == nil {
 		o.Latency = Constant(50 * kbr.Millisecond)
 	}
-	n := &Net{Table: &kbr.Table{}, o: o, peers: make([]peer, o.Nodes+1), talks: make([]talk, 1)}
+	n := &Net{Table: &kbr.Table{}, o: o, peers: make([]peer, o.Nodes+1), order: make([]kbr.Node, 0, o.Nodes), talks: make([]talk, 1)}
+	n.Table.Grow(o.Nodes)
 	for i := range o.Nodes {
 		n.order = append(n.order, n.Table.Add(n.place(forPlace, kbr.Node(i+1), 0)))
 	}

@@ -45,7 +45,8 @@ func Memory(nodes, lookups, perNode int) int64 {
 		perPeer   = int(unsafe.Sizeof(peer{})+unsafe.Sizeof(kbr.ID{})) + 2*4 // and its place in two lists
 		perLookup = 3*8 + 128                                                // in the report, and a little in flight
 	)
-	return int64(nodes)*int64(perNode+perPeer) + int64(lookups)*perLookup
+	const program = 64 << 20
+	return program + (int64(nodes)*int64(perNode+perPeer)+int64(lookups)*perLookup)*5/4 // with a quarter of garbage
 }
 
 // A Spread is how a measure is distributed.
