@@ -204,8 +204,8 @@ func (o simOut) WriteText(w io.Writer, _ int) error {
 	for _, row := range []struct {
 		name string
 		sim.Spread
-	}{{"path", o.Path}, {"timeouts", o.Timeouts}, {"latency, ms", o.Latency}} {
-		fmt.Fprintf(w, "  %-12s %9.2f %9.0f %9.0f %9.0f %9.0f\n", row.name, row.Mean, row.P1, row.P50, row.P99, row.Max)
+	}{{"path", o.Path}, {"timeouts", o.Timeouts}, {"latency, ms", o.Latency}, {"stretch", o.Stretch}} {
+		fmt.Fprintf(w, "  %-12s %9.2f %9.4g %9.4g %9.4g %9.4g\n", row.name, row.Mean, row.P1, row.P50, row.P99, row.Max)
 	}
 	fmt.Fprintln(w)
 	most := 1

@@ -43,7 +43,7 @@ func (s Static) Total() int { return s.Nodes }
 func Memory(nodes, lookups, perNode int) int64 {
 	const (
 		perPeer   = int(unsafe.Sizeof(peer{})+unsafe.Sizeof(kbr.ID{})) + 2*4 // and its place in two lists
-		perLookup = 3*8 + 128                                                // in the report, and a little in flight
+		perLookup = 4*8 + 128                                                // in the report, and a little in flight
 	)
 	const program = 64 << 20
 	return program + (int64(nodes)*int64(perNode+perPeer)+int64(lookups)*perLookup)*5/4 // with a quarter of garbage
@@ -53,7 +53,9 @@ func Memory(nodes, lookups, perNode int) int64 {
 type Spread struct {
 	Mean float64 `json:"mean"`
 	P1   float64 `json:"p1"`
+	P10  float64 `json:"p10"`
 	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
 	P99  float64 `json:"p99"`
 	Max  float64 `json:"max"`
 }
@@ -69,7 +71,7 @@ func spread(v []float64) (s Spread) {
 	}
 	s.Mean /= float64(len(v))
 	at := func(p float64) float64 { return v[max(0, int(math.Ceil(p*float64(len(v))))-1)] }
-	s.P1, s.P50, s.P99, s.Max = at(0.01), at(0.5), at(0.99), v[len(v)-1]
+	s.P1, s.P10, s.P50, s.P90, s.P99, s.Max = at(0.01), at(0.1), at(0.5), at(0.9), at(0.99), v[len(v)-1]
 	return s
 }
 
@@ -86,7 +88,8 @@ type Report struct {
 	Path      Spread  `json:"path"`                // nodes that were asked and answered, in searches that were right; as with the next ones
 	Timeouts  Spread  `json:"timeouts"`
 	Latency   Spread  `json:"latency_ms"`
-	Hops      []int   `json:"hops"` // [i] is how many searches asked i nodes that answered
+	Stretch   Spread  `json:"stretch"` // latency, in round trips between who searched and whose the key is; searches that end where they begin have none
+	Hops      []int   `json:"hops"`    // [i] is how many searches asked i nodes that answered
 	Bytes     float64 `json:"bytes_per_lookup"`
 	Bandwidth float64 `json:"bytes_per_node_and_second"`
 	Model     string  `json:"latency_model"`
@@ -134,7 +137,7 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 
 // finish makes the figures of what was collected.
 func (r *Report) finish(n *Net, t *tally) {
-	r.Path, r.Timeouts, r.Latency = spread(t.path), spread(t.timeouts), spread(t.latency)
+	r.Path, r.Timeouts, r.Latency, r.Stretch = spread(t.path), spread(t.timeouts), spread(t.latency), spread(t.stretch)
 	r.Events, r.Simulated = n.Steps(), float64(n.Now())/float64(kbr.Second)
 	r.Bytes = float64(n.Bytes()) / float64(r.Lookups)
 	if r.Simulated > 0 {
@@ -151,7 +154,7 @@ func tell(progress func(int) error, done int) error {
 }
 
 // A tally collects results.
-type tally struct{ path, timeouts, latency []float64 }
+type tally struct{ path, timeouts, latency, stretch []float64 }
 
 // add judges the searches that have ended: against whose the key is now.
 func (t *tally) add(n *Net, r *Report) {
@@ -169,6 +172,10 @@ func (t *tally) add(n *Net, r *Report) {
 		t.path = append(t.path, float64(x.Path))
 		t.timeouts = append(t.timeouts, float64(x.Timeouts))
 		t.latency = append(t.latency, float64(x.Ended-x.Began)/float64(kbr.Millisecond))
+		if x.Node != x.Self {
+			direct := n.o.Latency.Between(n, x.Self, x.Node) + n.o.Latency.Between(n, x.Node, x.Self)
+			t.stretch = append(t.stretch, float64(x.Ended-x.Began)/float64(direct))
+		}
 		for len(r.Hops) <= x.Path {
 			r.Hops = append(r.Hops, 0)
 		}

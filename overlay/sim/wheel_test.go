@@ -59,7 +59,7 @@ func TestSpread(t *testing.T) {
 	for i := range 100 {
 		v = append(v, float64(100-i))
 	}
-	if s := spread(v); s != (Spread{Mean: 50.5, P1: 1, P50: 50, P99: 99, Max: 100}) {
+	if s := spread(v); s != (Spread{Mean: 50.5, P1: 1, P10: 10, P50: 50, P90: 90, P99: 99, Max: 100}) {
 		t.Errorf("of 1 to 100: %+v", s)
 	}
 }
