@@ -51,6 +51,7 @@ func (f *simFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.churn, "churn", "", "`HOW` nodes come and go: rate:0.4 (joins a second, and as many take leave), exponential:median=60m or weibull:0.5,median=23m (sessions)")
 	flags.Float64Var(&f.hours, "hours", 0, "with --churn, how long it goes on, instead of --lookups")
 	flags.DurationVar(&f.every, "every", time.Second, "with --churn, mean time between two searches of anybody's")
+	flags.BoolVar(&f.Carried, "recursive", false, "searches are handed on from node to node; else who searches asks each one itself")
 	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")
 	flags.StringVar(&f.latency, "latency", "constant", "`MODEL` of the lines: constant (50 ms each way) or 3d (nodes in a cube, at most 200 ms)")

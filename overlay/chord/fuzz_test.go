@@ -31,7 +31,7 @@ func FuzzStep(f *testing.F) {
 		}
 		node := func() kbr.Node { return kbr.Node(next() % 41) }
 		for len(data) > 0 {
-			m := kbr.Message{Kind: kbr.Kind(next() % 6), Flags: next(), Count: next(), Ends: next(), Node: node(), Key: table.ID(node())}
+			m := kbr.Message{Kind: kbr.Kind(next() % 9), Hops: next(), Vain: next(), Tag: kbr.Tag(next()) | kbr.Tag(next())<<56, Flags: next(), Count: next(), Ends: next(), Node: node(), Key: table.ID(node())}
 			for i := range min(len(m.Nodes), len(data)) {
 				m.Nodes[i] = node()
 			}

@@ -4,6 +4,8 @@ package kbr
 const (
 	searchTag Tag = 1 << 63
 	userTag   Tag = 1 << 62
+
+	generations = 1 << 29 // of a slot for searches, so that answers to an earlier one are known for such
 )
 
 // A Host carries engines: it answers Find for them, runs their searches, and knows how long to wait for an answer. It serves all nodes of a process, one in a
@@ -11,7 +13,8 @@ const (
 type Host struct {
 	Engine   func(Node) Engine
 	RTT      func(Node) *RTT
-	Parallel int  // how many nodes a search asks at once; 0 is 1
+	Parallel int  // how many nodes an iterative search asks at once; 0 is 1
+	Carried  bool // searches of users are recursive; those of engines are not, since they need to go right more than fast
 	Silent   bool // engines are not told whom searches ask in vain, as where a table is to stay as it is
 
 	// Results of the searches that Find started; the driver empties it.
@@ -26,7 +29,11 @@ type Host struct {
 // Find starts a search of self's user for a key. It ends in Results, with the tag.
 func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 	first := len(out.Acts)
-	h.start(now, self, key, None, tag|userTag, out)
+	if h.Carried {
+		h.send(now, self, key, tag|userTag, out)
+	} else {
+		h.start(now, self, key, None, tag|userTag, out)
+	}
 	h.finish(now, self, out, first)
 }
 
@@ -46,6 +53,14 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 		m.Key, m.Flags = ev.Msg.Key, ev.Msg.Flags&AsEnd
 		e.Route(m)
 		m.Flags &= Mine | Outside
+	case ev.What == Request && ev.Msg.Kind == Carry:
+		h.take(now, self, ev.Msg, out)
+	case ev.What == Notice && ev.Msg.Kind == Arrived:
+		h.arrived(now, self, ev.From, ev.Msg.Tag, ev.Msg.Hops, ev.Msg.Vain, out)
+	case ev.What == Timer && ev.Tag&searchTag != 0:
+		if slot, s := h.find(ev.Tag, self); s != nil {
+			h.end(now, slot, None, out)
+		}
 	case ev.Tag&searchTag != 0 && (ev.What == Answer || ev.What == Failed):
 		h.advance(now, self, ev, out)
 	default:
@@ -58,10 +73,38 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 func (h *Host) Forget(self Node) {
 	for i := range h.searches {
 		if s := &h.searches[i]; s.on && s.self == self {
-			s.on = false
-			h.free = append(h.free, uint32(i))
+			h.close(uint32(i))
 		}
 	}
+}
+
+// open returns a free slot, of a new generation.
+func (h *Host) open() (uint32, *search) {
+	if len(h.free) == 0 {
+		h.free = append(h.free, uint32(len(h.searches)))
+		h.searches = append(h.searches, search{})
+	}
+	slot := h.free[len(h.free)-1]
+	h.free = h.free[:len(h.free)-1]
+	s := &h.searches[slot]
+	s.gen = (s.gen + 1) % generations
+	return slot, s
+}
+
+func (h *Host) close(slot uint32) {
+	h.searches[slot].on = false
+	h.free = append(h.free, slot)
+}
+
+// find returns the search that a tag is of, or nil if that is over.
+func (h *Host) find(tag Tag, self Node) (slot uint32, s *search) {
+	if slot = uint32(tag); tag&searchTag == 0 || int(slot) >= len(h.searches) {
+		return 0, nil
+	}
+	if s = &h.searches[slot]; !s.on || s.self != self || s.asTag(slot) != tag {
+		return 0, nil
+	}
+	return slot, s
 }
 
 // hasty reports whether it was a question of a search to one on the way: a search does not wait for it twice.
@@ -85,14 +128,8 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 }
 
 func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, out *Outbox) {
-	if len(h.free) == 0 {
-		h.free = append(h.free, uint32(len(h.searches)))
-		h.searches = append(h.searches, search{})
-	}
-	slot := h.free[len(h.free)-1]
-	h.free = h.free[:len(h.free)-1]
-	s := &h.searches[slot]
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen + 1, on: true, joins: via != None}
+	slot, s := h.open()
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None}
 	e := h.Engine(self)
 	if via != None {
 		s.learn(e, via, false)
@@ -106,16 +143,17 @@ func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, out *Outbo
 
 // advance takes in what came of asking somebody.
 func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
-	slot, gen := uint32(ev.Tag), uint32(ev.Tag>>32)&(1<<29-1)
-	if int(slot) >= len(h.searches) {
+	slot, s := h.find(ev.Tag, self)
+	if s == nil || s.waits {
 		return
 	}
-	s := &h.searches[slot]
-	if !s.on || s.gen&(1<<29-1) != gen || s.self != self {
-		return // it ended without this
-	}
 	s.flying--
+	carries := s.carried.origin != None
 	if ev.What == Answer && ev.Msg.Flags&Outside == 0 {
+		if carries {
+			h.close(slot)
+			return
+		}
 		s.path++
 		s.hear(h.Engine(self), ev.From, ev.Msg)
 	} else {
@@ -131,7 +169,11 @@ func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
 			h.Engine(self).Step(now, &h.event, out)
 		}
 	}
-	h.proceed(now, slot, out)
+	if carries {
+		h.pass(now, slot, out)
+	} else {
+		h.proceed(now, slot, out)
+	}
 }
 
 // proceed asks whom there is to ask, or ends the search.
@@ -149,7 +191,7 @@ func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 		c := &s.list[ask]
 		c.state = asked
 		s.flying++
-		m := out.Ask(c.node, Find, searchTag|Tag(s.gen&(1<<29-1))<<32|Tag(slot))
+		m := out.Ask(c.node, Find, s.asTag(slot))
 		m.Key = s.key
 		if ask < int(s.ends) {
 			m.Flags = AsEnd
@@ -159,8 +201,7 @@ func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 
 func (h *Host) end(now Ticks, slot uint32, end Node, out *Outbox) {
 	s := &h.searches[slot]
-	s.on = false
-	h.free = append(h.free, slot)
+	h.close(slot)
 	if s.tag&userTag != 0 {
 		h.Results = append(h.Results, Result{s.key, s.tag &^ userTag, s.self, end, int(s.path), int(s.timeouts), s.began, now})
 		return

@@ -57,7 +57,10 @@ type Message struct {
 	Flags uint8
 	Count uint8 // how many of Nodes are told
 	Ends  uint8 // how many of these, the first ones, are where a search ends; see Route
+	Hops  uint8 // of Carry and Arrived: how many have carried it
+	Vain  uint8 // and how many were asked to in vain
 	Node  Node  // one more node
+	Tag   Tag   // of a search of Node's, for whom it is; in a network of strangers it must be hard to guess
 	Key   ID
 	Nodes [MaxNodes]Node
 }
@@ -67,8 +70,10 @@ type Kind uint8
 
 // The kinds that engines share.
 const (
-	Find Kind = iota // whom to ask next about Key; its answer is a Route
-	Own              // the first that is the engine's own
+	Find    Kind = iota // whom to ask next about Key; its answer is a Route
+	Carry               // a recursive search of Node for Key; its answer says that it has been taken over, unless it is Outside
+	Arrived             // tells who searched for Key that it is the sender's
+	Own                 // the first that is the engine's own
 )
 
 // Flags of Find and of its answer.

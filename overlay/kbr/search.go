@@ -6,15 +6,18 @@ const (
 	maxAsks   = 128 // nodes that it asks before it gives up; halfway dead networks of a million need 40
 )
 
-// A search is one iterative lookup: who started it asks everybody on the way itself, always the nearest that it has heard of.
+// A search is one lookup. In an iterative one, who started it asks everybody on the way itself, always the nearest that it has heard of. Of a recursive one it only waits for the end, and each node on the way has a
+// search for the next one; see carry.go.
 type search struct {
 	key      ID
 	began    Ticks
 	tag      Tag
 	self     Node
-	gen      uint32 // of the slot, so that answers to an earlier search in it are known for such
+	gen      uint32 // of the slot
 	on       bool
-	joins    bool  // self is not in the network yet
+	joins    bool // self is not in the network yet
+	waits    bool // it is recursive, and others have it
+	carried  carried
 	flying   uint8 // asked, and nothing came yet
 	path     uint8 // asked, and answered
 	timeouts uint8 // asked in vain
@@ -49,6 +52,9 @@ type Result struct {
 	Began    Ticks
 	Ended    Ticks
 }
+
+// asTag returns the tag of what a search asks.
+func (s *search) asTag(slot uint32) Tag { return searchTag | Tag(s.gen)<<32 | Tag(slot) }
 
 func (s *search) find(n Node) int {
 	for i := range s.list[:s.count] {

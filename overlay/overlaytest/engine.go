@@ -19,6 +19,7 @@ const small = 60
 // Test runs the suite.
 func (e Engines) Test(t *testing.T) {
 	t.Run("lookups", e.lookups)
+	t.Run("carried", e.carried)
 	t.Run("join", e.join)
 	t.Run("crowd", e.crowd)
 	t.Run("failures", e.failures)
@@ -93,6 +94,30 @@ func (e Engines) lookups(t *testing.T) {
 			}
 		}
 	}
+}
+
+// carried: recursive searches are right too, in networks at rest of any size and after a third of the nodes has failed, and the way is as long.
+func (e Engines) carried(t *testing.T) {
+	for _, nodes := range []int{1, 2, 3, 22, 1000} {
+		var mean [2]float64
+		for i := range mean {
+			n := e.net(t, sim.Options{Nodes: nodes, Seed: uint64(nodes), Carried: i == 1})
+			n.Settle(nodes, false)
+			for _, r := range search(t, n, 500) {
+				mean[i] += float64(r.Path) / 500
+				if r.Timeouts > 0 {
+					t.Fatalf("%d nodes: a search asked %d in vain", nodes, r.Timeouts)
+				}
+			}
+		}
+		if d := mean[1] - mean[0]; d > 0.2 || d < -0.2 {
+			t.Errorf("%d nodes: iterative searches ask %.2f, recursive ones %.2f", nodes, mean[0], mean[1])
+		}
+	}
+	n := e.net(t, sim.Options{Nodes: 1000, Seed: 8, Carried: true, Silent: true, Latency: sim.Space(200 * kbr.Millisecond)})
+	n.Settle(1000, false)
+	n.Fail(0.33)
+	search(t, n, 500)
 }
 
 // join: nodes that join one after the other end up as in a network at rest.

@@ -33,6 +33,7 @@ type Options struct {
 	Seed    uint64
 	Latency Latency // nil for Constant of 50 ms
 	Loss    float64 // the part of all messages that does not arrive
+	Carried bool    // searches of users are recursive
 	Silent  bool    // tables stay as they are when a search finds a node dead; see kbr.Host
 }
 
@@ -122,7 +123,7 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	slices.SortFunc(n.order, func(a, b kbr.Node) int { return n.Table.ID(a).Compare(n.Table.ID(b)) })
 	n.kind = kind(n.Table)
 	n.kind.Grow()
-	n.host = kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Silent: o.Silent}
+	n.host = kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Carried: o.Carried, Silent: o.Silent}
 	return n, nil
 }
 

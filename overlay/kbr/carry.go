@@ -1,0 +1,93 @@
+package kbr
+
+// A recursive search goes from hand to hand: each node carries it to the next one, which says that it has it, and the last one tells whoever searched. It takes half the way of an iterative one, whose every answer comes back, and
+// who searched cannot see where it stays.
+
+// searchLimit is how long a recursive search may be on its way.
+const searchLimit = 30 * Second
+
+// carried is what a node must know of a search that it carries.
+type carried struct {
+	origin Node // who searches
+	tag    Tag  // of the search there
+	hops   uint8
+	vain   uint8 // how many were asked in vain before
+	asEnd  bool  // the carrier was named as where the search ends
+}
+
+// send begins a recursive search.
+func (h *Host) send(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
+	slot, s := h.open()
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, waits: true}
+	out.After(searchLimit, s.asTag(slot))
+	h.carry(now, self, &Message{Kind: Carry, Key: key, Node: self, Tag: s.asTag(slot)}, out)
+}
+
+// take answers whether this node takes a search over, and does.
+func (h *Host) take(now Ticks, self Node, m *Message, out *Outbox) {
+	h.route = Message{Kind: Find, Key: m.Key}
+	h.Engine(self).Route(&h.route)
+	a := out.Reply(Carry)
+	if a.Flags = h.route.Flags & Outside; a.Flags == 0 && m.Node != None {
+		h.carry(now, self, m, out)
+	}
+}
+
+// carry takes a search over, and brings it on or to its end.
+func (h *Host) carry(now Ticks, self Node, m *Message, out *Outbox) {
+	e := h.Engine(self)
+	c := carried{origin: m.Node, tag: m.Tag, hops: m.Hops, vain: m.Vain, asEnd: m.Flags&AsEnd != 0}
+	h.route = Message{Kind: Find, Key: m.Key, Flags: m.Flags&AsEnd | AtHome}
+	e.Route(&h.route)
+	if h.route.Flags&Mine != 0 || c.asEnd && h.route.Ends == 0 {
+		h.arrive(now, self, m.Key, c, out)
+		return
+	}
+	slot, s := h.open()
+	*s = search{key: m.Key, began: now, self: self, gen: s.gen, on: true, carried: c}
+	s.hear(e, None, &h.route)
+	h.pass(now, slot, out)
+}
+
+// pass asks the next one to carry a search.
+func (h *Host) pass(now Ticks, slot uint32, out *Outbox) {
+	s := &h.searches[slot]
+	end, ask := s.next()
+	switch c := s.carried; {
+	case end != None: // it is this node itself, that another one had on its list
+		h.close(slot)
+		h.arrive(now, s.self, s.key, c, out)
+	case ask < 0 && c.asEnd: // whoever was nearer is gone
+		c.vain += s.timeouts
+		h.close(slot)
+		h.arrive(now, s.self, s.key, c, out)
+	case ask < 0 || c.hops >= maxAsks:
+		h.close(slot) // nobody is left to carry it to
+	default:
+		s.list[ask].state = asked
+		s.flying++
+		m := out.Ask(s.list[ask].node, Carry, s.asTag(slot))
+		m.Key, m.Node, m.Tag, m.Hops, m.Vain = s.key, c.origin, c.tag, c.hops+1, c.vain+s.timeouts
+		if ask < int(s.ends) {
+			m.Flags = AsEnd
+		}
+	}
+}
+
+// arrive ends a recursive search at the node whose the key is.
+func (h *Host) arrive(now Ticks, self Node, key ID, c carried, out *Outbox) {
+	if c.origin == self {
+		h.arrived(now, self, self, c.tag, c.hops, c.vain, out)
+		return
+	}
+	m := out.Tell(c.origin, Arrived)
+	m.Key, m.Tag, m.Hops, m.Vain = key, c.tag, c.hops, c.vain
+}
+
+// arrived hears that a search of self's has ended at a node.
+func (h *Host) arrived(now Ticks, self, at Node, tag Tag, hops, vain uint8, out *Outbox) {
+	if slot, s := h.find(tag, self); s != nil && s.waits {
+		s.path, s.timeouts = hops, vain
+		h.end(now, slot, at, out)
+	}
+}
