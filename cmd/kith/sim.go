@@ -130,6 +130,7 @@ func simChordCommand() *cobra.Command {
 	f.add(flags)
 	flags.IntVar(&c.Successors, "successors", c.Successors, fmt.Sprintf("length of successor lists, 1 to %d", chord.MaxSuccessors))
 	flags.DurationVar(&round, "round", round, "mean time between two rounds of a node's upkeep")
+	flags.IntVar(&c.Alternates, "alternates", c.Alternates, "a finger is the nearest, in time, of so many nodes")
 	flags.IntVar(&c.Repair, "repair", c.Repair, "every how many rounds a finger is looked for anew")
 	return cmd
 }

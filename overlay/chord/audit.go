@@ -7,8 +7,8 @@ import (
 	"kith/overlay/kbr"
 )
 
-// Settle gives nodes the state that upkeep ends with when nothing happens for long. They must be all nodes that are up, in the order of the ring.
-func (r *Ring) Settle(up []kbr.Node) {
+// Settle gives nodes the state that upkeep ends with when nothing happens for long. They must be all nodes that are up, in the order of the ring; rtt is the round trip between two.
+func (r *Ring) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
 	for i, n := range up {
 		c := &r.nodes[n]
 		*c = Chord{ring: r, self: n, phase: member}
@@ -24,14 +24,21 @@ func (r *Ring) Settle(up []kbr.Node) {
 			if kbr.Follows(c.id(), start, r.id(c.succ[c.succs-1])) {
 				break
 			}
-			c.finger[f] = r.owner(up, start)
+			c.finger[f] = r.nearest(up, start, n, rtt)
 		}
 	}
 }
 
-// owner returns the first of some nodes, in the order of the ring, at or after a place.
-func (r *Ring) owner(up []kbr.Node, key kbr.ID) kbr.Node {
-	return up[r.search(up, key)%len(up)]
+// nearest returns who is nearest to a node in time, of the alternates for a finger.
+func (r *Ring) nearest(up []kbr.Node, start kbr.ID, to kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) kbr.Node {
+	first := r.search(up, start)
+	best := up[first%len(up)]
+	for i := 1; i < min(r.Alternates, len(up)); i++ {
+		if n := up[(first+i)%len(up)]; n != to && rtt(to, n) < rtt(to, best) {
+			best = n
+		}
+	}
+	return best
 }
 
 // search returns the index of that one, which is one too large behind the last.

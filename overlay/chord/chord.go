@@ -31,10 +31,13 @@ type Config struct {
 	Successors int       // r, the length of successor lists; 2*log2(N) in ToN'03
 	Round      kbr.Ticks // the mean time between two rounds of upkeep; each is between half and one and a half of it
 	Repair     int       // every how many rounds a finger is looked for anew, one after the other
+	Alternates int       // s: a finger is the nearest, in time, of so many nodes at and after its place (ToN'03, section VI.F)
 }
 
 // Default is the configuration of ToN'03, sections VI.C and VI.D.
-func Default() Config { return Config{Successors: 20, Round: 30 * kbr.Second, Repair: 1} }
+func Default() Config {
+	return Config{Successors: 20, Round: 30 * kbr.Second, Repair: 1, Alternates: 1}
+}
 
 // Check says what is wrong with the configuration. Its error is Invalid.
 func (c Config) Check() error {
@@ -45,6 +48,8 @@ func (c Config) Check() error {
 		return kith.Hint(fmt.Errorf("chord: a round of upkeep every %d ms: %w", c.Round/kbr.Millisecond, kith.Invalid), "one second to one day")
 	case c.Repair < 1 || c.Repair > 1000:
 		return kith.Hint(fmt.Errorf("chord: a finger repaired every %d rounds: %w", c.Repair, kith.Invalid), "1 to 1000")
+	case c.Alternates < 1 || c.Alternates > MaxSuccessors:
+		return kith.Hint(fmt.Errorf("chord: %d alternates for a finger: %w", c.Alternates, kith.Invalid), "1 to %d; 1 is none but the finger itself", MaxSuccessors)
 	}
 	return nil
 }
@@ -60,6 +65,7 @@ type Chord struct {
 	succs  uint8                   // how many of succ there are
 	fix    uint8                   // the finger that is repaired next
 	turn   uint16                  // counts the node's lives: timers of one mean nothing in the next
+	best   kbr.Ticks               // the least round trip of the alternates for the finger that was looked for last
 	rounds uint16                  // since a finger was repaired
 	walked uint8                   // steps of a join along the ring
 	phase  phase

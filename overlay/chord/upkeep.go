@@ -19,6 +19,8 @@ const (
 	askBetween                    // Zave: stabilize from predecessor, that is, from the one that my successor has for its predecessor
 	askPredecessor                // Zave: rectify
 	askAlive                      // whether somebody is gone who let a search wait
+	askFinger                     // of a new finger: who comes after it
+	askAlternate                  // of one of those: how far it is
 	askOwner                      // of a join: who will come after me
 	askBefore                     // of a join: who comes before me
 	askLast                       // of a join: who will come after me, and has nobody before it
@@ -165,6 +167,10 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 		if !in && (c.pred == kbr.None || c.pred == ev.From) {
 			c.pred = n
 		}
+	case askFinger, askAlternate:
+		if in && int(n) < Fingers && kbr.Node(c.fix) == n+1 { // else another finger is looked for now
+			c.consider(what, int(n), ev, o)
+		}
 	case askAlive:
 		if !in {
 			c.drop(ev.From)
@@ -236,6 +242,25 @@ func (c *Chord) repair(o *kbr.Outbox) {
 	c.fix++
 }
 
+// never is a round trip longer than all.
+const never = kbr.Ticks(1<<63 - 1)
+
+// consider takes a node for a finger if it is the nearest so far, in time, and after the first asks those that come after it.
+func (c *Chord) consider(what kbr.Tag, finger int, ev *kbr.Event, o *kbr.Outbox) {
+	if ev.Took < c.best {
+		c.best, c.finger[finger] = ev.Took, ev.From
+	}
+	if what == askAlternate || ev.Msg.Kind != state {
+		return
+	}
+	told := ev.Msg.Told()
+	for _, n := range told[:min(len(told), c.ring.Alternates-1)] {
+		if n != kbr.None && n != c.self {
+			o.Ask(n, ping, about(askAlternate, kbr.Node(finger)))
+		}
+	}
+}
+
 // start returns from where on the i-th finger is the first node.
 func (c *Chord) start(i int) kbr.ID { return c.id().Add(kbr.Power(kbr.Bits - 1 - i)) }
 
@@ -246,6 +271,8 @@ func (c *Chord) found(ev *kbr.Event, o *kbr.Outbox) {
 		c.finger[n] = ev.From
 		if ev.From == c.self {
 			c.finger[n] = kbr.None
+		} else if c.best = never; c.ring.Alternates > 1 {
+			o.Ask(ev.From, state, about(askFinger, n))
 		}
 	case what == findPlace && c.phase != joining:
 	case what == findPlace && ev.What == kbr.Found && ev.From != c.self:

@@ -17,7 +17,8 @@ import (
 type Kind interface {
 	Grow()                      // makes room for all nodes of the table
 	Engine(kbr.Node) kbr.Engine // the engine of one
-	Settle(up []kbr.Node)       // gives nodes the state that upkeep ends with; up is all that are up, in the order of their IDs
+	// Settle gives nodes the state that upkeep ends with; up is all that are up, in the order of their IDs, and rtt the round trip between two.
+	Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks)
 	// Owner returns whose a key is, of those nodes of order that are up, or None. The order is that of IDs.
 	Owner(order []kbr.Node, up func(kbr.Node) bool, key kbr.ID) kbr.Node
 	Audit(up []kbr.Node) error // what must hold at all times
@@ -161,16 +162,21 @@ func (n *Net) Settle(count int, upkeep bool) {
 	}
 	n.stale, n.alive = true, count
 	up := n.Up()
-	n.kind.Settle(up)
+	n.kind.Settle(up, n.rtt)
 	for _, p := range up { // who has been there for long has measured some round trips
 		for i := range uint64(measured) {
 			to := up[n.draw(forLatency, p, 3+i)%uint64(len(up))]
-			n.peers[p].rtt.Measure(n.o.Latency.Between(n, p, to) + n.o.Latency.Between(n, to, p))
+			n.peers[p].rtt.Measure(n.rtt(p, to))
 		}
 		if upkeep {
 			n.step(p, &kbr.Event{What: kbr.Resume, Draw: n.nextDraw(p)})
 		}
 	}
+}
+
+// rtt returns the round trip between two nodes.
+func (n *Net) rtt(a, b kbr.Node) kbr.Ticks {
+	return n.o.Latency.Between(n, a, b) + n.o.Latency.Between(n, b, a)
 }
 
 // measured is how many round trips a node of a settled network has measured.

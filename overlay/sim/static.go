@@ -173,8 +173,7 @@ func (t *tally) add(n *Net, r *Report) {
 		t.timeouts = append(t.timeouts, float64(x.Timeouts))
 		t.latency = append(t.latency, float64(x.Ended-x.Began)/float64(kbr.Millisecond))
 		if x.Node != x.Self {
-			direct := n.o.Latency.Between(n, x.Self, x.Node) + n.o.Latency.Between(n, x.Node, x.Self)
-			t.stretch = append(t.stretch, float64(x.Ended-x.Began)/float64(direct))
+			t.stretch = append(t.stretch, float64(x.Ended-x.Began)/float64(n.rtt(x.Self, x.Node)))
 		}
 		for len(r.Hops) <= x.Path {
 			r.Hops = append(r.Hops, 0)
