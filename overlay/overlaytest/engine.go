@@ -23,6 +23,7 @@ func (e Engines) Test(t *testing.T) {
 	t.Run("join", e.join)
 	t.Run("crowd", e.crowd)
 	t.Run("failures", e.failures)
+	t.Run("half", e.half)
 	t.Run("come back", e.comeBack)
 	t.Run("churn", e.churn)
 	t.Run("same seed", e.sameSeed)
@@ -186,6 +187,27 @@ func (e Engines) failures(t *testing.T) {
 	}
 	if vain > 10 { // a few are asked that are farther away than any before
 		t.Errorf("500 searches asked %d in vain, after all was mended", vain)
+	}
+}
+
+// half: five minutes after half of a thousand nodes have crashed at once, every search is right, and few are asked in vain.
+func (e Engines) half(t *testing.T) {
+	n := e.net(t, sim.Options{Nodes: 1000, Seed: 9, Latency: sim.Space(200 * kbr.Millisecond)})
+	n.Settle(1000, true)
+	n.Run(n.Now()+kbr.Minute, nil)
+	if n.Fail(0.5) != 500 {
+		t.Fatal("not half")
+	}
+	n.Run(n.Now()+5*kbr.Minute, nil)
+	if err := n.Audit(); err != nil {
+		t.Error(err)
+	}
+	vain := 0
+	for _, r := range search(t, n, 1000) {
+		vain += r.Timeouts
+	}
+	if vain > 300 { // successor lists still name some of the dead at their far ends
+		t.Errorf("1000 searches asked %d in vain", vain)
 	}
 }
 

@@ -1,8 +1,10 @@
 package sim_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"kith"
@@ -90,6 +92,34 @@ func TestChordPathLength(t *testing.T) {
 		if off(listed.Path.Mean, shorter) > far {
 			t.Errorf("%d nodes, with successor lists: path %.2f, want %.2f", nodes, listed.Path.Mean, shorter)
 		}
+	}
+}
+
+// Figure 8 of ToN'03: 10,000 nodes and 500,000 keys: the node with the most keys has 457, 9.1 times the mean, and the 99th percentile is 4.6 times the mean.
+func TestChordLoad(t *testing.T) {
+	const nodes, keys, networks = 10_000, 500_000, 2
+	var most, p99 float64
+	for seed := range uint64(networks) {
+		n, err := sim.New(sim.Options{Nodes: nodes, Seed: seed}, ring(chord.Default()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.Settle(nodes, false)
+		count := make([]float64, nodes+1)
+		for i := range keys {
+			var data [12]byte
+			binary.BigEndian.PutUint64(data[:], uint64(i))
+			data[8] = byte(seed)
+			count[n.Owner(kbr.Hash(data[:]))]++
+		}
+		slices.Sort(count)
+		most += count[nodes] / networks
+		p99 += count[nodes-nodes/100] / networks
+	}
+	const mean = keys / nodes
+	t.Logf("most keys of a node: %.0f, published 457 (%+.1f %%); 99th percentile %.2f of the mean, published 4.6", most, 100*(most/457-1), p99/mean)
+	if off(most, 457) > far || off(p99/mean, 4.6) > far {
+		t.Errorf("most keys of a node: %.0f, want 457; 99th percentile %.2f of the mean, want 4.6", most, p99/mean)
 	}
 }
 
