@@ -7,7 +7,8 @@ import (
 	"kith/overlay/kbr"
 )
 
-// Settle gives nodes the state that upkeep ends with when nothing happens for long. They must be all nodes that are up, in the order of the ring; rtt is the round trip between two.
+// Settle gives nodes the state that upkeep ends with when nothing happens for long. They must be all nodes that are up, in the order of the ring; rtt is the round
+// trip between two.
 func (r *Ring) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
 	for i, n := range up {
 		c := &r.nodes[n]

@@ -1,7 +1,7 @@
 package kbr
 
-// A recursive search goes from hand to hand: each node carries it to the next one, which says that it has it, and the last one tells whoever searched. It takes half the way of an iterative one, whose every answer comes back, and
-// who searched cannot see where it stays.
+// A recursive search goes from hand to hand: each node carries it to the next one, which says that it has it, and the last one tells whoever searched. It takes
+// half as long as an iterative one, whose every answer comes back first, and who searched cannot see where it stays.
 
 // searchLimit is how long a recursive search may be on its way.
 const searchLimit = 30 * Second
@@ -80,7 +80,8 @@ func (h *Host) arrive(now Ticks, self Node, key ID, c carried, out *Outbox) {
 		h.arrived(now, self, self, c.tag, c.hops, c.vain, out)
 		return
 	}
-	m := out.Tell(c.origin, Arrived)
+	m := out.Ask(c.origin, Arrived, searchTag) // of no search: only that it is asked again, if need be, matters
+	m.Flags = AsEnd
 	m.Key, m.Tag, m.Hops, m.Vain = key, c.tag, c.hops, c.vain
 }
 

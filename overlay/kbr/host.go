@@ -55,7 +55,8 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 		m.Flags &= Mine | Outside
 	case ev.What == Request && ev.Msg.Kind == Carry:
 		h.take(now, self, ev.Msg, out)
-	case ev.What == Notice && ev.Msg.Kind == Arrived:
+	case ev.What == Request && ev.Msg.Kind == Arrived:
+		out.Reply(Arrived)
 		h.arrived(now, self, ev.From, ev.Msg.Tag, ev.Msg.Hops, ev.Msg.Vain, out)
 	case ev.What == Timer && ev.Tag&searchTag != 0:
 		if slot, s := h.find(ev.Tag, self); s != nil {
@@ -87,7 +88,7 @@ func (h *Host) open() (uint32, *search) {
 	slot := h.free[len(h.free)-1]
 	h.free = h.free[:len(h.free)-1]
 	s := &h.searches[slot]
-	s.gen = (s.gen + 1) % generations
+	s.gen = s.gen%(generations-1) + 1 // never 0
 	return slot, s
 }
 
@@ -118,9 +119,7 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 	for i := first; i < len(out.Acts); i++ { // which grows
 		switch a := &out.Acts[i]; a.Do {
 		case Ask:
-			if a.Wait = wait; a.Try > 0 {
-				a.Wait = min(mostWait, wait*patience)
-			}
+			a.Wait = min(mostWait, wait<<min(a.Try, tries))
 		case Search:
 			h.start(now, self, a.Msg.Key, a.To, a.Tag, out)
 		}

@@ -16,7 +16,8 @@ const Bits = 160
 
 const idSize = Bits / 8
 
-// An ID is a place on a ring of 2^160 places: that of a node, or of a key. IDs are compared a hundred million times in a large simulation, so they are kept in words and not in bytes.
+// An ID is a place on a ring of 2^160 places: that of a node, or of a key. IDs are compared a hundred million times in a large simulation, so they are kept in words
+// and not in bytes.
 type ID struct {
 	hi, mid uint64
 	lo      uint32

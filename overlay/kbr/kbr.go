@@ -72,7 +72,7 @@ type Kind uint8
 const (
 	Find    Kind = iota // whom to ask next about Key; its answer is a Route
 	Carry               // a recursive search of Node for Key; its answer says that it has been taken over, unless it is Outside
-	Arrived             // tells who searched for Key that it is the sender's
+	Arrived             // tells who searched for Key that it is the sender's, and has an answer so that it can be told again
 	Own                 // the first that is the engine's own
 )
 
@@ -136,7 +136,7 @@ type Do uint8
 
 // The acts.
 const (
-	Ask    Do = iota // ask To what Msg says: an Answer or Failed follows, with Tag; the Host asks twice
+	Ask    Do = iota // ask To what Msg says: an Answer or Failed follows, with Tag; the Host asks more than once
 	Tell             // tell To Msg
 	Reply            // answer the request that this step is about with Msg
 	After            // wake up after Wait: Timer follows, with Tag

@@ -5,8 +5,10 @@ const (
 	firstWait = 3 * Second        // before anything was measured (RFC 1122, 4.2.3.1)
 	leastGap  = 100 * Millisecond // over the mean, however even the round trips were
 	mostWait  = 10 * Second
-	patience  = 4 // times as long the second time: who measures only neighbours must not take those far away for dead
-	tries     = 2
+
+	// What upkeep and the ends of searches are asked, each time for twice as long as before (RFC 6298, 5.5). Who loses one message in twenty each way takes one in a
+	// thousand for dead.
+	tries = 3
 )
 
 // RTT estimates round trips as TCP does (RFC 6298), of all that a node asks: among nodes that are asked once, as those of a search are, there is no other

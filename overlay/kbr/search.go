@@ -6,8 +6,8 @@ const (
 	maxAsks   = 128 // nodes that it asks before it gives up; halfway dead networks of a million need 40
 )
 
-// A search is one lookup. In an iterative one, who started it asks everybody on the way itself, always the nearest that it has heard of. Of a recursive one it only waits for the end, and each node on the way has a
-// search for the next one; see carry.go.
+// A search is one lookup. In an iterative one, who started it asks everybody on the way itself, always the nearest that it has heard of. Of a recursive one it only
+// waits for the end, and each node on the way has a search for the next one; see carry.go.
 type search struct {
 	key      ID
 	began    Ticks

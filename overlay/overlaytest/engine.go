@@ -25,6 +25,7 @@ func (e Engines) Test(t *testing.T) {
 	t.Run("failures", e.failures)
 	t.Run("half", e.half)
 	t.Run("come back", e.comeBack)
+	t.Run("loss", e.loss)
 	t.Run("churn", e.churn)
 	t.Run("same seed", e.sameSeed)
 	t.Run("sizes", e.sizes)
@@ -230,6 +231,34 @@ func (e Engines) comeBack(t *testing.T) {
 		t.Error(err)
 	}
 	search(t, n, 200)
+}
+
+// loss: where one message in twenty is lost, nobody is taken for gone for long, and hardly a search goes wrong, iterative or recursive.
+func (e Engines) loss(t *testing.T) {
+	for _, carried := range []bool{false, true} {
+		n := e.net(t, sim.Options{Nodes: 200, Seed: 11, Loss: 0.05, Carried: carried, Latency: sim.Space(200 * kbr.Millisecond)})
+		n.Settle(200, true)
+		n.Run(n.Now()+10*kbr.Minute, nil)
+		if err := n.Audit(); err != nil {
+			t.Error(err)
+		}
+		right, lost := 0, 0
+		for i := range 1000 {
+			n.Search(n.Now(), n.Up()[i%200], kbr.Tag(i))
+		}
+		n.Run(n.Now()+kbr.Minute, nil)
+		for _, r := range n.Results() {
+			switch r.Node {
+			case n.Owner(r.Key):
+				right++
+			case kbr.None:
+				lost++
+			}
+		}
+		if right < 990 {
+			t.Errorf("recursive %v: %d of 1000 searches were right, %d ended nowhere", carried, right, lost)
+		}
+	}
 }
 
 // churn: nodes crash and come back every ten seconds, and what must hold holds after every event.

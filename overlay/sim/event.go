@@ -94,6 +94,7 @@ func (n *Net) unheard(i uint32) {
 // close ends a question: with its answer, or because who asked gives up.
 func (n *Net) close(e *event) {
 	t := &n.talks[e.talk]
+	arrives := e.what == gives && t.over // later, and ends it then
 	ev := kbr.Event{What: kbr.Answer, From: t.to, Tag: t.tag, Took: n.wheel.now - t.sent, Msg: &t.msg}
 	switch e.what {
 	case comesLate:
@@ -104,7 +105,7 @@ func (n *Net) close(e *event) {
 	if n.here(e.node, e.life) {
 		n.step(e.node, &ev)
 	}
-	if e.what != gives || !t.over {
+	if !arrives {
 		n.release(e.talk)
 	}
 }

@@ -70,8 +70,9 @@ func TestChordTable2(t *testing.T) {
 	}
 }
 
-// Figure 10 of ToN'03: the mean path is half the logarithm of the number of nodes. That is taken for the way to the one before the key by fingers alone, without the last step, since the
-// prediction of section VI.C for successor lists of r nodes, which is shorter by half of the logarithm of r, has one more step, and both cannot be meant for r = 1.
+// Figure 10 of ToN'03: the mean path is half the logarithm of the number of nodes. That is taken for the way to the one before the key by fingers alone, without
+// the last step, since the prediction for successor lists of r nodes, which is shorter by half of the logarithm of r, has one more step, and both cannot be meant
+// for r = 1.
 func TestChordPathLength(t *testing.T) {
 	alone := chord.Default()
 	alone.Successors = 1
