@@ -45,7 +45,7 @@ func (h *Host) carry(now Ticks, self Node, m *Message, out *Outbox) {
 	}
 	slot, s := h.open()
 	*s = search{key: m.Key, began: now, self: self, gen: s.gen, on: true, carried: c}
-	s.hear(e, None, &h.route)
+	s.hear(now, e, None, &h.route)
 	h.pass(now, slot, out)
 }
 

@@ -131,11 +131,11 @@ func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, out *Outbo
 	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None}
 	e := h.Engine(self)
 	if via != None {
-		s.learn(e, via, false)
+		s.learn(now, e, via, false)
 	} else {
 		h.route = Message{Kind: Find, Key: key, Flags: AtHome}
 		e.Route(&h.route)
-		s.hear(e, self, &h.route)
+		s.hear(now, e, self, &h.route)
 	}
 	h.proceed(now, slot, out)
 }
@@ -154,7 +154,7 @@ func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
 			return
 		}
 		s.path++
-		s.hear(h.Engine(self), ev.From, ev.Msg)
+		s.hear(now, h.Engine(self), ev.From, ev.Msg)
 	} else {
 		s.timeouts++
 		if i := s.find(ev.From); i >= 0 {
@@ -202,7 +202,11 @@ func (h *Host) end(now Ticks, slot uint32, end Node, out *Outbox) {
 	s := &h.searches[slot]
 	h.close(slot)
 	if s.tag&userTag != 0 {
-		h.Results = append(h.Results, Result{s.key, s.tag &^ userTag, s.self, end, int(s.path), int(s.timeouts), s.began, now})
+		named := now
+		if i := s.find(end); i >= 0 {
+			named = s.list[i].named
+		}
+		h.Results = append(h.Results, Result{s.key, s.tag &^ userTag, s.self, end, int(s.path), int(s.timeouts), s.began, named, now})
 		return
 	}
 	h.event = Event{What: Found, From: end, Tag: s.tag}

@@ -28,6 +28,7 @@ type search struct {
 
 type candidate struct {
 	distance ID
+	named    Ticks // when it was, as an end
 	node     Node
 	state    state
 }
@@ -50,6 +51,7 @@ type Result struct {
 	Path     int  // nodes that were asked and answered, the last one included
 	Timeouts int  // nodes that were asked in vain
 	Began    Ticks
+	Named    Ticks // when who searched first heard of Node as the end, before Node itself was asked; of iterative searches
 	Ended    Ticks
 }
 
@@ -66,7 +68,7 @@ func (s *search) find(n Node) int {
 }
 
 // learn takes in a node, as an end or as one on the way. Of what it has heard before it only learns that it is an end.
-func (s *search) learn(e Engine, n Node, end bool) {
+func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 	c := candidate{node: n}
 	if i := s.find(n); i >= 0 {
 		if !end || i < int(s.ends) {
@@ -76,7 +78,7 @@ func (s *search) learn(e Engine, n Node, end bool) {
 		copy(s.list[i:], s.list[i+1:s.count])
 		s.count--
 	}
-	c.distance = e.Distance(s.key, end, n)
+	c.distance, c.named = e.Distance(s.key, end, n), now
 	lo, hi := int(s.ends), int(s.count)
 	if end {
 		lo, hi = 0, int(s.ends)
@@ -100,16 +102,16 @@ func (s *search) learn(e Engine, n Node, end bool) {
 }
 
 // hear takes in an answer to Find.
-func (s *search) hear(e Engine, from Node, m *Message) {
+func (s *search) hear(now Ticks, e Engine, from Node, m *Message) {
 	if m.Flags&Mine != 0 {
-		s.learn(e, from, true)
+		s.learn(now, e, from, true)
 	}
 	if i := s.find(from); i >= 0 {
 		s.list[i].state = answered
 	}
 	for i, n := range m.Told() {
 		if end := i < int(m.Ends); n != None && (n != s.self || end && !s.joins) {
-			s.learn(e, n, end)
+			s.learn(now, e, n, end)
 		}
 	}
 	if i := s.find(s.self); i >= 0 { // which need not be asked

@@ -43,7 +43,7 @@ func (s Static) Total() int { return s.Nodes }
 func Memory(nodes, lookups, perNode int) int64 {
 	const (
 		perPeer   = int(unsafe.Sizeof(peer{})+unsafe.Sizeof(kbr.ID{})) + 2*4 // and its place in two lists
-		perLookup = 4*8 + 128                                                // in the report, and a little in flight
+		perLookup = 5*8 + 128                                                // in the report, and a little in flight
 	)
 	const program = 64 << 20
 	return program + (int64(nodes)*int64(perNode+perPeer)+int64(lookups)*perLookup)*5/4 // with a quarter of garbage
@@ -88,8 +88,9 @@ type Report struct {
 	Path      Spread  `json:"path"`                // nodes that were asked and answered, in searches that were right; as with the next ones
 	Timeouts  Spread  `json:"timeouts"`
 	Latency   Spread  `json:"latency_ms"`
-	Stretch   Spread  `json:"stretch"` // latency, in round trips between who searched and whose the key is; searches that end where they begin have none
-	Hops      []int   `json:"hops"`    // [i] is how many searches asked i nodes that answered
+	Stretch   Spread  `json:"stretch"`       // latency, in round trips between who searched and whose the key is; searches that end where they begin have none
+	Named     Spread  `json:"stretch_named"` // the same, up to when the end was first named, before it was asked itself; of iterative searches
+	Hops      []int   `json:"hops"`          // [i] is how many searches asked i nodes that answered
 	Bytes     float64 `json:"bytes_per_lookup"`
 	Bandwidth float64 `json:"bytes_per_node_and_second"`
 	Model     string  `json:"latency_model"`
@@ -137,7 +138,8 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 
 // finish makes the figures of what was collected.
 func (r *Report) finish(n *Net, t *tally) {
-	r.Path, r.Timeouts, r.Latency, r.Stretch = spread(t.path), spread(t.timeouts), spread(t.latency), spread(t.stretch)
+	r.Path, r.Timeouts, r.Latency = spread(t.path), spread(t.timeouts), spread(t.latency)
+	r.Stretch, r.Named = spread(t.stretch), spread(t.named)
 	r.Events, r.Simulated = n.Steps(), float64(n.Now())/float64(kbr.Second)
 	r.Bytes = float64(n.Bytes()) / float64(r.Lookups)
 	if r.Simulated > 0 {
@@ -154,7 +156,7 @@ func tell(progress func(int) error, done int) error {
 }
 
 // A tally collects results.
-type tally struct{ path, timeouts, latency, stretch []float64 }
+type tally struct{ path, timeouts, latency, stretch, named []float64 }
 
 // add judges the searches that have ended: against whose the key is now.
 func (t *tally) add(n *Net, r *Report) {
@@ -173,7 +175,9 @@ func (t *tally) add(n *Net, r *Report) {
 		t.timeouts = append(t.timeouts, float64(x.Timeouts))
 		t.latency = append(t.latency, float64(x.Ended-x.Began)/float64(kbr.Millisecond))
 		if x.Node != x.Self {
-			t.stretch = append(t.stretch, float64(x.Ended-x.Began)/float64(n.rtt(x.Self, x.Node)))
+			direct := float64(n.rtt(x.Self, x.Node))
+			t.stretch = append(t.stretch, float64(x.Ended-x.Began)/direct)
+			t.named = append(t.named, float64(x.Named-x.Began)/direct)
 		}
 		for len(r.Hops) <= x.Path {
 			r.Hops = append(r.Hops, 0)

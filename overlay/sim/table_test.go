@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
@@ -93,6 +94,35 @@ func TestChordPathLength(t *testing.T) {
 		if off(listed.Path.Mean, shorter) > far {
 			t.Errorf("%d nodes, with successor lists: path %.2f, want %.2f", nodes, listed.Path.Mean, shorter)
 		}
+	}
+}
+
+// Table IV of ToN'03: median stretch in a cube by alternates for a finger, iterative searches, up to when the end is named. That successor lists are as long as there
+// are alternates is how we read it. KITH_SIM_FULL has the 65,536 nodes of the paper; else 8,192 and only what the most alternates gain.
+func TestChordTable4(t *testing.T) {
+	published := map[int]float64{1: 7.8, 2: 7.2, 4: 6.1, 8: 4.7, 16: 3.4}
+	nodes, rows := 8192, []int{1, 16}
+	full := os.Getenv("KITH_SIM_FULL") != ""
+	if full {
+		nodes, rows = 65_536, []int{1, 2, 4, 8, 16}
+	}
+	stretch := map[int]float64{}
+	for _, s := range rows {
+		c := chord.Default()
+		c.Successors, c.Alternates = s, s
+		r, err := sim.Static{Options: sim.Options{Nodes: nodes, Seed: 1, Latency: sim.Space(200 * kbr.Millisecond)}, Lookups: 4000}.Run(ring(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stretch[s] = r.Named.P50
+		t.Logf("%d nodes, %d alternates: stretch %.2f (10th percentile %.1f, 90th %.1f), with the last step %.2f, published %.1f of 65,536", nodes, s, r.Named.P50, r.Named.P10, r.Named.P90, r.Stretch.P50,
+			published[s])
+		if full && off(r.Named.P50, published[s]) > far {
+			t.Errorf("%d alternates: stretch %.2f, published %.1f", s, r.Named.P50, published[s])
+		}
+	}
+	if got, want := stretch[16]/stretch[1], published[16]/published[1]; off(got, want) > far {
+		t.Errorf("16 alternates make it %.2f times as long, published %.2f", got, want)
 	}
 }
 
