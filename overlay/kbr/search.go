@@ -121,13 +121,16 @@ func (s *search) hear(now Ticks, e Engine, from Node, m *Message) {
 
 // next returns where the search ended, or whom to ask now, or neither, which is the end too when nothing is flying.
 func (s *search) next() (end Node, ask int) {
+	waits := false // for an end that may still answer
 	for i := range s.list[:s.count] {
 		switch c := s.list[i]; {
 		case c.state == fresh && s.path+s.timeouts+s.flying >= maxAsks:
 			return None, -1
 		case c.state == fresh:
 			return None, i
-		case c.state == asked && i < int(s.ends): // a nearer end may still answer
+		case c.state == asked && i < int(s.ends):
+			waits = true
+		case c.state == answered && i < int(s.ends) && waits:
 			return None, -1
 		case c.state == answered && i < int(s.ends):
 			return c.node, -1
