@@ -4,6 +4,7 @@ package bittorrent
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,8 +66,11 @@ func (c *transmission) start() {
 	until(c.t, 20*time.Second, "transmission starts", func() bool { _, err := c.remote("-si"); return err == nil })
 }
 
+// remote asks it for something. It waits a minute for an answer by itself, which is as long as those wait who ask again.
 func (c *transmission) remote(args ...string) (string, error) {
-	out, err := exec.Command("transmission-remote", append([]string{c.at.String() + ":9091"}, args...)...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "transmission-remote", append([]string{c.at.String() + ":9091"}, args...)...).CombinedOutput()
 	if err != nil || bytes.Contains(out, []byte("Error:")) {
 		err = fmt.Errorf("transmission-remote %q: %w: %s", args, err, out)
 	}
