@@ -51,11 +51,11 @@ func SetInfo(cl *torrent.Client, t *torrent.Torrent, in *metainfo.Info, raw []by
 	if t.Info() != nil {
 		return nil
 	}
-	if b := told(t); b != nil {
-		*b = raw
-	}
 	if err := setInfo(t, in); err != nil {
 		return err
+	}
+	if b := told(t); b != nil {
+		*b = raw
 	}
 	if in.HasV2() && !in.HasV1() {
 		for _, pc := range conns {
