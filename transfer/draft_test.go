@@ -78,25 +78,15 @@ func TestDraftResumes(t *testing.T) {
 		}
 		d.Resume()
 		waitFor(t, d, 5<<20)
-		again := func() *Download {
-			leech.stop()
-			leech.start()
-			leech.back()
-			d, err := leech.m.Start(job)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return d
-		}
 		before := bt.total()
-		d = again()
+		d = leech.again(t, job)
 		wait(t, d)
 		if more := bt.total() - before; more > 4<<20 {
 			t.Errorf("%d bytes came again", more)
 		}
 		first := d.Status()
 		mustHold(t, first.Path, data)
-		d = again() // who started it never wrote down what became of it
+		d = leech.again(t, job) // who started it never wrote down what became of it
 		wait(t, d)
 		if s := d.Status(); s.Root != first.Root || s.Path != first.Path {
 			t.Errorf("%+v, was %+v", s, first)
@@ -133,13 +123,7 @@ func TestDraftOfOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, d, 1<<20)
-	leech.stop()
-	leech.start()
-	leech.back()
-	if d, err = leech.m.Start(job); err != nil {
-		t.Fatal(err)
-	}
-	wait(t, d)
+	wait(t, leech.again(t, job))
 	if again.verified != 1 {
 		t.Errorf("of a draft from before: verified %d times", again.verified)
 	}
@@ -208,12 +192,7 @@ func TestDraftSelection(t *testing.T) {
 		}
 	}
 	first := s.Path
-	leech.stop()
-	leech.start()
-	leech.back()
-	if d, err = leech.m.Start(job); err != nil {
-		t.Fatal(err)
-	}
+	d = leech.again(t, job)
 	wait(t, d)
 	if s := d.Status(); !s.Part || s.Path != first || s.Done != s.Size {
 		t.Errorf("after a restart: %+v", s)

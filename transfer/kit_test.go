@@ -153,6 +153,19 @@ func (n *node) back() {
 	n.mu.Unlock()
 }
 
+// again starts a node that is killed now, and begins a job anew.
+func (n *node) again(t *testing.T, j Job) *Download {
+	t.Helper()
+	n.stop()
+	n.start()
+	n.back()
+	d, err := n.m.Start(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func (n *node) info() peer.AddrInfo { return peer.AddrInfo{ID: n.id} }
 
 func (n *node) ID() peer.ID                                         { return n.id }

@@ -129,38 +129,23 @@ func TestEncryptionWhereBlocked(t *testing.T) {
 
 // inspector stands between who dials it and a peer, and does something else with connections that begin as those of BitTorrent do.
 func inspector(t *testing.T, peer string, block func(net.Conn)) string {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				first := make([]byte, len("\x13BitTorrent protocol"))
-				if _, err := io.ReadFull(c, first); err != nil {
-					return
-				}
-				if string(first) == "\x13BitTorrent protocol" {
-					block(c)
-					return
-				}
-				p, err := net.Dial("tcp4", peer)
-				if err != nil {
-					return
-				}
-				defer p.Close()
-				go func() { io.Copy(p, io.MultiReader(bytes.NewReader(first), c)); p.Close() }()
-				io.Copy(c, p)
-			}()
+	return answered(t, func(c net.Conn) {
+		first := make([]byte, len("\x13BitTorrent protocol"))
+		if _, err := io.ReadFull(c, first); err != nil {
+			return
 		}
-	}()
-	return l.Addr().String()
+		if string(first) == "\x13BitTorrent protocol" {
+			block(c)
+			return
+		}
+		p, err := net.Dial("tcp4", peer)
+		if err != nil {
+			return
+		}
+		defer p.Close()
+		go func() { io.Copy(p, io.MultiReader(bytes.NewReader(first), c)); p.Close() }()
+		io.Copy(c, p)
+	})
 }
 
 // form has it do something.

@@ -268,36 +268,21 @@ func past(ctx context.Context) context.Context {
 
 // listened is a way to a peer. hungUp waits until who dialled has closed a connection by which the peer had sent something.
 func listened(t *testing.T, peer string) (at string, hungUp func(sent []byte)) {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	ended := make(chan []byte, 100)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				p, err := net.Dial("tcp4", peer)
-				if err != nil {
-					return
-				}
-				var sent bytes.Buffer
-				done := make(chan struct{})
-				go func() { io.Copy(io.MultiWriter(&sent, c), p); close(done) }()
-				io.Copy(p, c)
-				p.Close()
-				<-done
-				ended <- sent.Bytes()
-			}()
+	at = answered(t, func(c net.Conn) {
+		p, err := net.Dial("tcp4", peer)
+		if err != nil {
+			return
 		}
-	}()
-	return l.Addr().String(), func(want []byte) {
+		var sent bytes.Buffer
+		done := make(chan struct{})
+		go func() { io.Copy(io.MultiWriter(&sent, c), p); close(done) }()
+		io.Copy(p, c)
+		p.Close()
+		<-done
+		ended <- sent.Bytes()
+	})
+	return at, func(want []byte) {
 		t.Helper()
 		for limit := time.After(30 * time.Second); ; {
 			select {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -298,6 +299,29 @@ func (d *download) mustBe(ctx context.Context, files map[string][]byte) {
 	if seen != len(files) {
 		d.t.Errorf("%d files, want %d", seen, len(files))
 	}
+}
+
+// answered has everybody who dials the address that it returns met by meet, which need not close the connection.
+func answered(t *testing.T, meet func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				meet(c)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
 
 func timed(t *testing.T, d time.Duration) context.Context {
