@@ -56,6 +56,15 @@ func (z *zeros) Seek(off int64, from int) (int64, error) {
 // TestSixteenGiB: of a file of 16 GiB in pieces of 16 MiB a few bytes from the middle are read while it comes, and neither the network nor the disk sees more than that takes.
 func TestSixteenGiB(t *testing.T) {
 	const size, piece, mark = 16 << 30, 16 << 20, 11<<30 + 5<<20 + 17
+	const most = 1 << 30 // on the wire and on the disk, of 16
+	out := t.TempDir()
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(out, &fs); err != nil {
+		t.Fatal(err)
+	}
+	if free := int64(fs.Bavail) * fs.Bsize; free < size+most { // the node would wait for room
+		t.Fatalf("%d MB are free where temporary files go, and a file of %d MB is to be begun there", free>>20, int64(size)>>20)
+	}
 	plain := make([]byte, piece)
 	usual := sha1.Sum(plain)
 	copy(plain[mark%piece:], markText)
@@ -77,11 +86,9 @@ func TestSixteenGiB(t *testing.T) {
 	defer s.Close()
 	_, build := torrented(t)
 	n := apptest.New(t, 1, build).Node(0)
-	const most = 1 << 30 // on the wire and on the disk, of 16
 	if err := n.Call(t.Context(), "files", "limit", files.LimitIn{Down: "24MiB"}, &files.LimitOut{}); err != nil {
 		t.Fatal(err)
 	}
-	out := t.TempDir()
 	var got files.GetOut
 	if err := n.Call(t.Context(), "files", "get", files.GetIn{Link: writeTorrent(t, info.String(), s.URL+"/"), Output: out, Detach: true}, &got); err != nil {
 		t.Fatal(err)
