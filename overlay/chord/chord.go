@@ -68,6 +68,7 @@ type Chord struct {
 	best   kbr.Ticks               // the least round trip of the alternates for the finger that was looked for last
 	rounds uint16                  // since a finger was repaired
 	walked uint8                   // steps of a join along the ring
+	met    uint8                   // nodes that may be of another ring, this round
 	phase  phase
 }
 
@@ -163,6 +164,17 @@ func (c *Chord) drop(n kbr.Node) {
 	if c.pred == n {
 		c.pred = kbr.None
 	}
+}
+
+// Known appends to dst the nodes that are in one of the tables.
+func (c *Chord) Known(dst []kbr.Node) []kbr.Node {
+	dst = append(dst, c.successors()...)
+	for _, n := range append(c.finger[:], c.pred, c.via) {
+		if n != kbr.None {
+			dst = append(dst, n)
+		}
+	}
+	return dst
 }
 
 // Replicas implements kbr.Engine: the node itself, and those that come after it.

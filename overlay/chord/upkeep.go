@@ -8,6 +8,7 @@ const (
 	notify                   // says: I hold you for my successor
 	leaving                  // says: I go, and my predecessor, in Node, and my successors have me no more
 	ping                     // asks whether somebody is there
+	meet                     // says: Node, or I, may be in another ring; see merge.go
 )
 
 // isMember is the flag of an answer to state and to ping: who answers is in the ring.
@@ -26,6 +27,8 @@ const (
 	askLast                       // of a join: who will come after me, and has nobody before it
 	findPlace                     // of a join: where I belong
 	findFinger
+	findMet // where I would belong in another ring
+	askMet  // the one that comes after me there
 	timeRound
 	timeJoin
 )
@@ -52,6 +55,10 @@ func (c *Chord) Step(_ kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 		o.After(kbr.Ticks(ev.Draw%uint64(c.ring.Round)), c.timer(timeRound))
 	case kbr.Leave:
 		c.leave(o)
+	case kbr.Meet:
+		if c.phase == member {
+			c.meet(ev.From, o)
+		}
 	case kbr.Request:
 		c.reply(ev.Msg, o)
 	case kbr.Notice:
@@ -60,6 +67,9 @@ func (c *Chord) Step(_ kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 		}
 		if ev.Msg.Kind == leaving && c.phase == member {
 			c.left(ev.From, ev.Msg)
+		}
+		if ev.Msg.Kind == meet && c.phase == member {
+			c.told(ev.From, ev.Msg.Node, o)
 		}
 	case kbr.Timer:
 		c.wake(ev, o)
@@ -109,6 +119,7 @@ func (c *Chord) wake(ev *kbr.Event, o *kbr.Outbox) {
 		o.Search(c.id(), c.via, findPlace)
 	case what == timeRound && c.phase == member:
 		o.After(c.round(ev.Draw), c.timer(timeRound))
+		c.met = 0
 		c.stabilize(o)
 		if c.rounds++; int(c.rounds) >= c.ring.Repair {
 			c.rounds = 0
@@ -170,6 +181,10 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 	case askFinger, askAlternate:
 		if in && int(n) < Fingers && kbr.Node(c.fix) == n+1 { // else another finger is looked for now
 			c.consider(what, int(n), ev, o)
+		}
+	case askMet:
+		if ok {
+			c.merge(ev.From, ev.Msg.Told(), o)
 		}
 	case askAlive:
 		if !in {
@@ -273,6 +288,10 @@ func (c *Chord) found(ev *kbr.Event, o *kbr.Outbox) {
 			c.finger[n] = kbr.None
 		} else if c.best = never; c.ring.Alternates > 1 {
 			o.Ask(ev.From, state, about(askFinger, n))
+		}
+	case what == findMet:
+		if ev.What == kbr.Found && ev.From != c.self && c.phase == member {
+			o.Ask(ev.From, state, askMet)
 		}
 	case what == findPlace && c.phase != joining:
 	case what == findPlace && ev.What == kbr.Found && ev.From != c.self:

@@ -41,6 +41,9 @@ func (t *Table) Add(id ID) Node {
 	return Node(len(t.ids) - 1)
 }
 
+// Set gives the number of a node that is forgotten, by everybody who is told numbers, to another one.
+func (t *Table) Set(n Node, id ID) { t.ids[n] = id }
+
 // ID returns where a node is. Nobody is at zero.
 func (t *Table) ID(n Node) ID { return t.ids[n] }
 
@@ -118,6 +121,7 @@ const (
 	Lost                // the search with Tag ended nowhere
 	Leave               // leave the network, now: nothing will happen to this node any more
 	Resume              // the driver has given the node its state: go on with upkeep
+	Meet                // From is in a network of the same kind, which may be another one: grow together with it, if it is
 )
 
 // An Event is what happens to a node. Msg is the driver's again after the step.

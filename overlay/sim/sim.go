@@ -188,6 +188,13 @@ func (n *Net) Start(p kbr.Node) { n.turnOn(p, kbr.Event{What: kbr.Start}) }
 // Join turns on a node, which joins through another.
 func (n *Net) Join(p, via kbr.Node) { n.turnOn(p, kbr.Event{What: kbr.Join, From: via}) }
 
+// Meet tells a node of another one, which may be in another network.
+func (n *Net) Meet(p, other kbr.Node) {
+	if n.peers[p].up {
+		n.step(p, &kbr.Event{What: kbr.Meet, From: other, Draw: n.nextDraw(p)})
+	}
+}
+
 func (n *Net) turnOn(p kbr.Node, ev kbr.Event) {
 	if n.peers[p].up {
 		return
