@@ -44,7 +44,7 @@ func (h *Host) carry(now Ticks, self Node, m *Message, out *Outbox) {
 		return
 	}
 	slot, s := h.open()
-	*s = search{key: m.Key, began: now, self: self, gen: s.gen, on: true, carried: c}
+	*s = search{key: m.Key, began: now, self: self, gen: s.gen, on: true, want: 1, carried: c}
 	s.hear(now, e, None, &h.route)
 	h.pass(now, slot, out)
 }
@@ -77,18 +77,32 @@ func (h *Host) pass(now Ticks, slot uint32, out *Outbox) {
 // arrive ends a recursive search at the node whose the key is.
 func (h *Host) arrive(now Ticks, self Node, key ID, c carried, out *Outbox) {
 	if c.origin == self {
-		h.arrived(now, self, self, c.tag, c.hops, c.vain, out)
+		h.arrived(now, self, self, h.arrival(self, key, c, &h.route), out)
 		return
 	}
-	m := out.Ask(c.origin, Arrived, searchTag) // of no search: only that it is asked again, if need be, matters
-	m.Flags = AsEnd
-	m.Key, m.Tag, m.Hops, m.Vain = key, c.tag, c.hops, c.vain
+	h.arrival(self, key, c, out.Ask(c.origin, Arrived, searchTag)) // of no search: only that it is asked again, if need be, matters
+}
+
+// arrival fills in a message about the end of a search.
+func (h *Host) arrival(self Node, key ID, c carried, m *Message) *Message {
+	*m = Message{Kind: Arrived, Flags: AsEnd, Key: key, Tag: c.tag, Hops: c.hops, Vain: c.vain}
+	if h.Ends > 1 {
+		m.Count = uint8(len(h.Engine(self).Replicas(min(h.Ends, MaxNodes), m.Nodes[:0])))
+	}
+	return m
 }
 
 // arrived hears that a search of self's has ended at a node.
-func (h *Host) arrived(now Ticks, self, at Node, tag Tag, hops, vain uint8, out *Outbox) {
-	if slot, s := h.find(tag, self); s != nil && s.waits {
-		s.path, s.timeouts = hops, vain
+func (h *Host) arrived(now Ticks, self, at Node, m *Message, out *Outbox) {
+	if slot, s := h.find(m.Tag, self); s != nil && s.waits {
+		s.path, s.timeouts = m.Hops, m.Vain
+		for _, n := range m.Told() {
+			if n != None && n != at && s.find(n) < 0 {
+				s.list[s.count] = candidate{node: n, named: now}
+				s.count++
+			}
+		}
+		s.ends = s.count
 		h.end(now, slot, at, out)
 	}
 }

@@ -14,8 +14,10 @@ type Host struct {
 	Engine   func(Node) Engine
 	RTT      func(Node) *RTT
 	Parallel int  // how many nodes an iterative search asks at once; 0 is 1
+	Ends     int  // how many of the nearest ends an iterative search of a user must have heard from; 0 is 1
 	Carried  bool // searches of users are recursive; those of engines are not, since they need to go right more than fast
 	Silent   bool // engines are not told whom searches ask in vain, as where a table is to stay as it is
+	Learns   bool // engines are told Heard, unless Silent; see Learner
 
 	// Results of the searches that Find started; the driver empties it.
 	Results []Result
@@ -32,7 +34,7 @@ func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 	if h.Carried {
 		h.send(now, self, key, tag|userTag, out)
 	} else {
-		h.start(now, self, key, None, tag|userTag, out)
+		h.start(now, self, key, None, tag|userTag, h.Ends, out)
 	}
 	h.finish(now, self, out, first)
 }
@@ -44,6 +46,10 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 	if (ev.What == Answer || ev.What == Late) && ev.Tag&searchTag != 0 { // not upkeep, which asks the same neighbours again and again
 		h.RTT(self).Measure(ev.Took)
 	}
+	if h.Learns && !h.Silent && ev.heard() {
+		h.event = Event{What: Heard, From: ev.From, Took: ev.Took}
+		e.Step(now, &h.event, out)
+	}
 	switch {
 	case ev.What == Late:
 	case ev.What == Failed && ev.Try+1 < tries && !h.hasty(ev):
@@ -51,13 +57,13 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 	case ev.What == Request && ev.Msg.Kind == Find:
 		m := out.Reply(Find)
 		m.Key, m.Flags = ev.Msg.Key, ev.Msg.Flags&AsEnd
-		e.Route(m)
+		h.fill(e, m)
 		m.Flags &= Mine | Outside
 	case ev.What == Request && ev.Msg.Kind == Carry:
 		h.take(now, self, ev.Msg, out)
 	case ev.What == Request && ev.Msg.Kind == Arrived:
 		out.Reply(Arrived)
-		h.arrived(now, self, ev.From, ev.Msg.Tag, ev.Msg.Hops, ev.Msg.Vain, out)
+		h.arrived(now, self, ev.From, ev.Msg, out)
 	case ev.What == Timer && ev.Tag&searchTag != 0:
 		if slot, s := h.find(ev.Tag, self); s != nil {
 			h.end(now, slot, None, out)
@@ -68,6 +74,20 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 		e.Step(now, ev, out)
 	}
 	h.finish(now, self, out, first)
+}
+
+// heard reports whether the event shows that its From is in the network, and is none that the engine gets itself.
+func (ev *Event) heard() bool {
+	return (ev.What == Request && ev.Msg.Kind < Own || ev.What == Answer && ev.Tag&searchTag != 0) && ev.Msg.Flags&Outside == 0
+}
+
+// fill makes m an answer to Find. Where searches want several ends, whose the key is names who keeps copies.
+func (h *Host) fill(e Engine, m *Message) {
+	e.Route(m)
+	if m.Flags&Mine != 0 && h.Ends > 1 && m.Count == 0 {
+		m.Count = uint8(len(e.Replicas(min(h.Ends, MaxNodes), m.Nodes[:0])))
+		m.Ends = m.Count
+	}
 }
 
 // Forget ends the searches of a node that is gone, without a word to anybody.
@@ -121,20 +141,20 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 		case Ask:
 			a.Wait = min(mostWait, wait<<min(a.Try, tries))
 		case Search:
-			h.start(now, self, a.Msg.Key, a.To, a.Tag, out)
+			h.start(now, self, a.Msg.Key, a.To, a.Tag, int(a.Msg.Ends), out)
 		}
 	}
 }
 
-func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, out *Outbox) {
+func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, ends int, out *Outbox) {
 	slot, s := h.open()
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None}
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None, want: uint8(min(max(1, ends), MaxNodes))}
 	e := h.Engine(self)
 	if via != None {
 		s.learn(now, e, via, false)
 	} else {
 		h.route = Message{Kind: Find, Key: key, Flags: AtHome}
-		e.Route(&h.route)
+		h.fill(e, &h.route)
 		s.hear(now, e, self, &h.route)
 	}
 	h.proceed(now, slot, out)
@@ -195,6 +215,9 @@ func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 		if ask < int(s.ends) {
 			m.Flags = AsEnd
 		}
+		if s.joins {
+			m.Flags |= Outside
+		}
 	}
 }
 
@@ -202,11 +225,7 @@ func (h *Host) end(now Ticks, slot uint32, end Node, out *Outbox) {
 	s := &h.searches[slot]
 	h.close(slot)
 	if s.tag&userTag != 0 {
-		named := now
-		if i := s.find(end); i >= 0 {
-			named = s.list[i].named
-		}
-		h.Results = append(h.Results, Result{s.key, s.tag &^ userTag, s.self, end, int(s.path), int(s.timeouts), s.began, named, now})
+		h.Results = append(h.Results, *s.result(now, end))
 		return
 	}
 	h.event = Event{What: Found, From: end, Tag: s.tag}

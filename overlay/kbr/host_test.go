@@ -15,6 +15,8 @@ type desk struct {
 	rtt   kbr.RTT
 	knows kbr.Message // what node 1 says of the way
 	told  []kbr.Event // what its engine was told
+	keeps []kbr.Node  // copies of what is node 1's
+	wants kbr.Node    // through whom its engine wants to join
 	out   kbr.Outbox
 	now   kbr.Ticks
 }
@@ -32,7 +34,12 @@ func newDesk(t *testing.T, knows kbr.Message) *desk {
 	return d
 }
 
-func (d *desk) Step(_ kbr.Ticks, ev *kbr.Event, _ *kbr.Outbox) { d.told = append(d.told, *ev) }
+func (d *desk) Step(_ kbr.Ticks, ev *kbr.Event, out *kbr.Outbox) {
+	d.told = append(d.told, *ev)
+	if ev.What == kbr.Join {
+		out.Search(key, d.wants, 1)
+	}
+}
 
 func (d *desk) Route(m *kbr.Message) {
 	m.Flags, m.Count, m.Ends, m.Nodes = d.knows.Flags, d.knows.Count, d.knows.Ends, d.knows.Nodes
@@ -46,7 +53,9 @@ func (d *desk) Distance(_ kbr.ID, end bool, n kbr.Node) kbr.ID {
 	return at(0xffff - int(n))
 }
 
-func (d *desk) Replicas(int, []kbr.Node) []kbr.Node { return nil }
+func (d *desk) Replicas(r int, dst []kbr.Node) []kbr.Node {
+	return append(dst, d.keeps[:min(r, len(d.keeps))]...)
+}
 
 // says makes an answer of ends and of nodes on the way.
 func says(ends []kbr.Node, way ...kbr.Node) (m kbr.Message) {
@@ -255,4 +264,89 @@ func TestSearchInParallel(t *testing.T) {
 	}
 	d.answer(near, kbr.Message{})
 	d.result(50, 4, 1)
+}
+
+// Where several ends are wanted the search goes on until so many have answered, of the nearest, and names behind them those that have not.
+func TestSearchForEnds(t *testing.T) {
+	d := newDesk(t, says(nil, 20))
+	d.host.Ends = 3
+	a := d.only(d.search(), 20, false)
+	a = d.only(d.answer(a, says([]kbr.Node{50, 60, 70, 80, 90})), 50, true)
+	a = d.only(d.answer(a, kbr.Message{Flags: kbr.Mine}), 60, true)
+	for range 2 {
+		a = d.only(d.fail(a), 60, true)
+	}
+	a = d.only(d.fail(a), 70, true)
+	a = d.only(d.answer(a, says([]kbr.Node{45})), 45, true) // nearer than all
+	d.answer(a, kbr.Message{})
+	r := d.result(45, 4, 1)
+	if got := r.Nodes[:r.Count]; !slices.Equal(got, []kbr.Node{45, 50, 70, 80, 90}) {
+		t.Errorf("it names %v", got)
+	}
+}
+
+// Where there are fewer ends than wanted, all of them are enough, and a search for one names the others all the same.
+func TestSearchForFewEnds(t *testing.T) {
+	for _, wanted := range []int{0, 30} {
+		d := newDesk(t, says([]kbr.Node{1, 50}))
+		d.host.Ends = wanted
+		asks := d.search()
+		if wanted > 0 {
+			d.answer(d.only(asks, 50, true), kbr.Message{})
+		}
+		r := d.result(1, len(asks), 0)
+		if got := r.Nodes[:r.Count]; !slices.Equal(got, []kbr.Node{1, 50}) {
+			t.Errorf("it names %v", got)
+		}
+	}
+}
+
+// The answer of whose the key is names who keeps copies, where searches want several ends, and only there.
+func TestWhoKeepsCopies(t *testing.T) {
+	for _, wanted := range []int{1, 3} {
+		d := newDesk(t, kbr.Message{Flags: kbr.Mine})
+		d.host.Ends = wanted
+		d.keeps = []kbr.Node{1, 2, 3, 4}
+		d.host.Step(d.now, 1, &kbr.Event{What: kbr.Request, From: 9, Msg: &kbr.Message{Kind: kbr.Find, Key: key}}, &d.out)
+		var want []kbr.Node
+		if wanted > 1 {
+			want = d.keeps[:wanted]
+		}
+		if got := d.out.Acts[0].Msg.Told(); !slices.Equal(got, want) {
+			t.Errorf("%d ends wanted: it names %v", wanted, got)
+		}
+	}
+}
+
+// An engine that learns is told who asks and who answers, and of nobody who is outside.
+func TestHeard(t *testing.T) {
+	d := newDesk(t, says(nil, 20, 10))
+	d.host.Learns = true
+	request := func(flags uint8) {
+		d.host.Step(d.now, 1, &kbr.Event{What: kbr.Request, From: 9, Msg: &kbr.Message{Kind: kbr.Find, Key: key, Flags: flags}}, &d.out)
+		d.asks()
+	}
+	request(kbr.Outside)
+	request(kbr.AsEnd)
+	a := d.only(d.search(), 20, false)
+	a = d.only(d.answer(a, kbr.Message{Flags: kbr.Outside}), 10, false)
+	d.answer(a, kbr.Message{Flags: kbr.Mine})
+	if len(d.told) != 2 || d.told[0].What != kbr.Heard || d.told[0].From != 9 || d.told[0].Took != 0 || d.told[1].From != 10 || d.told[1].Took != 100*kbr.Millisecond {
+		t.Errorf("the engine was told %+v", d.told)
+	}
+	d.host.Silent = true
+	request(0)
+	if len(d.told) != 2 {
+		t.Errorf("the engine was told %+v", d.told)
+	}
+}
+
+// Who is not in the network yet says so when it asks.
+func TestSearchFromOutside(t *testing.T) {
+	d := newDesk(t, kbr.Message{})
+	d.wants = 20
+	d.host.Step(d.now, 1, &kbr.Event{What: kbr.Join}, &d.out)
+	if asks := d.asks(); len(asks) != 1 || asks[0].To != 20 || asks[0].Msg.Flags != kbr.Outside {
+		t.Errorf("it asks %+v", asks)
+	}
 }

@@ -75,7 +75,7 @@ type Kind uint8
 const (
 	Find    Kind = iota // whom to ask next about Key; its answer is a Route
 	Carry               // a recursive search of Node for Key; its answer says that it has been taken over, unless it is Outside
-	Arrived             // tells who searched for Key that it is the sender's, and has an answer so that it can be told again
+	Arrived             // tells who searched for Key that it is the sender's, and perhaps who keeps copies, and has an answer so that it can be told again
 	Own                 // the first that is the engine's own
 )
 
@@ -84,7 +84,7 @@ const (
 	AsEnd   uint8 = 1 << iota // the one that is asked was named as where the search ends
 	Mine                      // the one that answers holds the key for its own
 	AtHome                    // the node asks itself: nothing needs to be short
-	Outside                   // the one that answers is in no network yet: look elsewhere
+	Outside                   // the one that answers is in no network yet: look elsewhere; or the one that asks is not, and no use to others
 )
 
 // Add names one more node, and reports whether there was room.
@@ -122,6 +122,7 @@ const (
 	Leave               // leave the network, now: nothing will happen to this node any more
 	Resume              // the driver has given the node its state: go on with upkeep
 	Meet                // From is in a network of the same kind, which may be another one: grow together with it, if it is
+	Heard               // From, which is in the network, asked or answered something that the Host keeps to itself; an answer took Took
 )
 
 // An Event is what happens to a node. Msg is the driver's again after the step.
@@ -181,9 +182,10 @@ func (o *Outbox) Reply(kind Kind) *Message { return o.add(Act{Do: Reply, Msg: Me
 // After asks for a Timer after some time.
 func (o *Outbox) After(wait Ticks, tag Tag) { o.add(Act{Do: After, Wait: wait, Tag: tag}) }
 
-// Search asks for a search for a key, which starts at via, or with what the engine knows.
-func (o *Outbox) Search(key ID, via Node, tag Tag) {
-	o.add(Act{Do: Search, To: via, Tag: tag, Msg: Message{Key: key}})
+// Search asks for a search for a key, which starts at via, or with what the engine knows. Ends of the message that it returns is how many of the nearest must
+// have answered; 0 is 1.
+func (o *Outbox) Search(key ID, via Node, tag Tag) *Message {
+	return o.add(Act{Do: Search, To: via, Tag: tag, Msg: Message{Key: key}})
 }
 
 // An Engine is one node of an overlay. It is called by one at a time.
@@ -199,3 +201,6 @@ type Engine interface {
 	// Replicas appends to dst the nodes that keep copies of what is this node's, nearest first, at most r with itself.
 	Replicas(r int, dst []Node) []Node
 }
+
+// A Learner is a kind of overlay, with all its nodes, that says whether they learn from traffic: whether they want to be told Heard.
+type Learner interface{ Learns() bool }

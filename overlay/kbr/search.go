@@ -15,8 +15,9 @@ type search struct {
 	self     Node
 	gen      uint32 // of the slot
 	on       bool
-	joins    bool // self is not in the network yet
-	waits    bool // it is recursive, and others have it
+	joins    bool  // self is not in the network yet
+	want     uint8 // how many ends must answer before it is over
+	waits    bool  // it is recursive, and others have it
 	carried  carried
 	flying   uint8 // asked, and nothing came yet
 	path     uint8 // asked, and answered
@@ -48,11 +49,23 @@ type Result struct {
 	Tag      Tag
 	Self     Node // who searched
 	Node     Node // whose the key is; None if the search ended nowhere
+	Count    int  // how many of Nodes there are; 0 if the search ended nowhere
 	Path     int  // nodes that were asked and answered, the last one included
 	Timeouts int  // nodes that were asked in vain
 	Began    Ticks
 	Named    Ticks // when who searched first heard of Node as the end, before Node itself was asked; of iterative searches
 	Ended    Ticks
+
+	// The ends, nearest first: Node, others that answered, and behind them those that were only named.
+	Nodes [MaxNodes]Node
+}
+
+// add names one more end.
+func (r *Result) add(n Node) {
+	if r.Count < MaxNodes {
+		r.Nodes[r.Count] = n
+		r.Count++
+	}
 }
 
 // asTag returns the tag of what a search asks.
@@ -121,20 +134,54 @@ func (s *search) hear(now Ticks, e Engine, from Node, m *Message) {
 
 // next returns where the search ended, or whom to ask now, or neither, which is the end too when nothing is flying.
 func (s *search) next() (end Node, ask int) {
-	waits := false // for an end that may still answer
+	waits, heard := false, uint8(0) // for an end that may still answer; from so many
 	for i := range s.list[:s.count] {
 		switch c := s.list[i]; {
 		case c.state == fresh && s.path+s.timeouts+s.flying >= maxAsks:
-			return None, -1
+			return s.rest(end), -1
 		case c.state == fresh:
 			return None, i
-		case c.state == asked && i < int(s.ends):
+		case i >= int(s.ends):
+		case c.state == asked:
 			waits = true
-		case c.state == answered && i < int(s.ends) && waits:
-			return None, -1
-		case c.state == answered && i < int(s.ends):
-			return c.node, -1
+		case c.state == answered:
+			if end == None {
+				end = c.node
+			}
+			if heard++; heard >= s.want && waits {
+				return None, -1
+			} else if heard >= s.want {
+				return end, -1
+			}
 		}
 	}
-	return None, -1
+	return s.rest(end), -1
+}
+
+// rest returns where a search ended that has nobody left to ask: at end, once nobody can answer any more.
+func (s *search) rest(end Node) Node {
+	if s.flying > 0 {
+		return None
+	}
+	return end
+}
+
+// result returns how the search ended.
+func (s *search) result(now Ticks, end Node) *Result {
+	r := &Result{Key: s.key, Tag: s.tag &^ userTag, Self: s.self, Node: end, Path: int(s.path), Timeouts: int(s.timeouts), Began: s.began, Named: now, Ended: now}
+	if end == None {
+		return r
+	}
+	r.add(end)
+	if i := s.find(end); i >= 0 {
+		r.Named = s.list[i].named
+	}
+	for _, heard := range []bool{true, false} {
+		for _, c := range s.list[:s.ends] {
+			if c.node != end && c.state != dead && (c.state == answered) == heard {
+				r.add(c.node)
+			}
+		}
+	}
+	return r
 }

@@ -125,6 +125,9 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	n.kind = kind(n.Table)
 	n.kind.Grow()
 	n.host = kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Carried: o.Carried, Silent: o.Silent}
+	if l, ok := n.kind.(kbr.Learner); ok {
+		n.host.Learns = l.Learns()
+	}
 	return n, nil
 }
 
