@@ -34,6 +34,7 @@ var floors = map[string][]string{
 	"overlay":         {".", "internal", "identity", "wire", "config"},
 	"overlay/kbr":     {"."},
 	"overlay/chord":   {".", "overlay/kbr"},
+	"overlay/pastry":  {".", "overlay/kbr"},
 	"overlay/sim":     {".", "overlay/kbr"},
 	"overlay/*":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
 	"transfer":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
@@ -71,7 +72,7 @@ const (
 // pure are folders of machines to which all that happens is told: no clock, chance, map, goroutine or socket. What of the standard library they may import is
 // a list, so that nothing comes in by another door.
 var (
-	pure    = []string{"overlay/kbr", "overlay/chord"}
+	pure    = []string{"overlay/kbr", "overlay/chord", "overlay/pastry"}
 	pureStd = []string{"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "math/bits", "slices", "strings", "unsafe"}
 )
 

@@ -29,7 +29,7 @@ func simCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(simChordCommand())
+	cmd.AddCommand(simChordCommand(), simPastryCommand())
 	return cmd
 }
 

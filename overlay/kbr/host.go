@@ -178,7 +178,7 @@ func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
 	} else {
 		s.timeouts++
 		if i := s.find(ev.From); i >= 0 {
-			s.list[i].state = dead
+			s.list[i].state = s.silent(i, ev.What == Failed && h.hasty(ev))
 		}
 		if !h.Silent && ev.What == Failed {
 			h.event = Event{What: Failed, From: ev.From}

@@ -180,6 +180,16 @@ func TestSearchInVain(t *testing.T) {
 	d.result(60, 2, 2)
 }
 
+// Who let a search wait on the way is asked again when it turns out to be an end: there it is not one of many.
+func TestSearchAsksAnEndAgain(t *testing.T) {
+	d := newDesk(t, says(nil, 50, 10))
+	a := d.only(d.search(), 50, false)
+	a = d.only(d.fail(a), 10, false)
+	a = d.only(d.answer(a, says([]kbr.Node{50, 60})), 50, true)
+	d.answer(a, kbr.Message{Flags: kbr.Mine})
+	d.result(50, 2, 1)
+}
+
 // Where nobody answers the search ends nowhere.
 func TestSearchEndsNowhere(t *testing.T) {
 	d := newDesk(t, says(nil, 20, 10))

@@ -40,6 +40,7 @@ const (
 	fresh state = iota
 	asked
 	answered
+	slow // let the search wait, on the way: it is asked once more if it turns out to be an end
 	dead
 )
 
@@ -87,7 +88,9 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 		if !end || i < int(s.ends) {
 			return
 		}
-		c = s.list[i]
+		if c = s.list[i]; c.state == slow {
+			c.state = fresh
+		}
 		copy(s.list[i:], s.list[i+1:s.count])
 		s.count--
 	}
@@ -130,6 +133,17 @@ func (s *search) hear(now Ticks, e Engine, from Node, m *Message) {
 	if i := s.find(s.self); i >= 0 { // which need not be asked
 		s.list[i].state = answered
 	}
+}
+
+// silent returns the state of a candidate that was asked in vain, and only once if that was hasty.
+func (s *search) silent(i int, hasty bool) state {
+	switch {
+	case !hasty:
+		return dead
+	case i < int(s.ends): // as which it was named in the meantime
+		return fresh
+	}
+	return slow
 }
 
 // next returns where the search ended, or whom to ask now, or neither, which is the end too when nothing is flying.
