@@ -13,12 +13,12 @@ import (
 	"kith/rendezvous/rendezvoustest"
 )
 
-// TestDHTAlone: two nodes that know neither each other's address nor a tracker find each other by a DHT of others.
+// TestDHTAlone: two nodes that know neither each other's address nor a tracker find each other by a DHT of others, also where one knows only the infohash of version 2 of what has both.
 func TestDHTAlone(t *testing.T) {
 	ctx := timed(t, 2*time.Minute)
 	there := rendezvoustest.Loopback(t, 8)
 	at := func(o *Options) {
-		o.Mainline, o.Hosts = true, there.Hosts
+		o.Mainline, o.Hosts, o.Config.Hybrid = true, there.Hosts, true
 		o.DHTConn = func(c net.PacketConn) net.PacketConn { return rendezvous.Guard(c, true) }
 	}
 	a, b := newNode(t, at), newNode(t, at)
@@ -36,7 +36,7 @@ func TestDHTAlone(t *testing.T) {
 			t.Fatalf("the DHT was not told: %q, %v", st.Said, err)
 		}
 	}
-	d := b.get(ctx, kith.Link{Names: names, Size: -1})
+	d := b.get(ctx, kith.Link{Names: kith.Names{V2: names.V2}, Size: -1})
 	d.all(ctx)
 	d.mustBe(ctx, files)
 	if there.Queries.Load() == 0 {

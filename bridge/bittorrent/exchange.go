@@ -20,7 +20,7 @@ const (
 	maxAskedFrom = 4                // peers that the metadata of one torrent is asked of at once
 	maxPending   = 16               // parts that are asked of one peer at once
 	maxServing   = 64               // parts that are on their way to peers, of all torrents; who asks meanwhile is refused
-	servedTimes  = 3                // how often one peer gets all parts
+	servedTimes  = 3                // how often one peer gets all parts, and all digests
 	metaTime     = 10 * time.Second // in which a peer gives a part, or others are asked
 )
 
@@ -50,6 +50,7 @@ type asked struct {
 	tried   int       // how often it was given up
 	until   time.Time // it is not asked before
 	served  int
+	digests int64                        // of version 2 that it asked for
 	idle    bool                         // it was not interested yet, of a seed
 	layers  map[[sha256.Size]byte][]byte // digests of version 2 that it gave
 }
@@ -336,12 +337,44 @@ func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
 	}
 	s := x.swarm(pc)
 	msg := *m
-	if s == nil || msg.Type != pp.HashRequest || !s.answers(msg.PiecesRoot, int64(msg.BaseLayer)) {
-		*m = pp.Message{Keepalive: true}
-	}
-	if s != nil && msg.Type == pp.Hashes {
+	*m = pp.Message{Keepalive: true}
+	switch {
+	case s == nil:
+	case msg.Type == pp.Hashes:
 		x.hashes(pc, s, msg)
+	case msg.Type == pp.HashRequest:
+		x.digests(pc, s, msg)
 	}
+}
+
+// digests answers who asks for digests of version 2 (BEP 52): the library knows only those of some torrents, and proves none.
+func (x *exchange) digests(pc *torrent.PeerConn, s *swarm, m pp.Message) {
+	in := s.metadata()
+	x.mu.Lock()
+	a := x.conn[pc]
+	ok := a != nil && in != nil && in.HasV2 && m.Length <= metainfo.HashesMany && int64(m.BaseLayer) == baseLayer(in.PieceLength)
+	if ok {
+		a.digests += int64(m.Length)
+		ok = a.digests <= servedTimes*2*int64(in.NumPieces()) // of each file up to a power of two
+	}
+	x.mu.Unlock()
+	select {
+	case x.serving <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() { <-x.serving }()
+		m.Type = pp.HashReject
+		if ok {
+			if t := s.tree(m.PiecesRoot); t != nil {
+				if list, err := t.Hashes(int64(m.Index), int64(m.Length), int64(m.ProofLayers)); err == nil {
+					m.Type, m.Hashes = pp.Hashes, list
+				}
+			}
+		}
+		books.Write(x.c.cl, pc, m)
+	}()
 }
 
 // interested has a peer unchoked that asks for something the first time.

@@ -203,10 +203,10 @@ func TestWrongMetadata(t *testing.T) {
 	var other metainfo.Info
 	names := liar(t, bad, bad.share("x", files), func(in *metainfo.Info, src source) (*metainfo.Info, source) {
 		other = *in
-		other.Raw = append([]byte(nil), in.Raw...)
-		other.Raw[len(other.Raw)/2] ^= 1
 		return &other, src
 	})
+	other.Raw = bytes.Clone(other.Raw)
+	other.Raw[len(other.Raw)/2] ^= 1
 	if _, err := good.Publish(ctx, good.share("x", files)); err != nil {
 		t.Fatal(err)
 	}

@@ -123,20 +123,22 @@ func program(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestLocalPeers: nodes of one network find each other with no tracker, DHT or address.
+// TestLocalPeers: nodes of one network find each other with no tracker, DHT or address, by either infohash: TestLocalTold is about that of version 1.
 func TestLocalPeers(t *testing.T) {
 	if !inside(t, 2*time.Minute) {
 		return
 	}
 	ctx := timed(t, time.Minute)
-	at := func(ip netip.Addr) func(*Options) { return func(o *Options) { o.Bind, o.Multicast = ip, true } }
+	at := func(ip netip.Addr) func(*Options) {
+		return func(o *Options) { o.Bind, o.Multicast, o.Config.Hybrid = ip, true, true }
+	}
 	a, b := newNode(t, at(kithAt)), newNode(t, at(otherAt))
-	files := map[string][]byte{"": sample(1, 1<<20)}
-	names, err := a.Publish(ctx, a.share("film", files))
+	files := folder()
+	both, err := a.Publish(ctx, a.share("Ordner", files))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := b.get(ctx, kith.Link{Names: names})
+	d := b.get(ctx, kith.Link{Names: kith.Names{V2: both.V2}})
 	d.all(ctx)
 	d.mustBe(ctx, files)
 }

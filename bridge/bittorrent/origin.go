@@ -3,6 +3,7 @@ package bittorrent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -140,7 +141,7 @@ func (o *origin) Layout(ctx context.Context) (transfer.Layout, error) {
 // keep writes the torrent down: what was fetched by it is served by it.
 func (o *origin) keep(in *metainfo.Info) {
 	o.s.mu.Lock()
-	t := &metainfo.Torrent{Info: in, Layers: o.s.layers}
+	t := &metainfo.Torrent{Info: in, Layers: maps.Clone(o.s.layers)} // of a hybrid they may still come
 	known := o.s.id != 0
 	o.s.mu.Unlock()
 	if known {

@@ -258,6 +258,29 @@ func TestVersion2ByShortHash(t *testing.T) {
 	d.mustBe(ctx, files)
 }
 
+// TestHybridByVersion2: who is given the infohash of version 2 alone of what has both finds it.
+func TestHybridByVersion2(t *testing.T) {
+	if !inside(t, 3*time.Minute, programs...) {
+		return
+	}
+	ctx := timed(t, 2*programTime)
+	n := newNode(t, func(o *Options) { o.Bind, o.Config.Hybrid = kithAt, true })
+	dir := t.TempDir()
+	c := newQBittorrent(t, dir)
+	want := map[string][]byte{}
+	for name, files := range shares() {
+		both, err := n.Publish(ctx, n.share(name, files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := n.link(kith.Names{V2: both.V2}) // and no tracker: it would ask before that is told, and then not for minutes
+		l.Name = name
+		c.add(l.String())
+		maps.Copy(want, below(name, files))
+	}
+	mustHave(t, programTime, dir, want)
+}
+
 // TestWebSeedVersion2: web seeds of a folder of version 2 alone are left out, for the library panics at them when it comes to ask. The torrent is libtorrent's.
 func TestWebSeedVersion2(t *testing.T) {
 	if _, err := exec.LookPath(python); err != nil {

@@ -41,6 +41,7 @@ type swarm struct {
 	id      int64 // in the store; 0: not there yet
 	info    *metainfo.Info
 	layers  map[[sha256.Size]byte][]byte
+	trees   map[[sha256.Size]byte]*metainfo.Tree // of layers, of which peers have asked for some
 	pieces  *pieces
 	set     bool // the library has the metadata
 	src     source
@@ -77,11 +78,13 @@ func (s *swarm) hashes() []kith.InfoHash {
 // keyOf returns the infohash that the library is given: that of version 1, unless there is none.
 func keyOf(n kith.Names) kith.InfoHash { return hashesOf(n)[0] }
 
-// join has the library know the torrent. It may be called once.
+// join has the library know the torrent, by all its names that are known. It may be called once.
 func (s *swarm) join() {
-	t, _ := s.c.cl.AddTorrentOpt(torrent.AddTorrentOpts{
-		InfoHash: g.Hash(s.key), Storage: stored{s}, DisableInitialPieceCheck: true,
-	})
+	opts := torrent.AddTorrentOpts{InfoHash: g.Hash(s.names.V1), Storage: stored{s}, DisableInitialPieceCheck: true}
+	if s.names.V2 != [sha256.Size]byte{} {
+		opts.InfoHashV2.Set(s.names.V2)
+	}
+	t, _ := s.c.cl.AddTorrentOpt(opts)
 	s.mu.Lock()
 	s.t = t
 	s.mu.Unlock()
@@ -113,16 +116,19 @@ func (s *swarm) private() bool {
 	return in != nil && in.Private
 }
 
-// answers reports whether the library may answer a peer who asks for digests of version 2.
-func (s *swarm) answers(root [sha256.Size]byte, layer int64) bool {
+// tree returns the digests of the pieces of a file of version 2, nil if they are not known.
+func (s *swarm) tree(root [sha256.Size]byte) *metainfo.Tree {
 	s.mu.Lock()
-	in, set := s.info, s.set
-	s.mu.Unlock()
-	if in == nil || !set || !shown2(in) || layer != baseLayer(in.PieceLength) {
-		return false
+	defer s.mu.Unlock()
+	t := s.trees[root]
+	if layer := s.layers[root]; t == nil && layer != nil {
+		t = metainfo.NewTree(layer, s.info.PieceLength)
+		if s.trees == nil {
+			s.trees = map[[sha256.Size]byte]*metainfo.Tree{}
+		}
+		s.trees[root] = t
 	}
-	_, ok := fileOf(in, root)
-	return ok
+	return t
 }
 
 // claimed notes that a peer says the metadata is longer than what is taken.
@@ -178,10 +184,13 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	s.info = in
 	s.names.V1, s.names.V2 = in.V1, in.V2
 	s.mu.Unlock()
-	s.b.know(s)
+	if !s.b.know(s) {
+		return fmt.Errorf("bittorrent: it is being served or fetched already, by its other infohash: %w", kith.Exists)
+	}
 	if err := s.tell(in); err != nil {
 		return fmt.Errorf("bittorrent: the library refuses the metadata: %w: %w", err, kith.Invalid)
 	}
+	s.t.AddTrackers(nil) // those that it has are told of what has become its other name
 	if shown2(in) {
 		s.t.AddPieceLayers(text(layers))
 		for root := range layers {
@@ -199,21 +208,25 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 // tell has the library know what the torrent consists of.
 func (s *swarm) tell(in *metainfo.Info) error {
 	if v := view(in); v != nil {
-		return books.SetInfo(s.c.cl, s.t, v, in.Raw)
+		return books.SetInfo(s.c.cl, s.t, v, in.Raw, in.HasV1, in.HasV2)
 	}
 	return s.t.SetInfoBytes(in.Raw)
 }
 
-// know makes a swarm known by all its names.
-func (b *Bridge) know(s *swarm) {
+// know makes a swarm known by all its names; false: another one has one of them.
+func (b *Bridge) know(s *swarm) bool {
 	hashes := s.hashes()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, h := range hashes {
-		if b.swarms[h] == nil {
-			b.swarms[h] = s
+		if o := b.swarms[h]; o != nil && o != s {
+			return false
 		}
 	}
+	for _, h := range hashes {
+		b.swarms[h] = s
+	}
+	return true
 }
 
 // text has the types that the library wants.
@@ -277,8 +290,12 @@ func (s *swarm) layered(root [sha256.Size]byte, layer []byte) {
 	s.changed.Ring()
 }
 
-// settleOrder has the library put its books of a file's pieces right: while they had no digests it took them for wanted, and would not notice when they are.
+// settleOrder has the library put its books of a file's pieces right: while they had no digests it took them for wanted, and would not notice when they are. Those of a hybrid always have
+// one, and are perhaps wanted by now.
 func (s *swarm) settleOrder(in *metainfo.Info, root [sha256.Size]byte) {
+	if in.HasV1 {
+		return
+	}
 	for _, f := range in.Files {
 		if f.Size > in.PieceLength && f.Root == root {
 			for i := f.Off / in.PieceLength; i*in.PieceLength < f.Off+f.Size; i++ {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/anacrolix/torrent"
 	"github.com/anacrolix/torrent/metainfo"
+	"github.com/anacrolix/torrent/peer_protocol"
 )
 
 // book returns an entry of the library's books of a connection, nil if there is none of that name.
@@ -36,10 +37,10 @@ func Choked(pc *torrent.PeerConn, is bool) {
 	}
 }
 
-// SetInfo has the library know what a torrent consists of, though its infohash is that of something else: see view in package bittorrent. Peers are told that the metadata is as long
-// as raw, and nothing of it is read. Those that it is connected to are taken for ones that know version 2 if the torrent has no other. A torrent that has ended, or that is known already,
-// stays as it is.
-func SetInfo(cl *torrent.Client, t *torrent.Torrent, in *metainfo.Info, raw []byte) error {
+// SetInfo has the library know what a torrent consists of, though its infohash is that of something else: see view in package bittorrent. It is found by the infohashes of raw, of the
+// versions that v1 and v2 say, and peers are told that the metadata is as long; nothing else of it is read. Those that it is connected to are taken for ones that know version 2 if the torrent
+// has no other. A torrent that has ended, or that is known already, stays as it is.
+func SetInfo(cl *torrent.Client, t *torrent.Torrent, in *metainfo.Info, raw []byte, v1, v2 bool) error {
 	conns := t.PeerConns()
 	lock(cl)
 	defer unlock(cl)
@@ -50,6 +51,9 @@ func SetInfo(cl *torrent.Client, t *torrent.Torrent, in *metainfo.Info, raw []by
 	}
 	if t.Info() != nil {
 		return nil
+	}
+	if err := hashInfoBytes(t, raw, versions(v1, v2)); err != nil {
+		return err
 	}
 	if err := setInfo(t, in); err != nil {
 		return err
@@ -66,6 +70,25 @@ func SetInfo(cl *torrent.Client, t *torrent.Torrent, in *metainfo.Info, raw []by
 	return nil
 }
 
+// Write sends a peer a message.
+func Write(cl *torrent.Client, pc *torrent.PeerConn, m peer_protocol.Message) {
+	lock(cl)
+	defer unlock(cl)
+	write(pc, m)
+}
+
+// versions is metadata of which nothing is known but its versions.
+func versions(v1, v2 bool) *metainfo.Info {
+	in := new(metainfo.Info)
+	if v2 {
+		in.MetaVersion = 2
+	}
+	if v1 {
+		in.Length = 1
+	}
+	return in
+}
+
 // told is where the library keeps the metadata of a torrent; nil: elsewhere.
 func told(t *torrent.Torrent) *[]byte {
 	f := reflect.ValueOf(t).Elem().FieldByName("metadataBytes")
@@ -75,7 +98,7 @@ func told(t *torrent.Torrent) *[]byte {
 	return (*[]byte)(unsafe.Pointer(f.UnsafeAddr()))
 }
 
-// What SetInfo does as the library does it; these are its own.
+// What SetInfo and Write do as the library does it; these are its own.
 
 //go:linkname lock github.com/anacrolix/torrent.(*Client).lock
 func lock(*torrent.Client)
@@ -83,8 +106,14 @@ func lock(*torrent.Client)
 //go:linkname unlock github.com/anacrolix/torrent.(*Client).unlock
 func unlock(*torrent.Client)
 
+//go:linkname hashInfoBytes github.com/anacrolix/torrent.(*Torrent).hashInfoBytes
+func hashInfoBytes(*torrent.Torrent, []byte, *metainfo.Info) error
+
 //go:linkname setInfo github.com/anacrolix/torrent.(*Torrent).setInfo
 func setInfo(*torrent.Torrent, *metainfo.Info) error
 
 //go:linkname onSetInfo github.com/anacrolix/torrent.(*Torrent).onSetInfo
 func onSetInfo(*torrent.Torrent)
+
+//go:linkname write github.com/anacrolix/torrent.(*PeerConn).write
+func write(*torrent.PeerConn, peer_protocol.Message) bool
