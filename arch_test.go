@@ -19,34 +19,35 @@ const module = "kith"
 // whole path first, then by its first element followed by /*, then by its first element; what it names it names with everything below
 // it, but "overlay" and "bridge" alone are the interfaces, and not the engines and networks.
 var floors = map[string][]string{
-	".":               {},
-	"internal/*":      {".", "internal"},
-	"identity":        {".", "internal"},
-	"wire":            {".", "internal"},
-	"config":          {".", "internal"},
-	"network":         {".", "internal", "identity", "wire", "config"},
-	"blob":            {".", "internal", "identity", "wire", "config"},
-	"blob/*":          {".", "internal"},
-	"blob/digest":     {".", "internal", "blob/bao", "blob/disk", "blob/seal", "blob/tee", "blob/walk"},
-	"blob/tee":        {".", "internal", "blob/bao"},
-	"blob/draft":      {".", "internal", "blob/bao", "blob/disk", "blob/folder"},
-	"blob/walk":       {".", "internal", "blob/disk", "blob/folder"},
-	"overlay":         {".", "internal", "identity", "wire", "config"},
-	"overlay/kbr":     {"."},
-	"overlay/chord":   {".", "overlay/kbr"},
-	"overlay/pastry":  {".", "overlay/kbr"},
-	"overlay/sim":     {".", "overlay/kbr"},
-	"overlay/*":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
-	"transfer":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
-	"transfer/engine": {".", "internal", "blob"},
-	"transfer/*":      {".", "internal", "identity", "wire", "config", "network", "blob", "transfer/*"},
-	"record":          {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
-	"rendezvous":      {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
-	"people":          {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "record"},
-	"bridge":          {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
-	"bridge/*":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
-	"app":             {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge"},
-	"apps/*":          {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
+	".":                {},
+	"internal/*":       {".", "internal"},
+	"identity":         {".", "internal"},
+	"wire":             {".", "internal"},
+	"config":           {".", "internal"},
+	"network":          {".", "internal", "identity", "wire", "config"},
+	"blob":             {".", "internal", "identity", "wire", "config"},
+	"blob/*":           {".", "internal"},
+	"blob/digest":      {".", "internal", "blob/bao", "blob/disk", "blob/seal", "blob/tee", "blob/walk"},
+	"blob/tee":         {".", "internal", "blob/bao"},
+	"blob/draft":       {".", "internal", "blob/bao", "blob/disk", "blob/folder"},
+	"blob/walk":        {".", "internal", "blob/disk", "blob/folder"},
+	"overlay":          {".", "internal", "identity", "wire", "config"},
+	"overlay/kbr":      {"."},
+	"overlay/chord":    {".", "overlay/kbr"},
+	"overlay/kademlia": {".", "overlay/kbr"},
+	"overlay/pastry":   {".", "overlay/kbr"},
+	"overlay/sim":      {".", "overlay/kbr"},
+	"overlay/*":        {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"transfer":         {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"transfer/engine":  {".", "internal", "blob"},
+	"transfer/*":       {".", "internal", "identity", "wire", "config", "network", "blob", "transfer/*"},
+	"record":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"rendezvous":       {".", "internal", "identity", "wire", "config", "network", "blob", "overlay"},
+	"people":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "record"},
+	"bridge":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
+	"bridge/*":         {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
+	"app":              {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge"},
+	"apps/*":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
 	"apps/torrents": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app",
 		"bridge/bittorrent/tracker"}, // a role of its own, which needs no bridge
 	"apps/torrents/resume": {".", "internal", "bridge/bittorrent/metainfo"}, // files of other programs of BitTorrent
@@ -72,7 +73,7 @@ const (
 // pure are folders of machines to which all that happens is told: no clock, chance, map, goroutine or socket. What of the standard library they may import is
 // a list, so that nothing comes in by another door.
 var (
-	pure    = []string{"overlay/kbr", "overlay/chord", "overlay/pastry"}
+	pure    = []string{"overlay/kbr", "overlay/chord", "overlay/kademlia", "overlay/pastry"}
 	pureStd = []string{"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "math/bits", "slices", "strings", "unsafe"}
 )
 

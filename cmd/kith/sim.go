@@ -29,7 +29,7 @@ func simCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(simChordCommand(), simPastryCommand())
+	cmd.AddCommand(simChordCommand(), simKademliaCommand(), simPastryCommand())
 	return cmd
 }
 
@@ -52,6 +52,7 @@ func (f *simFlags) add(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.hours, "hours", 0, "with --churn, how long it goes on, instead of --lookups")
 	flags.DurationVar(&f.every, "every", time.Second, "with --churn, mean time between two searches of anybody's")
 	flags.BoolVar(&f.Carried, "recursive", false, "searches are handed on from node to node; else who searches asks each one itself")
+	flags.BoolVar(&f.Nodewise, "nodewise", false, "searches are for the places of nodes that are up; else for random keys")
 	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")
 	flags.StringVar(&f.latency, "latency", "constant", "`MODEL` of the lines: constant (50 ms each way) or 3d (nodes in a cube, at most 200 ms)")

@@ -44,7 +44,7 @@ func (h *Host) carry(now Ticks, self Node, m *Message, out *Outbox) {
 		return
 	}
 	slot, s := h.open()
-	*s = search{key: m.Key, began: now, self: self, gen: s.gen, on: true, want: 1, carried: c}
+	*s = search{key: m.Key, began: now, self: self, gen: s.gen, on: true, metric: h.Metric, want: 1, carried: c}
 	s.hear(now, e, None, &h.route)
 	h.pass(now, slot, out)
 }
@@ -57,7 +57,7 @@ func (h *Host) pass(now Ticks, slot uint32, out *Outbox) {
 	case end != None: // it is this node itself, that another one had on its list
 		h.close(slot)
 		h.arrive(now, s.self, s.key, c, out)
-	case ask < 0 && c.asEnd: // whoever was nearer is gone
+	case ask < 0 && (c.asEnd || s.metric): // whoever was nearer is gone
 		c.vain += s.timeouts
 		h.close(slot)
 		h.arrive(now, s.self, s.key, c, out)
@@ -68,7 +68,7 @@ func (h *Host) pass(now Ticks, slot uint32, out *Outbox) {
 		s.flying++
 		m := out.Ask(s.list[ask].node, Carry, s.asTag(slot))
 		m.Key, m.Node, m.Tag, m.Hops, m.Vain = s.key, c.origin, c.tag, c.hops+1, c.vain+s.timeouts
-		if ask < int(s.ends) {
+		if s.list[ask].sure {
 			m.Flags = AsEnd
 		}
 	}
@@ -98,7 +98,7 @@ func (h *Host) arrived(now Ticks, self, at Node, m *Message, out *Outbox) {
 		s.path, s.timeouts = m.Hops, m.Vain
 		for _, n := range m.Told() {
 			if n != None && n != at && s.find(n) < 0 {
-				s.list[s.count] = candidate{node: n, named: now}
+				s.list[s.count] = candidate{node: n, named: now, sure: true}
 				s.count++
 			}
 		}

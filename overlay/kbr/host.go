@@ -17,7 +17,8 @@ type Host struct {
 	Ends     int  // how many of the nearest ends an iterative search of a user must have heard from; 0 is 1
 	Carried  bool // searches of users are recursive; those of engines are not, since they need to go right more than fast
 	Silent   bool // engines are not told whom searches ask in vain, as where a table is to stay as it is
-	Learns   bool // engines are told Heard, unless Silent; see Learner
+	Learns   bool // engines are told Heard, unless Silent
+	Metric   bool // Distance is the same for ends and for nodes on the way: no search is over while anybody nearer than its end may answer
 
 	// Results of the searches that Find started; the driver empties it.
 	Results []Result
@@ -26,6 +27,19 @@ type Host struct {
 	free     []uint32
 	event    Event
 	route    Message
+}
+
+// Suit sets what a kind of overlay, with all its nodes, has to say of how its engines are carried: Learns, Metric, and of its users' searches Parallel and Ends.
+func (h *Host) Suit(kind any) {
+	if k, ok := kind.(interface{ Learns() bool }); ok {
+		h.Learns = k.Learns()
+	}
+	if k, ok := kind.(interface{ Metric() bool }); ok {
+		h.Metric = k.Metric()
+	}
+	if k, ok := kind.(interface{ Searches() (parallel, ends int) }); ok {
+		h.Parallel, h.Ends = k.Searches()
+	}
 }
 
 // Find starts a search of self's user for a key. It ends in Results, with the tag.
@@ -148,7 +162,7 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 
 func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, ends int, out *Outbox) {
 	slot, s := h.open()
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None, want: uint8(min(max(1, ends), MaxNodes))}
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None, metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
 	e := h.Engine(self)
 	if via != None {
 		s.learn(now, e, via, false)
@@ -212,7 +226,7 @@ func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 		s.flying++
 		m := out.Ask(c.node, Find, s.asTag(slot))
 		m.Key = s.key
-		if ask < int(s.ends) {
+		if c.sure {
 			m.Flags = AsEnd
 		}
 		if s.joins {

@@ -80,6 +80,31 @@ func (a ID) Sub(b ID) ID {
 	return ID{hi, mid, lo}
 }
 
+// Xor returns how far it is from a to b as Kademlia counts.
+func (a ID) Xor(b ID) ID { return ID{a.hi ^ b.hi, a.mid ^ b.mid, a.lo ^ b.lo} }
+
+// Zeros returns how many bits are 0 before the first that is 1; of a Xor b that is how long a prefix they share.
+func (a ID) Zeros() int {
+	switch {
+	case a.hi != 0:
+		return bits.LeadingZeros64(a.hi)
+	case a.mid != 0:
+		return 64 + bits.LeadingZeros64(a.mid)
+	}
+	return 128 + bits.LeadingZeros32(a.lo)
+}
+
+// Bit reports whether the i-th bit is 1; the first is 0.
+func (a ID) Bit(i int) bool {
+	switch {
+	case i < 64:
+		return a.hi>>(63-i)&1 != 0
+	case i < 128:
+		return a.mid>>(127-i)&1 != 0
+	}
+	return a.lo>>(159-i)&1 != 0
+}
+
 // Less reports whether a is less than b, as numbers.
 func (a ID) Less(b ID) bool {
 	if a.hi != b.hi {

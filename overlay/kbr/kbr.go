@@ -201,6 +201,3 @@ type Engine interface {
 	// Replicas appends to dst the nodes that keep copies of what is this node's, nearest first, at most r with itself.
 	Replicas(r int, dst []Node) []Node
 }
-
-// A Learner is a kind of overlay, with all its nodes, that says whether they learn from traffic: whether they want to be told Heard.
-type Learner interface{ Learns() bool }

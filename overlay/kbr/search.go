@@ -16,6 +16,7 @@ type search struct {
 	gen      uint32 // of the slot
 	on       bool
 	joins    bool  // self is not in the network yet
+	metric   bool  // see Host
 	want     uint8 // how many ends must answer before it is over
 	waits    bool  // it is recursive, and others have it
 	carried  carried
@@ -32,6 +33,7 @@ type candidate struct {
 	named    Ticks // when it was, as an end
 	node     Node
 	state    state
+	sure     bool // it was named as an end: it is asked with patience
 }
 
 type state uint8
@@ -81,16 +83,29 @@ func (s *search) find(n Node) int {
 	return -1
 }
 
-// learn takes in a node, as an end or as one on the way. Of what it has heard before it only learns that it is an end.
+// learn takes in a node, as an end or as one on the way. Of what it has heard before it only learns that it is an end. Where there is one metric all are kept as
+// ends, and one on the way that did not answer and is named as an end is asked once more.
 func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
-	c := candidate{node: n}
-	if i := s.find(n); i >= 0 {
+	c := candidate{node: n, sure: end}
+	if s.metric {
+		if i := s.find(n); i >= 0 {
+			if c := &s.list[i]; end && !c.sure {
+				c.sure, c.named = true, now
+				if c.state == slow {
+					c.state = fresh
+				}
+			}
+			return
+		}
+		end = true
+	} else if i := s.find(n); i >= 0 {
 		if !end || i < int(s.ends) {
 			return
 		}
 		if c = s.list[i]; c.state == slow {
 			c.state = fresh
 		}
+		c.sure = true
 		copy(s.list[i:], s.list[i+1:s.count])
 		s.count--
 	}
@@ -140,7 +155,7 @@ func (s *search) silent(i int, hasty bool) state {
 	switch {
 	case !hasty:
 		return dead
-	case i < int(s.ends): // as which it was named in the meantime
+	case s.list[i].sure: // it was named as an end in the meantime
 		return fresh
 	}
 	return slow
@@ -192,7 +207,7 @@ func (s *search) result(now Ticks, end Node) *Result {
 	}
 	for _, heard := range []bool{true, false} {
 		for _, c := range s.list[:s.ends] {
-			if c.node != end && c.state != dead && (c.state == answered) == heard {
+			if (c.sure || heard && r.Count < int(s.want)) && c.node != end && c.state != dead && (c.state == answered) == heard {
 				r.add(c.node)
 			}
 		}

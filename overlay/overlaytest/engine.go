@@ -10,7 +10,8 @@ import (
 // Engines is one kind of overlay as pure engines, which are put into simulated networks.
 type Engines struct {
 	New   func(*kbr.Table) sim.Kind
-	Quiet kbr.Ticks // after which upkeep has mended all, however it was before
+	Plain func(*kbr.Table) sim.Kind // as New, with searches that ask one node at a time and are over with the first end; nil if those of New do
+	Quiet kbr.Ticks                 // after which upkeep has mended all, however it was before
 }
 
 // small is how large networks are in which all is checked after every event.
@@ -38,6 +39,14 @@ func (e Engines) net(t *testing.T, o sim.Options) *sim.Net {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// plain returns the suite for plain searches.
+func (e Engines) plain() Engines {
+	if e.Plain != nil {
+		e.New = e.Plain
+	}
+	return e
 }
 
 // search lets nodes that are up search for count keys, and fails the test unless each search ends at whose the key is.
@@ -103,7 +112,7 @@ func (e Engines) carried(t *testing.T) {
 	for _, nodes := range []int{1, 2, 3, 22, 1000} {
 		var mean [2]float64
 		for i := range mean {
-			n := e.net(t, sim.Options{Nodes: nodes, Seed: uint64(nodes), Carried: i == 1})
+			n := e.plain().net(t, sim.Options{Nodes: nodes, Seed: uint64(nodes), Carried: i == 1})
 			n.Settle(nodes, false)
 			for _, r := range search(t, n, 500) {
 				mean[i] += float64(r.Path) / 500
@@ -193,7 +202,7 @@ func (e Engines) failures(t *testing.T) {
 
 // half: five minutes after half of a thousand nodes have crashed at once, every search is right, and few are asked in vain.
 func (e Engines) half(t *testing.T) {
-	n := e.net(t, sim.Options{Nodes: 1000, Seed: 9, Latency: sim.Space(200 * kbr.Millisecond)})
+	n := e.plain().net(t, sim.Options{Nodes: 1000, Seed: 9, Latency: sim.Space(200 * kbr.Millisecond)})
 	n.Settle(1000, true)
 	n.Run(n.Now()+kbr.Minute, nil)
 	if n.Fail(0.5) != 500 {

@@ -24,6 +24,7 @@ const (
 	forKey
 	forFailure
 	forChurn
+	forTarget
 )
 
 // draw returns the i-th random number of a node for a purpose: nothing is kept but counters, so that who draws first does not matter.

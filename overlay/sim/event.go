@@ -20,12 +20,24 @@ func (n *Net) handle(e *event) {
 		}
 	case searches:
 		if n.here(e.node, e.life) {
-			key := n.place(forKey, e.node, uint64(e.tag))
+			key := n.key(e.node, uint64(e.tag))
 			n.note(e.node, kbr.None, uint64(e.what))
 			n.host.Find(n.wheel.now, e.node, key, e.tag, &n.out)
 			n.act(e.node)
 		}
 	}
+}
+
+// key returns the i-th key that a node searches for.
+func (n *Net) key(p kbr.Node, i uint64) kbr.ID {
+	if n.o.Nodewise && n.alive > 0 {
+		for k := range uint64(64 * len(n.peers) / n.alive) { // nobody is missed that often
+			if to := kbr.Node(1 + n.draw(forTarget, p, i<<20|k)%uint64(len(n.peers)-1)); n.peers[to].up {
+				return n.Table.ID(to)
+			}
+		}
+	}
+	return n.place(forKey, p, i)
 }
 
 // here reports whether a node is up in the life that is meant.

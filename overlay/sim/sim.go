@@ -30,12 +30,13 @@ const MaxNodes = 1 << 22
 
 // Options of a simulation.
 type Options struct {
-	Nodes   int
-	Seed    uint64
-	Latency Latency // nil for Constant of 50 ms
-	Loss    float64 // the part of all messages that does not arrive
-	Carried bool    // searches of users are recursive
-	Silent  bool    // tables stay as they are when a search finds a node dead; see kbr.Host
+	Nodes    int
+	Seed     uint64
+	Latency  Latency // nil for Constant of 50 ms
+	Loss     float64 // the part of all messages that does not arrive
+	Carried  bool    // searches of users are recursive
+	Nodewise bool    // searches are for the places of nodes that are up, not for random keys
+	Silent   bool    // tables stay as they are when a search finds a node dead; see kbr.Host
 }
 
 // Check says what is wrong with the options. Its error is Invalid.
@@ -125,9 +126,7 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	n.kind = kind(n.Table)
 	n.kind.Grow()
 	n.host = kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Carried: o.Carried, Silent: o.Silent}
-	if l, ok := n.kind.(kbr.Learner); ok {
-		n.host.Learns = l.Learns()
-	}
+	n.host.Suit(n.kind)
 	return n, nil
 }
 
