@@ -86,7 +86,7 @@ bench-net: ## who reaches whom behind which router, and how fast: every pair (fi
 
 .PHONY: sim-full
 sim-full: ## the published tables of overlays in full length, in the simulator (a minute)
-	KITH_SIM_FULL=1 go test ./overlay/sim -run 'Table|Path|Sessions' -count 1 -timeout 30m -v
+	KITH_SIM_FULL=1 go test ./overlay/sim -run "Table|Path|Sessions|Kademlia" -count 1 -timeout 30m -v
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)

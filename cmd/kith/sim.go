@@ -42,6 +42,7 @@ type simFlags struct {
 	churn   string
 	hours   float64
 	every   time.Duration
+	drop    bool
 }
 
 func (f *simFlags) add(flags *pflag.FlagSet) {
@@ -52,6 +53,8 @@ func (f *simFlags) add(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.hours, "hours", 0, "with --churn, how long it goes on, instead of --lookups")
 	flags.DurationVar(&f.every, "every", time.Second, "with --churn, mean time between two searches of anybody's")
 	flags.BoolVar(&f.Carried, "recursive", false, "searches are handed on from node to node; else who searches asks each one itself")
+	flags.Float64Var(&f.Hostile, "hostile", 0, "`PART` of the nodes that is hostile, such as 0.2, and names others of its kind when it is asked for the way")
+	flags.BoolVar(&f.drop, "drop", false, "with --hostile, they do not answer instead")
 	flags.BoolVar(&f.Nodewise, "nodewise", false, "searches are for the places of nodes that are up; else for random keys")
 	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")
@@ -71,6 +74,12 @@ func (f *simFlags) simulation(cmd *cobra.Command) (s simulation, err error) {
 		return nil, err
 	}
 	given := cmd.Flags().Changed
+	if f.drop && f.Hostile == 0 {
+		return nil, kith.Hint(fmt.Errorf("sim: --drop without --hostile: %w", kith.Invalid), "nobody is hostile; say --hostile 0.2, for one")
+	}
+	if f.drop {
+		f.Attack = sim.Drop
+	}
 	if f.churn == "" {
 		for _, name := range []string{"hours", "every"} {
 			if given(name) {

@@ -50,6 +50,7 @@ func simKademliaCommand() *cobra.Command {
 	flags.IntVar(&c.K, "k", c.K, fmt.Sprintf("nodes in a bucket, 1 to %d", kademlia.MaxK))
 	flags.IntVar(&c.Alpha, "alpha", c.Alpha, "how many nodes a search asks at once")
 	flags.IntVar(&c.Beta, "beta", c.Beta, "how many of the nearest nodes must have answered before a search is over")
+	flags.IntVar(&c.Paths, "paths", c.Paths, fmt.Sprintf("disjoint paths of a search, each of which asks --alpha nodes at once, 1 to %d (S/Kademlia)", kbr.MaxPaths))
 	flags.IntVar(&c.Tell, "tell", c.Tell, "nodes that an answer names; as many as a bucket has if not given")
 	flags.IntVar(&c.Cache, "cache", c.Cache, "nodes that are kept in mind for each bucket that is full")
 	flags.IntVar(&c.Alternates, "alternates", c.Alternates, "a contact is the nearest, in time, of so many nodes")

@@ -29,6 +29,7 @@ type Config struct {
 	K          int       // nodes in a bucket, and nodes around its own place that a node knows all of
 	Alpha      int       // how many nodes a search asks at once
 	Beta       int       // how many of the nearest nodes must have answered a search before it is over
+	Paths      int       // disjoint paths of a search, of which each asks Alpha at once
 	Tell       int       // nodes that an answer names
 	Cache      int       // nodes that are kept in mind for each bucket that is full
 	Round      kbr.Ticks // the mean time between two rounds of upkeep; each is between half and one and a half of it
@@ -38,7 +39,7 @@ type Config struct {
 
 // Default is the configuration of the paper, where that says one; Beta is that of the library in go-libp2p.
 func Default() Config {
-	return Config{K: 20, Alpha: 3, Beta: 3, Tell: 20, Cache: 4, Round: 30 * kbr.Second, Refresh: 60 * kbr.Minute, Alternates: 1}
+	return Config{K: 20, Alpha: 3, Beta: 3, Paths: 1, Tell: 20, Cache: 4, Round: 30 * kbr.Second, Refresh: 60 * kbr.Minute, Alternates: 1}
 }
 
 // Check says what is wrong with the configuration. Its error is Invalid.
@@ -56,6 +57,8 @@ func (c Config) Check() error {
 		return bad("nearest nodes that must have answered:", c.Beta, 1, MaxK)
 	case c.Beta > c.K:
 		return kith.Hint(fmt.Errorf("kademlia: %d nearest nodes must have answered, of buckets of %d: %w", c.Beta, c.K, kith.Invalid), "no more than a bucket has")
+	case c.Paths < 1 || c.Paths > kbr.MaxPaths:
+		return bad("disjoint paths:", c.Paths, 1, kbr.MaxPaths)
 	case c.Tell < 1 || c.Tell > kbr.MaxNodes:
 		return bad("nodes that an answer names:", c.Tell, 1, kbr.MaxNodes)
 	case c.Cache < 0 || c.Cache > 64:
@@ -165,7 +168,7 @@ func (t *Tree) Learns() bool { return true }
 func (t *Tree) Metric() bool { return true }
 
 // Searches tells the Host how users' searches go.
-func (t *Tree) Searches() (parallel, ends int) { return t.Alpha, t.Beta }
+func (t *Tree) Searches() (parallel, ends, paths int) { return t.Alpha, t.Beta, t.Paths }
 
 func (t *Tree) id(n kbr.Node) kbr.ID { return t.table.ID(n) }
 

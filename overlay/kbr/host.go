@@ -15,6 +15,7 @@ type Host struct {
 	RTT      func(Node) *RTT
 	Parallel int  // how many nodes an iterative search asks at once; 0 is 1
 	Ends     int  // how many of the nearest ends an iterative search of a user must have heard from; 0 is 1
+	Paths    int  // disjoint paths of an iterative search of a user, of which each asks Parallel at once; 0 is 1; only with Metric
 	Carried  bool // searches of users are recursive; those of engines are not, since they need to go right more than fast
 	Silent   bool // engines are not told whom searches ask in vain, as where a table is to stay as it is
 	Learns   bool // engines are told Heard, unless Silent
@@ -29,7 +30,7 @@ type Host struct {
 	route    Message
 }
 
-// Suit sets what a kind of overlay, with all its nodes, has to say of how its engines are carried: Learns, Metric, and of its users' searches Parallel and Ends.
+// Suit sets what a kind of overlay, with all its nodes, has to say of how its engines are carried: Learns, Metric, and of its users' searches Parallel, Ends and Paths.
 func (h *Host) Suit(kind any) {
 	if k, ok := kind.(interface{ Learns() bool }); ok {
 		h.Learns = k.Learns()
@@ -37,8 +38,10 @@ func (h *Host) Suit(kind any) {
 	if k, ok := kind.(interface{ Metric() bool }); ok {
 		h.Metric = k.Metric()
 	}
-	if k, ok := kind.(interface{ Searches() (parallel, ends int) }); ok {
-		h.Parallel, h.Ends = k.Searches()
+	if k, ok := kind.(interface {
+		Searches() (parallel, ends, paths int)
+	}); ok {
+		h.Parallel, h.Ends, h.Paths = k.Searches()
 	}
 }
 
@@ -163,6 +166,9 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, ends int, out *Outbox) {
 	slot, s := h.open()
 	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None, metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
+	if h.Metric && tag&userTag != 0 && h.Paths > 1 {
+		s.paths = uint8(min(h.Paths, MaxPaths))
+	}
 	e := h.Engine(self)
 	if via != None {
 		s.learn(now, e, via, false)
@@ -212,6 +218,10 @@ func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
 // proceed asks whom there is to ask, or ends the search.
 func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 	s := &h.searches[slot]
+	if s.paths > 1 {
+		h.spread(now, slot, out)
+		return
+	}
 	for int(s.flying) < max(1, h.Parallel) {
 		end, ask := s.next()
 		if ask < 0 && (end != None || s.flying == 0) {
@@ -221,17 +231,22 @@ func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 		if ask < 0 {
 			return
 		}
-		c := &s.list[ask]
-		c.state = asked
-		s.flying++
-		m := out.Ask(c.node, Find, s.asTag(slot))
-		m.Key = s.key
-		if c.sure {
-			m.Flags = AsEnd
-		}
-		if s.joins {
-			m.Flags |= Outside
-		}
+		h.ask(s, slot, ask, out)
+	}
+}
+
+// ask asks a candidate.
+func (h *Host) ask(s *search, slot uint32, ask int, out *Outbox) {
+	c := &s.list[ask]
+	c.state = asked
+	s.flying++
+	m := out.Ask(c.node, Find, s.asTag(slot))
+	m.Key = s.key
+	if c.sure {
+		m.Flags = AsEnd
+	}
+	if s.joins {
+		m.Flags |= Outside
 	}
 }
 

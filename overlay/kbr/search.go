@@ -17,6 +17,8 @@ type search struct {
 	on       bool
 	joins    bool  // self is not in the network yet
 	metric   bool  // see Host
+	paths    uint8 // disjoint ones; 0 and 1 are one
+	named    uint8 // as known, of nodes that are named now; 0 deals them out
 	want     uint8 // how many ends must answer before it is over
 	waits    bool  // it is recursive, and others have it
 	carried  carried
@@ -33,7 +35,9 @@ type candidate struct {
 	named    Ticks // when it was, as an end
 	node     Node
 	state    state
-	sure     bool // it was named as an end: it is asked with patience
+	sure     bool  // it was named as an end: it is asked with patience
+	known    uint8 // of disjoint paths: those on which it was named, a bit each
+	by       uint8 // and the one on which it is asked
 }
 
 type state uint8
@@ -58,6 +62,7 @@ type Result struct {
 	Began    Ticks
 	Named    Ticks // when who searched first heard of Node as the end, before Node itself was asked; of iterative searches
 	Ended    Ticks
+	Heard    int // how many of Nodes have answered; of a recursive search that is Node alone
 
 	// The ends, nearest first: Node, others that answered, and behind them those that were only named.
 	Nodes [MaxNodes]Node
@@ -89,6 +94,7 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 	c := candidate{node: n, sure: end}
 	if s.metric {
 		if i := s.find(n); i >= 0 {
+			s.list[i].known |= s.named
 			if c := &s.list[i]; end && !c.sure {
 				c.sure, c.named = true, now
 				if c.state == slow {
@@ -97,7 +103,10 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 			}
 			return
 		}
-		end = true
+		end, c.known = true, s.named
+		if s.paths > 1 && s.named == 0 {
+			c.known = 1 << (s.count % s.paths)
+		}
 	} else if i := s.find(n); i >= 0 {
 		if !end || i < int(s.ends) {
 			return
@@ -134,6 +143,13 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 
 // hear takes in an answer to Find.
 func (s *search) hear(now Ticks, e Engine, from Node, m *Message) {
+	if s.named = 0; s.paths > 1 && from != s.self {
+		i := s.find(from)
+		if i < 0 {
+			return // nearer ones have taken its place
+		}
+		s.named = 1 << s.list[i].by
+	}
 	if m.Flags&Mine != 0 {
 		s.learn(now, e, from, true)
 	}
@@ -210,6 +226,9 @@ func (s *search) result(now Ticks, end Node) *Result {
 			if (c.sure || heard && r.Count < int(s.want)) && c.node != end && c.state != dead && (c.state == answered) == heard {
 				r.add(c.node)
 			}
+		}
+		if heard {
+			r.Heard = r.Count
 		}
 	}
 	return r

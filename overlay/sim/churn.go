@@ -157,7 +157,7 @@ func (c *churning) in(what int, mean float64) kbr.Ticks {
 // anybody draws a member of the network; None if there hardly is one.
 func (c *churning) anybody() kbr.Node {
 	for range 100 * c.fresh {
-		if p := kbr.Node(1 + c.next(drawWho)%uint64(c.fresh)); c.n.Member(p) {
+		if p := kbr.Node(1 + c.next(drawWho)%uint64(c.fresh)); c.n.Member(p) && !c.n.peers[p].bad {
 			return p
 		}
 	}

@@ -25,6 +25,7 @@ const (
 	forFailure
 	forChurn
 	forTarget
+	forHostile
 )
 
 // draw returns the i-th random number of a node for a purpose: nothing is kept but counters, so that who draws first does not matter.

@@ -32,7 +32,7 @@ func (n *Net) handle(e *event) {
 func (n *Net) key(p kbr.Node, i uint64) kbr.ID {
 	if n.o.Nodewise && n.alive > 0 {
 		for k := range uint64(64 * len(n.peers) / n.alive) { // nobody is missed that often
-			if to := kbr.Node(1 + n.draw(forTarget, p, i<<20|k)%uint64(len(n.peers)-1)); n.peers[to].up {
+			if to := kbr.Node(1 + n.draw(forTarget, p, i<<20|k)%uint64(len(n.peers)-1)); n.honest(to) {
 				return n.Table.ID(to)
 			}
 		}
@@ -57,6 +57,14 @@ func (n *Net) deliver(e *event) {
 		return
 	}
 	ev.What = kbr.Request
+	if lie, did := n.attack(t.to, &t.msg); did {
+		if n.note(t.to, t.from, uint64(ev.What)|uint64(t.msg.Kind)<<8); lie == nil {
+			n.unheard(e.talk)
+		} else {
+			n.answer(e.talk, lie)
+		}
+		return
+	}
 	n.note(t.to, t.from, uint64(ev.What)|uint64(t.msg.Kind)<<8)
 	n.host.Step(n.wheel.now, t.to, &ev, &n.out)
 	var reply *kbr.Message

@@ -37,6 +37,8 @@ type Options struct {
 	Carried  bool    // searches of users are recursive
 	Nodewise bool    // searches are for the places of nodes that are up, not for random keys
 	Silent   bool    // tables stay as they are when a search finds a node dead; see kbr.Host
+	Hostile  float64 // the part of the nodes that is hostile; they search for nothing, and no key is theirs
+	Attack   Attack  // what these do
 }
 
 // Check says what is wrong with the options. Its error is Invalid.
@@ -46,6 +48,10 @@ func (o Options) Check() error {
 		return kith.Hint(fmt.Errorf("sim: %d nodes: %w", o.Nodes, kith.Invalid), "1 to %d", MaxNodes)
 	case !(o.Loss >= 0 && o.Loss < 1):
 		return kith.Hint(fmt.Errorf("sim: a loss of %v: %w", o.Loss, kith.Invalid), "a part of 1, such as 0.05")
+	case !(o.Hostile >= 0 && o.Hostile < 1):
+		return kith.Hint(fmt.Errorf("sim: a part of %v is hostile: %w", o.Hostile, kith.Invalid), "from 0 up to 1, such as 0.2 for one of five")
+	case o.Attack > Drop:
+		return kith.Hint(fmt.Errorf("sim: attack %d: %w", o.Attack, kith.Invalid), "%d misroutes, %d drops", Misroute, Drop)
 	}
 	return nil
 }
@@ -86,6 +92,7 @@ type peer struct {
 	bytes uint64
 	life  uint16
 	up    bool
+	bad   bool // it is hostile
 }
 
 // A Net is a simulated network. It is used by one at a time.
@@ -101,7 +108,8 @@ type Net struct {
 	talks    []talk
 	free     uint32
 	out      kbr.Outbox
-	lost     uint64 // draws for loss
+	lie      kbr.Message // what a hostile node answers
+	lost     uint64      // draws for loss
 	departed func(kbr.Node)
 	steps    uint64
 	up       []kbr.Node // of Up
@@ -121,6 +129,9 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	n.Table.Grow(o.Nodes)
 	for i := range o.Nodes {
 		n.order = append(n.order, n.Table.Add(n.place(forPlace, kbr.Node(i+1), 0)))
+	}
+	for p := 1; p < len(n.peers) && o.Hostile > 0; p++ {
+		n.peers[p].bad = unit(n.draw(forHostile, kbr.Node(p), 0)) < o.Hostile
 	}
 	slices.SortFunc(n.order, func(a, b kbr.Node) int { return n.Table.ID(a).Compare(n.Table.ID(b)) })
 	n.kind = kind(n.Table)
@@ -268,10 +279,11 @@ func (n *Net) Results() []kbr.Result {
 	return r
 }
 
-// Owner returns whose a key is, of the nodes that are up, or None.
-func (n *Net) Owner(key kbr.ID) kbr.Node { return n.kind.Owner(n.order, n.isUp, key) }
+// Owner returns whose a key is, of the nodes that are up and honest, or None.
+func (n *Net) Owner(key kbr.ID) kbr.Node { return n.kind.Owner(n.order, n.honest, key) }
 
-func (n *Net) isUp(p kbr.Node) bool { return n.peers[p].up }
+// honest reports whether a node is up and not hostile.
+func (n *Net) honest(p kbr.Node) bool { return n.peers[p].up && !n.peers[p].bad }
 
 // Audit checks what must hold of the network at all times.
 func (n *Net) Audit() error { return n.kind.Audit(n.Up()) }

@@ -116,7 +116,10 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 	n.Settle(s.Nodes, false)
 	r = Report{Nodes: s.Nodes, Failed: n.Fail(s.Fail), Lookups: s.Lookups, Seed: s.Seed, Model: n.o.Latency.String()}
 	var t tally
-	up := n.Up()
+	up := slices.Clone(n.Up())
+	if up = slices.DeleteFunc(up, n.hostile); len(up) == 0 {
+		return r, kith.Hint(fmt.Errorf("sim: nobody is left who is not hostile: %w", kith.Invalid), "take more nodes, or fewer hostile ones")
+	}
 	for i := range s.Lookups {
 		at := kbr.Ticks(i) * gap
 		n.Search(at, up[n.draw(forKey, kbr.None, uint64(i))%uint64(len(up))], kbr.Tag(i))
@@ -161,11 +164,11 @@ type tally struct{ path, timeouts, latency, stretch, named []float64 }
 // add judges the searches that have ended: against whose the key is now.
 func (t *tally) add(n *Net, r *Report) {
 	for _, x := range n.Results() {
-		switch x.Node {
-		case kbr.None:
+		switch owner := n.Owner(x.Key); {
+		case x.Node == kbr.None:
 			r.Lost++
 			continue
-		case n.Owner(x.Key):
+		case x.Node == owner, n.o.Hostile > 0 && slices.Contains(x.Nodes[:x.Heard], owner):
 			r.Right++
 		default:
 			r.Wrong++

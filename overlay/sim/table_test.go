@@ -180,6 +180,8 @@ func TestInvalid(t *testing.T) {
 		"not a number":     func(s *sim.Static) { s.Fail = math.NaN() },
 		"everything lost":  func(s *sim.Static) { s.Loss = 1 },
 		"less than a loss": func(s *sim.Static) { s.Loss = -1 },
+		"all are hostile":  func(s *sim.Static) { s.Hostile = 1 },
+		"no such attack":   func(s *sim.Static) { s.Attack = 2 },
 	} {
 		s := good
 		change(&s)
