@@ -145,6 +145,7 @@ type ImportOptions struct {
 	Progress func(file string, done, total int64) // bytes read; called often, from one goroutine at a time; total grows while folders are walked
 	Taps     []func(files int, bytes int64) Tap   // called once it is known how much there is to read; what returns nil sees nothing
 	Own      bool                                 // Kith fetched it from another network: it is a Download, and Delete may remove the files
+	Ahead    func(file string) *bao.Ahead         // what is known of the tree of a file; may be nil, and return nil
 }
 
 // A Tree is a file or folder that is shared, or being or been downloaded, as a whole.

@@ -353,7 +353,7 @@ func (c *content) mend(ctx context.Context, v *view) (right bool, err error) {
 	if v.mended {
 		return false, nil
 	}
-	built, err := digest.Read(ctx, c.s.trees(), v.src, c.size, nil)
+	built, err := digest.Read(ctx, c.s.trees(), v.src, c.size, nil, nil)
 	if err != nil {
 		return false, err // it cannot be read: that says nothing about what is in it
 	}

@@ -214,7 +214,7 @@ func (s *Store) lies(ctx context.Context, p *laid) (bool, error) {
 		return false, err
 	}
 	defer v.close()
-	b, err := digest.Read(ctx, s.trees(), v.src, p.bytes, nil)
+	b, err := digest.Read(ctx, s.trees(), v.src, p.bytes, nil, nil)
 	if err != nil {
 		return false, err
 	}

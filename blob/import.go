@@ -295,7 +295,11 @@ func (im *importer) readOnce(ctx context.Context, f walk.Found) (r result) {
 		told = n
 	}
 	done := func(kith.Ref) {}
-	r.File, r.err = digest.ReadFile(ctx, im.s.trees(), filepath.Join(im.dir, filepath.FromSlash(f.Name)), im.o.Key, progress, func(size int64) (taps []io.Writer) {
+	var ahead *bao.Ahead
+	if im.o.Ahead != nil {
+		ahead = im.o.Ahead(f.Name)
+	}
+	r.File, r.err = digest.ReadFile(ctx, im.s.trees(), filepath.Join(im.dir, filepath.FromSlash(f.Name)), im.o.Key, ahead, progress, func(size int64) (taps []io.Writer) {
 		taps, done = im.tap(size)
 		return taps
 	})

@@ -29,7 +29,7 @@ func (s *Store) Put(ctx context.Context, data []byte, codec kith.Codec) (kith.Re
 // put keeps data, for a tree unless that is 0: in the database if it is small, and in keep/ otherwise.
 func (s *Store) put(ctx context.Context, data []byte, tree int64) error {
 	size := int64(len(data))
-	b, err := digest.Read(ctx, s.trees(), bytes.NewReader(data), size, nil)
+	b, err := digest.Read(ctx, s.trees(), bytes.NewReader(data), size, nil, nil)
 	if err != nil {
 		return err
 	}

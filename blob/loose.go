@@ -82,7 +82,7 @@ func (p *part) writeLoose(first int64, data []byte) error {
 			return err
 		}
 		from := (run.First - first) * bao.GroupSize
-		if _, err := p.f.WriteAt(data[from:min(from+run.N*bao.GroupSize, int64(len(data)))], run.First*bao.GroupSize); err != nil {
+		if _, err := p.writer.WriteAt(p.f, data[from:min(from+run.N*bao.GroupSize, int64(len(data)))], run.First*bao.GroupSize); err != nil {
 			return err
 		}
 		p.mu.Lock()
@@ -227,7 +227,7 @@ func (p *part) settleAll(ctx context.Context) error {
 	if loose == 0 {
 		return nil
 	}
-	b, err := digest.Read(ctx, p.c.s.trees(), p.f, p.c.size, nil)
+	b, err := digest.Read(ctx, p.c.s.trees(), p.f, p.c.size, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type part struct {
 	header []byte // of what is being repaired, if its file is the plaintext
 	mode   fs.FileMode
 	f      *os.File
+	writer disk.Pen
 	tree   io.Closer   // the file of the partial tree; nil: in memory
 	mem    *bao.Shared // the partial tree, if it is in memory
 
@@ -95,7 +96,7 @@ func (p *part) put(r bao.Range, data []byte) error {
 	if err := fault("write"); err != nil {
 		return err
 	}
-	if _, err := p.f.WriteAt(data, r.First*bao.GroupSize); err != nil {
+	if _, err := p.writer.WriteAt(p.f, data, r.First*bao.GroupSize); err != nil {
 		return err
 	}
 	p.mu.Lock()

@@ -187,7 +187,7 @@ func (s *Store) same(ctx context.Context, path string, sum bao.Sum, size int64) 
 	if err != nil || !info.Mode().IsRegular() || info.Size() != size {
 		return disk.Stamp{}, false, err
 	}
-	b, err := digest.Read(ctx, s.trees(), f, size, nil)
+	b, err := digest.Read(ctx, s.trees(), f, size, nil, nil)
 	b.Drop()
 	if err != nil {
 		return disk.Stamp{}, false, err
@@ -364,7 +364,7 @@ func (s *Store) adopt(ctx context.Context, r request, at place) error {
 		return err
 	}
 	defer f.Close()
-	b, err := digest.Read(ctx, s.trees(), f, r.size, nil)
+	b, err := digest.Read(ctx, s.trees(), f, r.size, nil, nil)
 	if err != nil {
 		return err
 	}

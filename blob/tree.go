@@ -339,7 +339,7 @@ func (t *TreeDownload) put(ctx context.Context, i int, data []byte) error {
 	if i < 0 || i >= len(t.m.Entries) || !t.m.Entries[i].File() || len(data) > MaxPut || int64(len(data)) != t.m.BlobSize(i) {
 		return fmt.Errorf("%d bytes of %d: %w", len(data), i, kith.Invalid)
 	}
-	b, err := digest.Read(ctx, t.s.trees(), bytes.NewReader(data), int64(len(data)), nil)
+	b, err := digest.Read(ctx, t.s.trees(), bytes.NewReader(data), int64(len(data)), nil, nil)
 	if err != nil {
 		return err
 	}

@@ -195,7 +195,7 @@ func (s *Store) scan(ctx context.Context, p laid, tree *heldTree, progress func(
 	}
 	defer close()
 	holes := bao.NewHoles(src, p.bytes)
-	d, err := digest.Read(ctx, s.trees(), holes, p.bytes, progress)
+	d, err := digest.Read(ctx, s.trees(), holes, p.bytes, nil, progress)
 	if err != nil {
 		return nil, now, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"kith"
 	"kith/blob"
+	"kith/blob/bao"
 	"kith/blob/draft"
 	"kith/blob/folder"
 	"kith/transfer/proto"
@@ -103,7 +104,7 @@ func (d *Download) fetchDraft(ctx context.Context) error {
 		if path, err = dr.Finish(ctx); err != nil {
 			return err
 		}
-		return d.importDraft(ctx, path)
+		return d.importDraft(ctx, dr, path)
 	})
 	if err != nil {
 		return err
@@ -171,9 +172,19 @@ func (d *Download) awaitLayout(ctx context.Context) (*Layout, error) {
 	}
 }
 
-// importDraft hashes what is complete, and takes it into the store.
-func (d *Download) importDraft(ctx context.Context, path string) error {
-	tree, err := d.m.o.Blobs.Import(ctx, path, blob.ImportOptions{Own: true})
+// importDraft takes what is complete into the store, which hashes what was not hashed when it came.
+func (d *Download) importDraft(ctx context.Context, dr *draft.Draft, path string) error {
+	known := map[string]*bao.Ahead{}
+	for i, f := range dr.Files() {
+		name := f.Path
+		if !dr.Folder() {
+			name = filepath.Base(path)
+		}
+		if a := dr.Ahead(i); a != nil {
+			known[name] = a
+		}
+	}
+	tree, err := d.m.o.Blobs.Import(ctx, path, blob.ImportOptions{Own: true, Ahead: func(file string) *bao.Ahead { return known[file] }})
 	if err != nil {
 		return err
 	}

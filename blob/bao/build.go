@@ -31,8 +31,16 @@ var segmentBuffers = sync.Pool{New: func() any { return new([segmentSize]byte) }
 //
 // It takes 512 KiB for each of two readers per core, and 256 KiB of tree for each 64 MiB of data that are in work.
 func Build(ctx context.Context, r io.ReaderAt, size int64, out io.WriterAt, progress func(n int64)) (Sum, error) {
+	return (*Ahead)(nil).Build(ctx, r, size, out, progress)
+}
+
+// Build is the function Build, but reads only the segments of which a group is not known.
+func (a *Ahead) Build(ctx context.Context, r io.ReaderAt, size int64, out io.WriterAt, progress func(n int64)) (Sum, error) {
 	if size < 0 {
 		return Sum{}, fmt.Errorf("bao: build: size %d: %w", size, kith.Invalid)
+	}
+	if a != nil && a.size != size {
+		a = nil
 	}
 	b := newBuild(size, out, progress)
 	var next atomic.Int64
@@ -47,6 +55,11 @@ func Build(ctx context.Context, r io.ReaderAt, size int64, out io.WriterAt, prog
 			if err := ctx.Err(); err != nil {
 				b.fail(err)
 				return
+			}
+			var leaves [segmentGroups]cv
+			if n := min(segmentGroups, b.groups-i*segmentGroups); a.segment(i, leaves[:n]) {
+				b.hashed(i, leaves[:n], min(segmentSize, size-i*segmentSize))
+				continue
 			}
 			data, err := readSegment(r, buf, i, size)
 			if err != nil {
@@ -151,7 +164,7 @@ func (b *build) flags(n int64) uint32 {
 	return 0
 }
 
-// segment hashes segment i and, when it is the last of its span to come, finishes the span.
+// segment hashes segment i.
 func (b *build) segment(i int64, data []byte) {
 	var leaves [segmentGroups]cv
 	n := Groups(int64(len(data)))
@@ -159,14 +172,19 @@ func (b *build) segment(i int64, data []byte) {
 		group := data[g*GroupSize : min((g+1)*GroupSize, int64(len(data)))]
 		leaves[g] = hashGroup(group, i*segmentGroups+g, b.flags(1))
 	}
-	s := b.span(i / spanSegments)
+	b.hashed(i, leaves[:n], int64(len(data)))
+}
+
+// hashed takes in the sums of the groups of segment i, which has so many bytes, and finishes its span when it is the last of that to come.
+func (b *build) hashed(i int64, leaves []cv, size int64) {
+	s, n := b.span(i/spanSegments), int64(len(leaves))
 	at := s.node.find(i*segmentGroups, n).index
-	s.sums[i%spanSegments] = fold(leaves[:n], 1, at, s.put, b.flags(n))
+	s.sums[i%spanSegments] = fold(leaves, 1, at, s.put, b.flags(n))
 	if b.last(i/spanSegments, s) {
 		b.sums[i/spanSegments] = fold(s.sums, segmentGroups, s.node.index, s.put, b.flags(s.node.n))
 		b.write(s.parents, s.node.index)
 	}
-	b.meter.add(int64(len(data)))
+	b.meter.add(size)
 }
 
 // span returns the span with number k.

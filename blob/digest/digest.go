@@ -48,9 +48,9 @@ const bigFileSize = 4 << 20
 
 var groups = sync.Pool{New: func() any { return new([bao.GroupSize]byte) }}
 
-// Read hashes size bytes of r, which may be read at many offsets at once; taps, if there are any, see them in order. A large tree is put into dir. Errors: *tee.Error; kith.Gone if r ends
-// before size.
-func Read(ctx context.Context, dir string, r io.ReaderAt, size int64, progress func(n int64), taps ...io.Writer) (_ Digest, err error) {
+// Read hashes size bytes of r, which may be read at many offsets at once; taps, if there are any, see them in order. What ahead knows is not read, unless there are taps. A large tree is put
+// into dir. Errors: *tee.Error; kith.Gone if r ends before size.
+func Read(ctx context.Context, dir string, r io.ReaderAt, size int64, ahead *bao.Ahead, progress func(n int64), taps ...io.Writer) (_ Digest, err error) {
 	d := Digest{Size: size}
 	if bao.Groups(size) == 1 {
 		d.Sum, err = readGroup(r, size, taps)
@@ -83,7 +83,7 @@ func Read(ctx context.Context, dir string, r io.ReaderAt, size int64, progress f
 	if len(taps) > 0 {
 		d.Sum, err = tee.Build(ctx, r, size, out, taps, progress)
 	} else {
-		d.Sum, err = bao.Build(ctx, r, size, out, progress)
+		d.Sum, err = ahead.Build(ctx, r, size, out, progress)
 	}
 	return d, err
 }
@@ -114,8 +114,8 @@ type File struct {
 var ErrChanging = kith.Hint(fmt.Errorf("it changes while it is read: %w", kith.Unavailable), "wait until it is complete, and share it again")
 
 // ReadFile hashes the file at path; with a key, what it becomes when it is sealed for that. When its size is known it asks who looks on. progress is told how many bytes of the file are done, and of
-// how many at last. Errors: ErrChanging, Invalid (it is none), *tee.Error.
-func ReadFile(ctx context.Context, dir, path string, key *seal.Key, progress func(n int64), ask func(size int64) []io.Writer) (f File, err error) {
+// how many at last. ahead is of the file as it is. Errors: ErrChanging, Invalid (it is none), *tee.Error.
+func ReadFile(ctx context.Context, dir, path string, key *seal.Key, ahead *bao.Ahead, progress func(n int64), ask func(size int64) []io.Writer) (f File, err error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|disk.OpenShared, 0)
 	if err != nil {
 		return f, err
@@ -136,9 +136,9 @@ func ReadFile(ctx context.Context, dir, path string, key *seal.Key, progress fun
 			return f, err
 		}
 		f.Header = &h
-		src, size = seal.NewReaderAt(h, file, size), seal.SealedSize(h, size)
+		src, size, ahead = seal.NewReaderAt(h, file, size), seal.SealedSize(h, size), nil
 	}
-	f.Digest, err = Read(ctx, dir, src, size, func(n int64) { progress(min(n, before.Size())) }, ask(size)...)
+	f.Digest, err = Read(ctx, dir, src, size, ahead, func(n int64) { progress(min(n, before.Size())) }, ask(size)...)
 	if err != nil {
 		if ctx.Err() == nil && errors.Is(err, kith.Gone) && !errors.As(err, new(*tee.Error)) {
 			err = ErrChanging

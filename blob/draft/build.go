@@ -246,7 +246,7 @@ func (d *Draft) use(i int, write bool) (*handle, error) {
 		d.drop(d.open[0])
 		d.open = append(d.open[:0], d.open[1:]...)
 	}
-	h := &handle{f, i, 2}
+	h := &handle{File: f, i: i, users: 2}
 	d.open = append(d.open, h)
 	return h, nil
 }
@@ -297,6 +297,7 @@ func (d *Draft) openFile(i int, write bool) (*os.File, error) {
 
 // lose notes that somebody has removed a file.
 func (d *Draft) lose(i int) error {
+	delete(d.ahead, i)
 	if d.s.Files[i].Size > 0 {
 		d.s.have.Clear(bao.Range{First: d.base[i], N: d.base[i+1] - d.base[i]})
 	}

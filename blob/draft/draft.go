@@ -1,7 +1,7 @@
 // Package draft keeps a download of which nobody knows the BLAKE3 digest yet: what a torrent or a CID alone names.
 //
-// It is no store, and it checks nothing: whoever writes has compared the bytes with another network's digests, and the whole is hashed when it is imported into the
-// store. Its one idea: real files, in the folder where they will stay, and a log beside the store that says which 16 KiB groups of them are there. Bytes are
+// It is no store, and it checks nothing: whoever writes has compared the bytes with another network's digests. What passes through is hashed on the way, so that
+// the store, which imports the whole, need not read it. Its one idea: real files, in the folder where they will stay, and a log beside the store that says which 16 KiB groups of them are there. Bytes are
 // durable before the log says so; whatever stops the process or the computer, what the log says is true.
 package draft
 
@@ -65,6 +65,7 @@ type Draft struct {
 	fresh   []bao.Range         // groups that the log does not say yet
 	made    []int               // files that were made and of which the log does not say so yet
 	dirty   map[int]bool        // files that were written since
+	ahead   map[int]*bao.Ahead  // of large files that were written since Open
 	open    []*handle           // the last used is the last
 	final   string              // where it is, after Finish or Place
 	whole   bool                // it was finished
@@ -83,6 +84,7 @@ type stretch struct{ first, end int64 }
 type handle struct {
 	*os.File
 	i     int
+	pen   disk.Pen
 	users int // and one while it is in open
 }
 
@@ -100,7 +102,7 @@ func open(ctx context.Context, o Options) (*Draft, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := &Draft{file: o.State, partial: map[int64][]stretch{}, dirty: map[int]bool{}}
+	d := &Draft{file: o.State, partial: map[int64][]stretch{}, dirty: map[int]bool{}, ahead: map[int]*bao.Ahead{}}
 	s, good, err := readState(o.State)
 	switch {
 	case errors.Is(err, kith.Corrupt):
@@ -287,13 +289,26 @@ func (d *Draft) write(file int, off int64, p []byte) error {
 	if err := fault("write"); err != nil {
 		return err
 	}
-	if _, err := h.WriteAt(p, off); err != nil {
+	if _, err := h.pen.WriteAt(h.File, p, off); err != nil {
 		return err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.mark(file, off, off+int64(len(p)))
+	ahead := d.ahead[file]
+	if ahead == nil && d.s.Files[file].Size >= bao.SegmentSize {
+		ahead = bao.NewAhead(d.s.Files[file].Size)
+		d.ahead[file] = ahead
+	}
+	d.mu.Unlock()
+	ahead.Take(off, p)
 	return nil
+}
+
+// Ahead returns what is known by now of the BLAKE3 tree of a file; nil is nothing.
+func (d *Draft) Ahead(file int) *bao.Ahead {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ahead[file]
 }
 
 // mark notes that bytes of a file are here. d.mu is held.

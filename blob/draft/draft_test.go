@@ -486,3 +486,58 @@ func TestAtOnce(t *testing.T) {
 	wg.Wait()
 	check1(t, d, data)
 }
+
+// unreadable is a file that may not be read, but for its last segment.
+type unreadable struct {
+	*bytes.Reader
+	t *testing.T
+}
+
+func (u unreadable) ReadAt(p []byte, off int64) (int, error) {
+	if off < bao.SegmentSize {
+		u.t.Errorf("read %d bytes at %d", len(p), off)
+	}
+	return u.Reader.ReadAt(p, off)
+}
+
+// What was written since Open need not be read to be hashed; of a file that somebody has removed nothing is known.
+func TestAhead(t *testing.T) {
+	dir := t.TempDir()
+	files, data := sample()
+	d := begin(t, dir, files)
+	if d.Ahead(0) != nil || d.Ahead(2) != nil {
+		t.Error("something is known before anything was written")
+	}
+	put(t, d, 0, data[0], 5*bao.GroupSize, bao.SegmentSize)
+	put(t, d, 0, data[0], 0, 5*bao.GroupSize)
+	put(t, d, 0, data[0], 0, bao.SegmentSize) // what is here stays
+	put(t, d, 3, data[3], 0, int64(len(data[3])))
+	sum, err := d.Ahead(0).Build(t.Context(), unreadable{bytes.NewReader(data[0]), t}, files[0].Size, nil, nil)
+	if err != nil || sum != bao.Hash(data[0]) {
+		t.Error("another root, or", err)
+	}
+	if d.Ahead(3) != nil {
+		t.Error("a small file is hashed ahead")
+	}
+	if err := os.Remove(filepath.Join(d.Part(), files[0].Path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Checkpoint(t.Context()), d.Close()); err != nil {
+		t.Log(err) // it may notice
+	}
+	d = begin(t, dir, files)
+	if d.Ahead(0) != nil {
+		t.Error("something is known after it was opened anew")
+	}
+	put(t, d, 0, data[0], 0, bao.GroupSize)
+	if err := errors.Join(os.Remove(filepath.Join(d.Part(), files[0].Path)), d.Checkpoint(t.Context())); err != nil {
+		t.Log(err)
+	}
+	d.closeFiles()
+	if n, err := d.ReadAt(0, make([]byte, 1), 0); n != 0 || !errors.Is(err, kith.NotFound) {
+		t.Fatal(n, err)
+	}
+	if d.Ahead(0) != nil {
+		t.Error("something is known of a file that was removed")
+	}
+}
