@@ -16,7 +16,7 @@ func FuzzStep(f *testing.F) {
 		for i := range 40 {
 			table.Add(kbr.Hash([]byte{byte(i)}))
 		}
-		ring := chord.New(chord.Config{Successors: 4, Round: 30 * kbr.Second, Repair: 1, Alternates: 3}, table)
+		ring := chord.New(chord.Config{Successors: 4, Round: 30 * kbr.Second, Repair: 1, Alternates: 3, Eager: true}, table)
 		ring.Grow()
 		engine := ring.Engine(1)
 		host := kbr.Host{Engine: ring.Engine, RTT: func(kbr.Node) *kbr.RTT { return new(kbr.RTT) }}
@@ -31,7 +31,7 @@ func FuzzStep(f *testing.F) {
 		}
 		node := func() kbr.Node { return kbr.Node(next() % 41) }
 		for len(data) > 0 {
-			m := kbr.Message{Kind: kbr.Kind(next() % 9), Hops: next(), Vain: next(), Tag: kbr.Tag(next()) | kbr.Tag(next())<<56, Flags: next(), Count: next(), Ends: next(), Node: node(), Key: table.ID(node())}
+			m := kbr.Message{Kind: kbr.Kind(next() % 10), Hops: next(), Vain: next(), Tag: kbr.Tag(next()) | kbr.Tag(next())<<56, Flags: next(), Count: next(), Ends: next(), Node: node(), Key: table.ID(node())}
 			for i := range min(len(m.Nodes), len(data)) {
 				m.Nodes[i] = node()
 			}

@@ -10,7 +10,9 @@ import (
 
 func apart(t *testing.T, nodes int, seed uint64) *sim.Net {
 	t.Helper()
-	n, err := sim.New(sim.Options{Nodes: nodes, Seed: seed, Latency: sim.Space(200 * kbr.Millisecond)}, func(t *kbr.Table) sim.Kind { return chord.New(chord.Default(), t) })
+	c := chord.Default()
+	c.Eager = seed%2 == 1
+	n, err := sim.New(sim.Options{Nodes: nodes, Seed: seed, Latency: sim.Space(200 * kbr.Millisecond)}, func(t *kbr.Table) sim.Kind { return chord.New(c, t) })
 	if err != nil {
 		t.Fatal(err)
 	}

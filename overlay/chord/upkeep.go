@@ -1,6 +1,10 @@
 package chord
 
-import "kith/overlay/kbr"
+import (
+	"slices"
+
+	"kith/overlay/kbr"
+)
 
 // What nodes say to each other, beside kbr.Find.
 const (
@@ -9,6 +13,7 @@ const (
 	leaving                  // says: I go, and my predecessor, in Node, and my successors have me no more
 	ping                     // asks whether somebody is there
 	meet                     // says: Node, or I, may be in another ring; see merge.go
+	changed                  // says: you hold me for your successor, and I have other neighbours than before; see Config.Eager
 )
 
 // isMember is the flag of an answer to state and to ping: who answers is in the ring.
@@ -44,6 +49,24 @@ const maxWalk = 16
 
 // Step implements kbr.Engine.
 func (c *Chord) Step(_ kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
+	if !c.ring.Eager {
+		c.step(ev, o)
+		return
+	}
+	pred, succ, succs := c.pred, c.succ, c.succs
+	c.step(ev, o)
+	if c.phase != member {
+		return
+	}
+	if c.pred != kbr.None && !slices.Equal(succ[:succs], c.successors()) {
+		o.Tell(c.pred, changed)
+	}
+	if pred != kbr.None && pred != c.pred && c.pred != kbr.None { // somebody has come between
+		o.Tell(pred, changed)
+	}
+}
+
+func (c *Chord) step(ev *kbr.Event, o *kbr.Outbox) {
 	switch ev.What {
 	case kbr.Start:
 		*c = Chord{ring: c.ring, self: c.self, turn: c.turn + 1, phase: member}
@@ -67,6 +90,9 @@ func (c *Chord) Step(_ kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 		}
 		if ev.Msg.Kind == leaving && c.phase == member {
 			c.left(ev.From, ev.Msg)
+		}
+		if ev.Msg.Kind == changed && c.phase == member && c.succs > 0 && ev.From == c.succ[0] {
+			o.Ask(ev.From, state, askSuccessor)
 		}
 		if ev.Msg.Kind == meet && c.phase == member {
 			c.told(ev.From, ev.Msg.Node, o)

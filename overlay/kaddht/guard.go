@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ipfs/go-datastore"
@@ -17,18 +16,10 @@ import (
 
 	"kith"
 	"kith/network/maddr"
+	"kith/overlay/ledger"
 )
 
-// What strangers may make a node keep in a day. It is dropped after 48 hours, so that at most three times as much is on disk.
-const (
-	dayPeer   = 50_000   // announcements of one peer
-	dayGroup  = 100_000  // of all peers in one part of the internet (network.Group)
-	dayAll    = 200_000  // of all peers; one takes about 170 bytes on disk
-	dayValues = 32 << 20 // bytes of values under keys that are new here
-	maxPeers  = 16_384   // peers that are counted; after that, what no counted one sends is not kept until the next day
-
-	halfBucket = 10 // places in a bucket for one part of the internet
-)
+const halfBucket = 10 // places in a bucket for one part of the internet
 
 // diverse keeps one part of the internet from filling a bucket of the routing table, and so from answering every question that goes that way. It
 // decides by where a peer is connected from, which cannot be claimed.
@@ -69,59 +60,13 @@ type own struct{}
 // peerName is how the library writes a peer id at the end of the key of an announcement.
 var peerName = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// A ledger counts what strangers make this node keep. It is pure: days come in.
-type ledger struct {
-	mu     sync.Mutex
-	day    int64
-	peers  map[peer.ID]int
-	groups map[string]int
-	all    int
-	values int
-}
-
-// turn begins a new day. l.mu is held.
-func (l *ledger) turn(day int64) {
-	if day != l.day || l.peers == nil {
-		l.day, l.peers, l.groups, l.all, l.values = day, map[peer.ID]int{}, map[string]int{}, 0, 0
-	}
-}
-
-// announce reports whether one more announcement of p is kept.
-func (l *ledger) announce(day int64, p peer.ID, group string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.turn(day)
-	n, counted := l.peers[p]
-	if l.all >= dayAll || n >= dayPeer || group != "" && l.groups[group] >= dayGroup || !counted && len(l.peers) >= maxPeers {
-		return false
-	}
-	l.all++
-	l.peers[p]++
-	if group != "" {
-		l.groups[group]++
-	}
-	return true
-}
-
-// value reports whether a value under a new key is kept.
-func (l *ledger) value(day int64, size int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.turn(day)
-	if l.values+size > dayValues {
-		return false
-	}
-	l.values += size
-	return true
-}
-
 // guarded is the datastore of the library with a ledger before it. The library takes no store of ours for announcements, and so has them read out of the
 // keys that it puts. What is one too many is not put, and an announcer is not told: others keep it.
 type guarded struct {
 	datastore.Batching
 	host   host.Host
 	now    func() time.Time
-	ledger ledger
+	ledger ledger.Ledger
 }
 
 func (g *guarded) day() int64 { return g.now().Unix() / (24 * 60 * 60) }
@@ -137,7 +82,7 @@ func (g *guarded) announced(key datastore.Key) (is, kept bool) {
 		return true, false
 	}
 	p := peer.ID(id)
-	return true, p == g.host.ID() || g.ledger.announce(g.day(), p, groupOf(g.host, p))
+	return true, p == g.host.ID() || g.ledger.Announce(g.day(), p, groupOf(g.host, p))
 }
 
 // Put implements datastore.Datastore.
@@ -145,7 +90,7 @@ func (g *guarded) Put(ctx context.Context, key datastore.Key, value []byte) erro
 	if is, kept := g.announced(key); is && !kept {
 		return nil
 	} else if !is && ctx.Value(own{}) == nil {
-		if old, err := g.Batching.Has(ctx, key); err != nil || !old && !g.ledger.value(g.day(), len(value)) {
+		if old, err := g.Batching.Has(ctx, key); err != nil || !old && !g.ledger.Value(g.day(), len(value)) {
 			return fmt.Errorf("kaddht: others keep enough here for today: %w", kith.Unavailable)
 		}
 	}

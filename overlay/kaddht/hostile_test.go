@@ -33,6 +33,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"kith"
+	"kith/overlay/ledger"
 )
 
 const answers = protocol.ID("/kith/hostile/kad/1.0.0")
@@ -437,7 +438,9 @@ func TestFloodOfAnnouncements(t *testing.T) {
 	if n := keys(t, g, "/"); n != 2 {
 		t.Fatalf("%d of 2 announcements are kept", n)
 	}
-	g.ledger.peers[stranger.ID()] = dayPeer
+	for range ledger.DayPeer {
+		g.ledger.Announce(g.day(), stranger.ID(), "")
+	}
 	put(stranger.ID())
 	put(h.ID())
 	if n := keys(t, g, "/"); n != 3 {
@@ -484,49 +487,8 @@ func TestAnnouncementsAreCounted(t *testing.T) {
 	for e := range all.Next() {
 		g.announced(datastore.NewKey(e.Key))
 	}
-	if g.ledger.peers[stranger.ID()] != 1 {
-		t.Errorf("counted: %v", g.ledger.peers)
-	}
-}
-
-func TestLedger(t *testing.T) {
-	ids := make([]peer.ID, 100)
-	for i := range ids {
-		ids[i] = peer.ID(fmt.Sprint("peer ", i))
-	}
-	flood := func(l *ledger, from []peer.ID, group string) (kept int) {
-		for i := range 3 * dayAll {
-			if l.announce(1, from[i%len(from)], group) {
-				kept++
-			}
-		}
-		return kept
-	}
-	l := &ledger{}
-	if n := flood(l, ids[:1], "a"); n != dayPeer {
-		t.Errorf("one peer: %d kept", n)
-	}
-	if n := flood(l, ids[1:50], "a"); n != dayGroup-dayPeer {
-		t.Errorf("one place: %d more kept", n)
-	}
-	if n := flood(l, ids[50:], ""); n != dayAll-dayGroup {
-		t.Errorf("all: %d more kept", n)
-	}
-	if !l.announce(2, ids[0], "a") {
-		t.Error("nothing is kept the next day")
-	}
-	l = &ledger{}
-	kept := 0
-	for i := range 2 * maxPeers {
-		if l.announce(1, peer.ID(fmt.Sprint(i)), "") {
-			kept++
-		}
-	}
-	if kept != maxPeers || len(l.peers) != maxPeers {
-		t.Errorf("%d peers kept, %d counted", kept, len(l.peers))
-	}
-	if !l.value(1, dayValues) || l.value(1, 1) || !l.value(2, 1) {
-		t.Error("values are not kept to their limit and from the next day on")
+	if n := g.ledger.Count(stranger.ID()); n != 1 {
+		t.Errorf("%d are counted", n)
 	}
 }
 
@@ -538,7 +500,11 @@ func TestFloodOfValues(t *testing.T) {
 	if err := g.Put(t.Context(), here, []byte("1")); err != nil {
 		t.Fatal(err)
 	}
-	g.ledger.values = dayValues
+	for size := ledger.DayValues; size > 0; size-- { // to the last byte
+		if g.ledger.Value(g.day(), size) {
+			break
+		}
+	}
 	if err := g.Put(t.Context(), here, []byte("2")); err != nil {
 		t.Errorf("a newer version: %v", err)
 	}

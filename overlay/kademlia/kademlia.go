@@ -373,6 +373,25 @@ func (c *Kademlia) drop(n kbr.Node) {
 	b.setCount(len(s) - 1)
 }
 
+// Known appends to dst the nodes that are in a bucket, or in mind for one.
+func (c *Kademlia) Known(dst []kbr.Node) []kbr.Node {
+	for _, i := range c.bucket {
+		if i == 0 {
+			continue
+		}
+		b := c.tree.block(i)
+		for _, some := range [][]contact{b.in(), c.mind(b)} {
+			for _, x := range some {
+				dst = append(dst, x.node)
+			}
+		}
+	}
+	if c.via != kbr.None {
+		dst = append(dst, c.via)
+	}
+	return dst
+}
+
 // Replicas implements kbr.Engine: the node itself, and those nearest to it.
 func (c *Kademlia) Replicas(r int, dst []kbr.Node) []kbr.Node {
 	if r <= 0 || c.phase != member {
