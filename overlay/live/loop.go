@@ -228,6 +228,19 @@ func (l *loop) replicas(n int) (ids []peer.ID) {
 	return ids
 }
 
+// sort puts peers in the order in which what stands at a place belongs to them.
+func (l *loop) sort(key kbr.ID, ids []peer.ID) {
+	far := map[peer.ID]kbr.ID{}
+	for _, id := range ids {
+		if n := l.number(id, ids[0]); n != kbr.None {
+			far[id] = l.engine.Distance(key, true, n)
+		} else {
+			far[id] = kbr.ID{}.Sub(kbr.Power(0)) // as far as can be
+		}
+	}
+	slices.SortStableFunc(ids, func(a, b peer.ID) int { return far[a].Compare(far[b]) })
+}
+
 // used returns the numbers that the engine has in its tables.
 func (l *loop) used() []kbr.Node { return l.engine.Known(nil) }
 

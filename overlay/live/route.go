@@ -88,7 +88,7 @@ func (r *Router) replicasOf(ctx context.Context, key kbr.ID, n int) ([]peer.ID, 
 	case e.all:
 	case e.ids[0] == r.host.ID():
 		err = r.do(ctx, func() {
-			if more := r.replicas(n); len(more) > 0 {
+			if more := r.replicas(kbr.MaxNodes); len(more) > 0 {
 				e.ids = more
 			}
 		})
@@ -102,6 +102,9 @@ func (r *Router) replicasOf(ctx context.Context, key kbr.ID, n int) ([]peer.ID, 
 				}
 			}
 		}
+	}
+	if err == nil {
+		err = r.do(ctx, func() { r.sort(key, e.ids) }) // they were told as who is nearest to the first, not to the key
 	}
 	return e.ids[:min(n, len(e.ids))], err
 }
