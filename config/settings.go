@@ -32,6 +32,7 @@ const maxFile = 1 << 20
 type Config struct {
 	API     string   // HOST:PORT of the local interface; "": loopback, the first free port from 4748
 	Network string   // name of the network, or link of a private one; "": kith, or the private network that the node remembers
+	Overlay string   // how the nodes of the network find who has what: kad-dht, chord, kademlia or pastry; "": kad-dht, or what the private network has agreed on
 	Listen  []string // multiaddrs to listen on for peers; none: every transport on a port that is kept
 	Files   string   // folder for downloads and uploads; "": files in the data directory
 	Up      int64    // upload limit, bytes a second; 0: none
@@ -91,6 +92,7 @@ type IPFS struct {
 type file struct {
 	API     string   `toml:"api"`
 	Network string   `toml:"network"`
+	Overlay string   `toml:"overlay"`
 	Listen  []string `toml:"listen"`
 	Files   string   `toml:"files"`
 	Up      size     `toml:"up"`
@@ -180,7 +182,7 @@ func Parse(data []byte) (Config, error) {
 		return Config{}, err
 	}
 	c := Config{
-		API: f.API, Network: f.Network, Listen: f.Listen, Files: f.Files,
+		API: f.API, Network: f.Network, Overlay: f.Overlay, Listen: f.Listen, Files: f.Files,
 		Up: int64(f.Up), Down: int64(f.Down), Quota: int64(f.Quota), Relay: Relay{For: f.Relay.For, Metered: f.Relay.Metered, Data: int64(f.Relay.Data), Rate: int64(f.Relay.Rate), IPFS: f.Relay.IPFS},
 		NoMainline: f.Mainline != nil && !*f.Mainline, text: data,
 	}

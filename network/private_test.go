@@ -32,7 +32,7 @@ import (
 
 func family(t testing.TB) member.Network {
 	t.Helper()
-	f, err := member.New("family")
+	f, err := member.New("family", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,8 +52,10 @@ type facts struct {
 	listening []network.Listener
 	peers     []network.PeerInfo
 	relaying  relay.Report
-	mode      string // of the overlay
-	table     int    // peers in its table
+	overlay   string         // its name
+	mode      string         // of the overlay
+	others    map[string]int // connected peers of the same network, by the overlay that they run and this node does not
+	table     int            // peers in its table
 	public    PublicOut
 	room      int64 // bytes free on the disk
 	roomKnown bool
@@ -68,7 +70,7 @@ func (n *Node) doctor(ctx context.Context, _ None) (DoctorOut, error) {
 		return DoctorOut{}, err
 	}
 	f := facts{
-		Health: n.net.Health(), listening: n.net.Listening(), peers: n.net.Peers(), relaying: n.net.Relaying(), mode: n.routes.Mode(), table: n.routes.Size(), public: n.publicOut(),
+		Health: n.net.Health(), listening: n.net.Listening(), peers: n.net.Peers(), relaying: n.net.Relaying(), overlay: n.overlay, mode: n.routes.Mode(), others: n.otherOverlays(), table: n.routes.Size(), public: n.publicOut(),
 		quota: n.o.Config.Quota, stored: stored, now: time.Now(),
 	}
 	f.room, f.roomKnown = n.blobs.Room()
@@ -254,10 +256,13 @@ func also(through int) string {
 }
 
 func (f facts) routing() Finding {
+	if text := parted(f.overlay, f.others); text != "" {
+		return found("overlay", wrong, text, partedDo(f.overlay, f.others))
+	}
 	if f.table == 0 {
 		return found("overlay", blank, "it knows no other node: links work only with the addresses in them", "connect to somebody: kith connect ADDR")
 	}
-	return found("overlay", fine, fmt.Sprintf("%s, %s in its table", f.mode, human.Count(f.table, "peer")), "")
+	return found("overlay", fine, fmt.Sprintf("%s, %s, %s in its table", f.overlay, f.mode, human.Count(f.table, "peer")), "")
 }
 
 func (f facts) clock() Finding {

@@ -16,6 +16,8 @@ import (
 type NewNetworkIn struct {
 	Name string `json:"name" arg:"0" doc:"what it is called: a-z, 0-9 and -, at most 32"`
 	Move bool   `json:"move,omitempty" doc:"leave the network that the node is in"`
+
+	Overlay string `json:"overlay,omitempty" doc:"how its nodes find who has what: kad-dht (the default), chord, kademlia or pastry; part of the link, so that all members agree"`
 }
 
 // JoinNetworkIn leads into a network.
@@ -54,7 +56,7 @@ func (n *Node) networkOps() []app.Op {
 	create := app.NewOp("network new", "make a private network, and move this node into it", n.newNetwork)
 	create.Long = "It prints a link. Whoever has the link gets in; whoever has not is not spoken to, and learns nothing but that a node is there. Pass it on as you\n" +
 		"would pass on a key. To bring one person in and be their contact, kith invite is enough: its link leads into the network too."
-	create.Example = "kith network new family"
+	create.Example = "kith network new family\nkith network new experiment --overlay chord"
 
 	join := app.NewStreamOp("network join", "join the public network, or the private one whose link you have", n.joinNetwork)
 	join.Long = "Without LINK it joins the public network. That needs no invite and no server of Kith's: nodes find each other at a place on the BitTorrent DHT that\n" +

@@ -14,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	librecord "github.com/libp2p/go-libp2p-record"
-
 	"kith"
 	"kith/app"
 	"kith/blob"
@@ -26,7 +24,6 @@ import (
 	"kith/network/member"
 	"kith/network/packet"
 	"kith/network/relay"
-	"kith/overlay/kaddht"
 	"kith/people"
 	"kith/record"
 	"kith/rendezvous"
@@ -62,7 +59,8 @@ type Node struct {
 	me      *identity.Identity
 	blobs   *blob.Store
 	net     *network.Network
-	routes  *kaddht.Router
+	routes  router
+	overlay string // its name
 	records *record.Store
 	moves   *transfer.Manager
 	people  *people.People
@@ -146,9 +144,7 @@ func (n *Node) openNetwork(ctx context.Context) (err error) {
 	}
 	n.note(n.net.Notes()...)
 	var v record.Validator
-	if n.routes, err = kaddht.New(n.ctx, kaddht.Options{
-		Host: n.net.Host(), Network: n.net.Label(), DS: n.net.Store(), Validators: map[string]librecord.Validator{record.Namespace: &v}, Log: n.log,
-	}); err != nil {
+	if err = n.openOverlay(&v); err != nil {
 		return err
 	}
 	if n.records, err = record.New(record.Options{Routes: n.routes, Validator: &v, Path: filepath.Join(dir, "records.db"), Log: n.log}); err != nil {

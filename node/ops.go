@@ -77,7 +77,7 @@ func (n *Node) status(ctx context.Context, _ None) (StatusOut, error) {
 	out := StatusOut{
 		Version: n.o.Version, PeerID: n.net.ID().String(), Network: n.net.Name(), Dir: n.o.Dir, Command: config.Command(n.o.Dir), PID: os.Getpid(), Started: n.started, API: n.api,
 		Listening: []Listener{{For: "api", Addr: n.api}}, Peers: len(n.net.Host().Network().Peers()),
-		Overlay: fmt.Sprintf("kad-dht, %s, %s in its table", n.routes.Mode(), human.Count(n.routes.Size(), "peer")),
+		Overlay: n.overlayText(),
 		Stored:  stored, Quota: n.o.Config.Quota, Memory: resident(), Notes: append(n.Notes(), n.people.Trouble()...),
 	}
 	for _, l := range n.net.Listening() {
@@ -91,6 +91,9 @@ func (n *Node) status(ctx context.Context, _ None) (StatusOut, error) {
 		for _, addr := range addrs {
 			out.Listening = append(out.Listening, Listener{For: what, Addr: addr})
 		}
+	}
+	if text := parted(n.overlay, n.otherOverlays()); text != "" {
+		out.Notes = append(out.Notes, text)
 	}
 	out.Rate, out.UpRate = n.moves.Rates()
 	return out, nil
@@ -119,6 +122,9 @@ func (n *Node) peers(context.Context, None) (PeersOut, error) {
 		}
 		if !p.Direct {
 			v.Why = "relayed through " + n.callPeer(p.Relay) + ": " + p.Why
+		}
+		if other := n.otherOverlay(p.ID); other != "" {
+			v.Why += "; it runs on the overlay " + other + ", this node on " + n.overlay
 		}
 		for _, a := range p.Addrs {
 			v.Addrs = append(v.Addrs, a.String())

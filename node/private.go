@@ -131,7 +131,11 @@ func (n *Node) persons() map[string]string {
 }
 
 func (n *Node) newNetwork(_ context.Context, in NewNetworkIn) (NetworkLink, error) {
-	to, err := member.New(in.Name)
+	overlay, err := checkOverlay(in.Overlay)
+	if err != nil {
+		return NetworkLink{}, fmt.Errorf("node: %w", err)
+	}
+	to, err := member.New(in.Name, overlay)
 	if err != nil {
 		return NetworkLink{}, err
 	}

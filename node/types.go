@@ -87,7 +87,7 @@ type StatusOut struct {
 	API       string     `json:"api" doc:"address of the local interface"`
 	Listening []Listener `json:"listening" doc:"everything that listens"`
 	Peers     int        `json:"peers"`
-	Overlay   string     `json:"overlay" doc:"kad-dht, its mode and the size of its routing table"`
+	Overlay   string     `json:"overlay" doc:"its name, its mode and the size of its routing table"`
 	Stored    int64      `json:"stored" doc:"bytes that Kith keeps itself"`
 	Quota     int64      `json:"quota" doc:"how many it may keep; 0: no limit"`
 	Memory    int64      `json:"memory" doc:"bytes of memory in use"`

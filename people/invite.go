@@ -74,7 +74,7 @@ func keyed(secret [secretSize]byte, label string, parts ...[]byte) []byte {
 //	"kith:invite:" base64url( version (1) · device's Ed25519 key (32) · secret (16) · owner (16) · expiry, seconds since 1970 (4) ·
 //	length (1) and name of the network, none for the default · {length (1) · multiaddr}… · Ed25519 signature (64) )
 //
-// One into a private network has a zero byte and the network's secret (16) behind its name. As many of the addresses as fit are kept, in their order.
+// One into a private network has a zero byte and the network's secret (16) behind its name, and then the number of its overlay (1) if that is not the usual one. As many of the addresses as fit are kept, in their order.
 func (i Invite) seal(key crypto.PrivKey) (Invite, error) {
 	var err error
 	i.text, i.Addrs, err = i.write(key, kith.InviteScheme, invitePrefix, []byte{inviteVersion})
@@ -111,7 +111,7 @@ func (i Invite) write(key crypto.PrivKey, scheme, prefix string, head []byte) (t
 func (i Invite) place() string {
 	switch {
 	case i.Private != nil:
-		return i.Private.Name + "\x00" + string(i.Private.Secret[:])
+		return i.Private.Name + "\x00" + string(i.Private.Key())
 	case i.Network == network.DefaultName:
 		return ""
 	}
@@ -127,11 +127,9 @@ func (i *Invite) setPlace(text string) (ok bool) {
 	if !private {
 		return true
 	}
-	if len(secret) != member.SecretSize || member.CheckName(name) != nil {
-		return false
-	}
-	i.Private = &member.Network{Name: name, Secret: member.Secret([]byte(secret))}
-	return true
+	to, ok := member.WithKey(name, []byte(secret))
+	i.Private = &to
+	return ok
 }
 
 // ParseInvite reads an invite's link, and checks that the device it names made it. Its error is Invalid, and says what to do.

@@ -18,7 +18,7 @@ func TestPrivateInvite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to, err := member.New(strings.Repeat("n", member.MaxName))
+	to, err := member.New(strings.Repeat("n", member.MaxName), "chord")
 	if err != nil {
 		t.Fatal(err)
 	}

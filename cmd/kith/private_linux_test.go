@@ -19,7 +19,7 @@ func TestPrivateNetworkBehindRouters(t *testing.T) {
 	}
 	i := homes(t, nat.Spec{Name: "public-1", Kind: nat.Public}, nat.Spec{Name: "public-2", Kind: nat.Public}, nat.Spec{Name: "symmetric-1", Kind: nat.Symmetric},
 		nat.Spec{Name: "symmetric-2", Kind: nat.Symmetric})
-	family, err := member.New("family")
+	family, err := member.New("family", "")
 	if err != nil {
 		t.Fatal(err)
 	}

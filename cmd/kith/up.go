@@ -24,7 +24,7 @@ import (
 // upFlags are the flags of kith up.
 type upFlags struct {
 	api, network, files, up, down string
-	relay                         string
+	relay, overlay                string
 	metered                       bool
 	listen, peers                 []string
 	noOpen, noMDNS, noUPnP, debug bool
@@ -47,6 +47,7 @@ func upCommand() *cobra.Command {
 	flags.StringArrayVar(&f.listen, "listen", nil, "`MULTIADDR` to listen on for peers; may be repeated (default: all transports, one port that is kept)")
 	flags.StringArrayVar(&f.peers, "peer", nil, "`MULTIADDR` of a peer to connect to; may be repeated")
 	flags.StringVar(&f.network, "network", "", "`NAME` of the network; nodes of other networks are not seen (default kith). Or the link of a private one, which is\nremembered; - asks for it, so that it is not seen on the command line")
+	flags.StringVar(&f.overlay, "overlay", "", "how the nodes of the network find who has what: `NAME` kad-dht, chord, kademlia or pastry; all of them run the same (default kad-dht, or what\nthe private network has agreed on)")
 	flags.StringVar(&f.files, "files", "", "`FOLDER` for downloads and uploads (default: files in the data directory)")
 	flags.StringVar(&f.up, "up", "", "upload limit a second, such as 500K")
 	flags.StringVar(&f.down, "down", "", "download limit a second")
@@ -84,7 +85,7 @@ func (f upFlags) configure(dir string) (config.Config, error) {
 	if err != nil {
 		return c, err
 	}
-	for to, flag := range map[*string]string{&c.API: f.api, &c.Network: f.network, &c.Files: f.files, &c.Relay.For: f.relay} {
+	for to, flag := range map[*string]string{&c.API: f.api, &c.Network: f.network, &c.Files: f.files, &c.Overlay: f.overlay, &c.Relay.For: f.relay} {
 		if flag != "" {
 			*to = flag
 		}

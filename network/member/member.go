@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kith"
@@ -25,9 +26,13 @@ const (
 	// MaxName is the length of a network's name, in bytes.
 	MaxName = 32
 
-	linkVersion = 1
-	sumSize     = 4 // bytes of a link that tell a slip of the pen
+	linkVersion    = 1
+	overlayVersion = 2 // of a link that names the overlay
+	sumSize        = 4 // bytes of a link that tell a slip of the pen
 )
+
+// overlays are those that a network may run, by their number in a link. The first is the usual one, which links do not name.
+var overlays = []string{"", "chord", "pastry", "kademlia"}
 
 // A Secret is what the members of a network have in common, and nobody else has. It is never printed but in links.
 type Secret [SecretSize]byte
@@ -38,17 +43,21 @@ func (Secret) String() string { return "(secret)" }
 // Format implements fmt.Formatter: no verb shows it.
 func (s Secret) Format(f fmt.State, _ rune) { f.Write([]byte(s.String())) }
 
-// A Network is a private one: its name, which is for people, and its secret.
+// A Network is a private one: its name, which is for people, its secret, and the overlay that its members agree on.
 type Network struct {
-	Name   string
-	Secret Secret
+	Name    string
+	Secret  Secret
+	Overlay string // "" is the usual one, kad-dht
 }
 
-// New makes a private network. Its error is Invalid.
-func New(name string) (Network, error) {
-	n := Network{Name: name}
+// New makes a private network; overlay is "" for the usual one. Its error is Invalid.
+func New(name, overlay string) (Network, error) {
+	n := Network{Name: name, Overlay: overlay}
 	if err := CheckName(name); err != nil {
 		return Network{}, err
+	}
+	if !slices.Contains(overlays, overlay) {
+		return Network{}, fmt.Errorf("member: a network with the overlay %.40q: %w", overlay, kith.Invalid)
 	}
 	if _, err := rand.Read(n.Secret[:]); err != nil {
 		return Network{}, fmt.Errorf("member: new: %w", err)
@@ -68,13 +77,45 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Link returns what makes somebody a member. It has at most 85 characters:
+// Link returns what makes somebody a member. It has at most 87 characters:
 //
 //	"kith:network:" base64url( version (1) · secret (16) · name (1 to 32) · first bytes of the SHA-256 of all before (4) )
+//
+// That of a network with another overlay than the usual one is of version 2, and has the number of the overlay (1) behind the version.
 func (n Network) Link() string {
-	b := append([]byte{linkVersion}, n.Secret[:]...)
+	b := []byte{linkVersion}
+	if n.Overlay != "" {
+		b = []byte{overlayVersion, n.number()}
+	}
+	b = append(b, n.Secret[:]...)
 	b = append(b, n.Name...)
 	return kith.NetworkScheme + base64.RawURLEncoding.EncodeToString(append(b, sum(b)...))
+}
+
+func (n Network) number() byte { return byte(slices.Index(overlays, n.Overlay)) }
+
+// Key returns what, beside the name, makes somebody a member: the secret, and behind it the number of the overlay if it is not the usual one.
+func (n Network) Key() []byte {
+	if n.Overlay == "" {
+		return n.Secret[:]
+	}
+	return append(n.Secret[:], n.number())
+}
+
+// WithKey returns the network of a name and a key.
+func WithKey(name string, key []byte) (n Network, ok bool) {
+	if CheckName(name) != nil || len(key) != SecretSize && len(key) != SecretSize+1 {
+		return n, false
+	}
+	n = Network{Name: name, Secret: Secret(key[:SecretSize])}
+	if len(key) > SecretSize {
+		i := int(key[SecretSize])
+		if i < 1 || i >= len(overlays) {
+			return Network{}, false
+		}
+		n.Overlay = overlays[i]
+	}
+	return n, true
 }
 
 func sum(b []byte) []byte {
@@ -105,17 +146,30 @@ func parse(link string) (Network, error) {
 	damaged := kith.Hint(fmt.Errorf("the link is damaged: %w", kith.Invalid), "copy the whole of it, to its last character")
 	b, err := base64.RawURLEncoding.DecodeString(link[len(kith.NetworkScheme):])
 	switch {
-	case err != nil || len(b) < 1+SecretSize+1+sumSize || len(b) > 1+SecretSize+MaxName+sumSize:
+	case err != nil || len(b) < 1+SecretSize+1+sumSize || len(b) > 2+SecretSize+MaxName+sumSize:
 		return Network{}, damaged
-	case b[0] != linkVersion:
-		return Network{}, kith.Hint(fmt.Errorf("a link of version %d, this program knows %d: %w", b[0], linkVersion, kith.Invalid), "update kith")
+	case b[0] != linkVersion && b[0] != overlayVersion:
+		return Network{}, kith.Hint(fmt.Errorf("a link of version %d, this program knows %d: %w", b[0], overlayVersion, kith.Invalid), "update kith")
 	}
 	b, check := b[:len(b)-sumSize], b[len(b)-sumSize:]
 	if string(check) != string(sum(b)) {
 		return Network{}, damaged
 	}
-	n := Network{Name: string(b[1+SecretSize:]), Secret: Secret(b[1:])}
-	if CheckName(n.Name) != nil {
+	body := b[1:]
+	if b[0] == overlayVersion {
+		if body = b[2:]; int(b[1]) >= len(overlays) {
+			return Network{}, kith.Hint(fmt.Errorf("a link to a network with an overlay that this program does not know: %w", kith.Invalid), "update kith")
+		}
+	}
+	if len(body) < SecretSize {
+		return Network{}, damaged
+	}
+	key := slices.Clone(body[:SecretSize])
+	if b[0] == overlayVersion {
+		key = append(key, b[1])
+	}
+	n, ok := WithKey(string(body[SecretSize:]), key)
+	if !ok {
 		return Network{}, damaged
 	}
 	return n, nil

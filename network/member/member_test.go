@@ -41,7 +41,7 @@ func door(t testing.TB, n Network, me *identity.Identity) *Door {
 
 func newNetwork(t testing.TB, name string) Network {
 	t.Helper()
-	n, err := New(name)
+	n, err := New(name, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestLink(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "Family", "a b", strings.Repeat("a", MaxName+1), "ü"} {
-		if _, err := New(name); !errors.Is(err, kith.Invalid) {
+		if _, err := New(name, ""); !errors.Is(err, kith.Invalid) {
 			t.Errorf("a network called %q: %v", name, err)
 		}
 	}
@@ -351,6 +351,36 @@ func TestKept(t *testing.T) {
 		}
 		if k, err := Load(path); k != nil || !errors.Is(err, kith.Corrupt) || kith.HintOf(err) == "" {
 			t.Errorf("%.60q: %v, %v", text, k, err)
+		}
+	}
+}
+
+// The overlay that members agree on is part of the link, and all else about the network stays as it is without.
+func TestOverlayInLink(t *testing.T) {
+	usual := newNetwork(t, "family")
+	for _, overlay := range overlays {
+		n := usual
+		n.Overlay = overlay
+		got, err := Parse(n.Link())
+		if err != nil || got != n {
+			t.Errorf("%q: %+v, %v", overlay, got, err)
+		}
+		if got, ok := WithKey(n.Name, n.Key()); !ok || got != n {
+			t.Errorf("%q by its key: %+v, %v", overlay, got, ok)
+		}
+		if n.Label() != usual.Label() {
+			t.Errorf("%q: another label", overlay)
+		}
+		if overlay != "" && n.Link() == usual.Link() {
+			t.Errorf("%q: the link of another network", overlay)
+		}
+	}
+	if _, err := New("family", "gnutella"); !errors.Is(err, kith.Invalid) {
+		t.Errorf("an overlay that there is not: %v", err)
+	}
+	for _, key := range [][]byte{nil, make([]byte, SecretSize-1), make([]byte, SecretSize+1), append(make([]byte, SecretSize), byte(len(overlays))), make([]byte, SecretSize+2)} {
+		if _, ok := WithKey("family", key); ok {
+			t.Errorf("a key of %d bytes is one", len(key))
 		}
 	}
 }
