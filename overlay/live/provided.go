@@ -171,13 +171,3 @@ func (p *provided) again(now time.Time, soon bool) {
 		}
 	}
 }
-
-// has reports whether a key is provided.
-func (p *provided) has(key []byte) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.all[string(key)] != nil
-}
-
-// flush is for what is to be written when the node stops: nothing, since every change is written as it happens.
-func (p *provided) flush() error { return nil }

@@ -159,10 +159,6 @@ func (l *loop) owns(key kbr.ID) bool {
 // deliver gives items to those who are to keep them. It returns which have arrived somewhere else than here.
 func (r *Router) deliver(ctx context.Context, items []item) (arrived []bool) {
 	arrived = make([]bool, len(items))
-	type load struct {
-		first bool
-		which []int
-	}
 	var mu sync.Mutex
 	loads := map[peer.ID][2][]int{} // by peer: those of which it is the first, and others
 	var work sync.WaitGroup
