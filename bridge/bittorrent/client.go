@@ -18,6 +18,7 @@ import (
 
 	"kith"
 	"kith/bridge/bittorrent/books"
+	"kith/bridge/bittorrent/lpd"
 )
 
 const (
@@ -36,6 +37,7 @@ type client struct {
 	tell     *announcer
 	meta     *exchange
 	track    *trackers
+	local    *lpd.Finder // nil: nobody is looked for in the local network
 }
 
 func openClient(b *Bridge) (*client, error) {
@@ -70,6 +72,9 @@ func openClient(b *Bridge) (*client, error) {
 		dialFrom(c.cl, b.o.Bind)
 	}
 	c.tell = newAnnouncer(c)
+	if b.o.Multicast && !b.o.Config.NoLPD {
+		c.local = newLocal(c)
+	}
 	return c, nil
 }
 
@@ -170,8 +175,8 @@ func (c *client) run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	go c.tell.run(ctx)
-	if c.b.o.Multicast && !c.b.o.Config.NoLPD {
-		go c.runLPD(ctx)
+	if c.local != nil {
+		go c.look(ctx)
 	}
 	for {
 		c.limit()
@@ -211,15 +216,20 @@ func least(a, b int64) int64 {
 	return a
 }
 
-// count writes down what moved.
-func (c *client) count(ctx context.Context) {
+// all returns the swarms, which have one name or two.
+func (c *client) all() map[*swarm]bool {
 	c.b.mu.Lock()
-	all := map[*swarm]bool{}
+	defer c.b.mu.Unlock()
+	all := make(map[*swarm]bool, len(c.b.swarms))
 	for _, s := range c.b.swarms {
 		all[s] = true
 	}
-	c.b.mu.Unlock()
-	for s := range all {
+	return all
+}
+
+// count writes down what moved.
+func (c *client) count(ctx context.Context) {
+	for s := range c.all() {
 		s.sample(ctx)
 	}
 }

@@ -123,7 +123,7 @@ func program(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestLocalPeers: nodes of one network find each other with no tracker, DHT or address, by either infohash: TestLocalTold is about that of version 1.
+// TestLocalPeers: nodes of one network find each other with no tracker, DHT or address, by the infohash of version 2 of what has both.
 func TestLocalPeers(t *testing.T) {
 	if !inside(t, 2*time.Minute) {
 		return
@@ -141,4 +141,40 @@ func TestLocalPeers(t *testing.T) {
 	d := b.get(ctx, kith.Link{Names: kith.Names{V2: both.V2}})
 	d.all(ctx)
 	d.mustBe(ctx, files)
+}
+
+// TestLocalPeersLater: nodes that begin where there is no multicast say so, and find each other when there is: with the next address that comes, or by themselves.
+func TestLocalPeersLater(t *testing.T) {
+	if !inside(t, 2*time.Minute) {
+		return
+	}
+	ip := func(args string) {
+		t.Helper()
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", args, err, out)
+		}
+	}
+	ctx := timed(t, time.Minute)
+	ip("link set lo down")
+	ip("link set lo multicast off")
+	a, b := newNode(t, func(o *Options) { o.Multicast, o.Bind = true, netip.Addr{} }), newNode(t, func(o *Options) { o.Multicast, o.Bind = true, netip.Addr{} })
+	files := folder()
+	both, err := a.Publish(ctx, a.share("Ordner", files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, 10*time.Second, "it is said", func() bool {
+		st, err := a.StatusOf(both)
+		return err == nil && strings.Contains(st.Said, "local network")
+	})
+	ip("link set lo up")
+	ip("link set lo multicast on")
+	ip("route add 239.192.0.0/16 dev lo")
+	ip("addr add 10.77.0.5/24 dev lo")
+	d := b.get(ctx, kith.Link{Names: both})
+	d.all(ctx)
+	d.mustBe(ctx, files)
+	if st, err := a.StatusOf(both); err != nil || strings.Contains(st.Said, "local network") {
+		t.Errorf("%q, %v", st.Said, err)
+	}
 }

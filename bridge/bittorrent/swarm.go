@@ -479,6 +479,9 @@ func (s *swarm) said() string {
 	if s.tracked != "" {
 		said = append(said, s.tracked)
 	}
+	if lonely := s.c.lonely(); lonely != "" && (s.info == nil || !s.info.Private) {
+		said = append(said, lonely)
+	}
 	return strings.Join(said, "; ")
 }
 
