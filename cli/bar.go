@@ -65,7 +65,11 @@ func (b *bar) explain(now time.Time, p app.Progress) {
 		b.still, b.speak = p.Done, now.Add(patient)
 	case p.Note != "" && !now.Before(b.speak):
 		b.speak = now.Add(again)
-		fmt.Fprintf(b.w, "kith: %s\n", strings.TrimPrefix(plain.Text(p.Label)+": waiting: "+strings.TrimPrefix(plain.Text(p.Note), "waiting "), ": "))
+		note := plain.Text(p.Note)
+		if !strings.HasPrefix(note, "looking for ") { // which says itself what is done
+			note = "waiting: " + strings.TrimPrefix(note, "waiting ")
+		}
+		fmt.Fprintf(b.w, "kith: %s\n", strings.TrimPrefix(plain.Text(p.Label)+": "+note, ": "))
 	}
 }
 

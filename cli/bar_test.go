@@ -64,6 +64,13 @@ func TestNoTerminal(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	out.Reset()
+	b.draw(app.Progress{Label: "film.mkv", Done: 98, Note: "looking for sources"})
+	clock = clock.Add(patient)
+	b.draw(app.Progress{Label: "film.mkv", Done: 98, Note: "looking for sources"})
+	if got := out.String(); got != "kith: film.mkv: looking for sources\n" {
+		t.Errorf("what is done: %q", got)
+	}
+	out.Reset()
 	b.draw(app.Progress{Done: 99, Note: "no source found"})
 	clock = clock.Add(patient)
 	b.draw(app.Progress{Done: 99, Note: "no source found"})

@@ -267,6 +267,10 @@ func (o GetOut) Progress() app.Progress {
 		note = plain.Text(o.Reason)
 	case o.State == statePaused:
 		note = "paused by somebody"
+	case o.State == string(transfer.Checking):
+		note = "checking what came"
+	case o.Sources == 0 && (o.State == stateFinding || o.State == stateFetching):
+		note = "looking for sources"
 	}
 	if o.CopyOf != "" {
 		note += "; goes on at " + plain.Text(o.CopyOf) + ", where it was begun, and is copied then"

@@ -35,6 +35,11 @@ func TestUnfinishedInWords(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", is, b.String(), err, want)
 		}
 	}
+	for state, want := range map[string]string{stateFinding: "looking for sources", stateFetching: "looking for sources", "checking": "checking what came"} {
+		if note := (GetOut{State: state}).Progress().Note; note != want {
+			t.Errorf("%s with nobody: %q", state, note)
+		}
+	}
 	if note := (GetOut{State: "paused"}).Progress().Note; note != "paused by somebody" {
 		t.Errorf("a get that another command paused waits for %q", note)
 	}
