@@ -108,17 +108,10 @@ func (a *announcer) announce(ctx context.Context, s *swarm) time.Duration {
 	var failed string
 	for _, server := range a.c.cl.DhtServers() {
 		before := thanked(server)
-		done, stop, err := s.t.AnnounceToDht(server)
-		if err != nil {
+		if err := a.ask(ctx, server, s); err != nil {
 			failed = "the DHT cannot be reached: " + err.Error()
 			continue
 		}
-		select {
-		case <-done:
-		case <-ctx.Done():
-		case <-s.t.Closed():
-		}
-		stop()
 		told += int(min(8, thanked(server)-before))
 	}
 	s.mu.Lock()
@@ -135,6 +128,36 @@ func (a *announcer) announce(ctx context.Context, s *swarm) time.Duration {
 		return lookEvery
 	}
 	return announceEvery + rand.N(announceEvery/8)
+}
+
+// ask tells a server of the DHT of a swarm by all its names, and takes the peers that are named to it.
+func (a *announcer) ask(ctx context.Context, server torrent.DhtServer, s *swarm) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, h := range s.hashes() {
+		ann, err := server.Announce(h, a.c.cl.LocalPort(), true)
+		if err != nil {
+			return err
+		}
+		defer ann.Close() // ends what follows
+		all.Go(func() {
+			for v := range ann.Peers() {
+				if list := named(v); len(list) > 0 {
+					s.t.AddPeers(list)
+				}
+			}
+		})
+	}
+	go func() {
+		all.Wait()
+		cancel()
+	}()
+	select {
+	case <-ctx.Done():
+	case <-s.t.Closed():
+	}
+	return nil
 }
 
 // lookAgain returns how long it is until the DHT is asked once more for somebody.

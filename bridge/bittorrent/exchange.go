@@ -329,6 +329,9 @@ func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
 	}
 	switch m.Type {
 	case pp.HashRequest, pp.Hashes, pp.HashReject:
+	case pp.Extended:
+		strangers(pc, m)
+		return
 	case pp.Interested:
 		x.interested(pc)
 		return

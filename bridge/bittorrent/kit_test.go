@@ -304,7 +304,13 @@ func (d *download) mustBe(ctx context.Context, files map[string][]byte) {
 // answered has everybody who dials the address that it returns met by meet, which need not close the connection.
 func answered(t *testing.T, meet func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	return answeredAt(t, "127.0.0.1:0", meet)
+}
+
+// answeredAt is answered at an address.
+func answeredAt(t *testing.T, at string, meet func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", at)
 	if err != nil {
 		t.Fatal(err)
 	}
