@@ -6,12 +6,16 @@ package flight
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 )
 
-// maxRecent bounds the bytes of blocks that have come lately.
-const maxRecent = 16 << 20
+// What has come lately is kept.
+const (
+	maxRecent = 16 << 20    // bytes
+	keepFor   = time.Minute // after the last of them, or an idle node would hold them for ever
+)
 
 // A Group is the blocks that are being asked for, and those that have come lately. Its zero value is ready. A block of which two stretches of a file have a part is wanted twice, soon one after the other; but a peer that is
 // asked for what it has just sent, and has not noted as sent yet, takes the question for the one that it has answered, and says nothing. So a block is asked for by one at a time, and
@@ -22,6 +26,7 @@ type Group struct {
 	recent map[cid.Cid][]byte
 	order  []cid.Cid // of recent, the oldest first
 	bytes  int
+	idle   *time.Timer // forgets them; nil: there was none yet
 }
 
 // A block that was claimed from a Group is there already, or to be asked for by who claimed it, or asked for by somebody else.
@@ -64,12 +69,25 @@ func (f *Group) came(id cid.Cid, data []byte) {
 	if _, there := f.recent[id]; there || len(data) > maxRecent {
 		return
 	}
+	if f.idle == nil {
+		f.idle = time.AfterFunc(keepFor, f.forget)
+	} else {
+		f.idle.Reset(keepFor)
+	}
 	f.recent[id], f.order, f.bytes = data, append(f.order, id), f.bytes+len(data)
 	for f.bytes > maxRecent {
 		f.bytes -= len(f.recent[f.order[0]])
 		delete(f.recent, f.order[0])
 		f.order = f.order[1:]
 	}
+}
+
+// forget drops what has come.
+func (f *Group) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.recent)
+	f.order, f.bytes = nil, 0
 }
 
 // release says that blocks of a claim are asked for no more.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ipfs/go-cid"
 )
@@ -79,4 +81,30 @@ func TestGroup(t *testing.T) {
 	if err := f.Each(ctx, mine, nil, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("who is told to end waits: %v", err)
 	}
+}
+
+// TestIdle: what has come is kept while more comes, and for a while after, and then no memory is held.
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := Group{under: map[cid.Cid]chan struct{}{}, recent: map[cid.Cid][]byte{}}
+		kept := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if f.mu.Lock(); f.bytes != want || (len(f.recent) == 0) != (want == 0) || len(f.order) != len(f.recent) {
+				t.Errorf("%d bytes are kept in %d blocks, want %d", f.bytes, len(f.recent), want)
+			}
+			f.mu.Unlock()
+		}
+		f.came(block(1), make([]byte, 1<<20))
+		time.Sleep(keepFor - time.Second)
+		f.came(block(2), make([]byte, 1<<20))
+		time.Sleep(keepFor - time.Second)
+		kept(2 << 20)
+		time.Sleep(2 * time.Second)
+		kept(0)
+		f.came(block(1), make([]byte, 1<<20))
+		kept(1 << 20)
+		time.Sleep(2 * keepFor)
+		kept(0)
+	})
 }
