@@ -11,8 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits of what a tracker's WebSocket may bring (WebTorrent). The library reads a message of any length, and makes a connection of each offer, of which it closes none that fails: a peer sends five
-// offers in two minutes, and a tracker gives each of them to somebody, so that a torrent brings about three a minute, and as many answers.
+// Limits of what a tracker's WebSocket may bring (WebTorrent). The library reads a message of any length, and makes a connection of each offer, which it keeps for 30 s, and another one after each
+// answer to an offer of its own, which it does not close when it fails: a peer sends five offers in two minutes, and a tracker gives each of them to somebody, so that a torrent brings about three a minute, and as many answers.
 const (
 	maxSocketMessage = 64 << 10        // bytes: an offer or an answer has a few thousand
 	maxOwnMessage    = 1 << 20         // bytes of what the library says
