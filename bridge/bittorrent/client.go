@@ -107,6 +107,7 @@ func (c *client) config(port int) *torrent.ClientConfig {
 		t.EstablishedConnsPerTorrent = set.Peers
 		t.HalfOpenConnsPerTorrent = min(t.HalfOpenConnsPerTorrent, set.Peers)
 	}
+	t.AlwaysWantConns = true // the library refuses who comes while no piece is wanted, and while the limit of what may come is used up
 	t.DropDuplicatePeerIds = true
 	t.DialRateLimiter = rate.NewLimiter(50, 50)
 	if o.handshakes > 0 {
