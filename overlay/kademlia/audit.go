@@ -83,16 +83,27 @@ func (t *Tree) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
 				}
 				picked = picked[:min(len(picked), t.K)]
 			}
-			for _, p := range picked {
-				took := kbr.Ticks(0)
-				if t.Alternates > 1 {
-					took = rtt(n, p)
-				}
-				c.heard(0, p, took)
-			}
+			c.fill(l, picked, rtt)
 		}
 		for _, p := range mine { // in the last bucket
 			c.heard(0, p, 0)
+		}
+	}
+}
+
+// fill fills an empty bucket with nodes that belong in it; that they do is not checked, since a large simulation would wait for that.
+func (c *Kademlia) fill(level int, nodes []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
+	if len(nodes) == 0 {
+		return
+	}
+	c.bucket[level] = c.tree.open()
+	c.top = max(c.top, uint8(level+1))
+	b := c.tree.block(c.bucket[level])
+	b.setCount(len(nodes))
+	for i, n := range nodes {
+		b[1+i] = contact{node: n}
+		if c.tree.Alternates > 1 {
+			b[1+i].rtt = asUnits(rtt(c.self, n))
 		}
 	}
 }

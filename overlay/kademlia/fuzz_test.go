@@ -36,7 +36,7 @@ func FuzzStep(f *testing.F) {
 			for i := range min(len(m.Nodes), len(data)) {
 				m.Nodes[i] = node()
 			}
-			ev := kbr.Event{What: kbr.What(next() % 13), From: 1 + kbr.Node(next()%40), Draw: uint64(next()), Took: kbr.Ticks(next()), Try: next(), Msg: &m}
+			ev := kbr.Event{What: kbr.What(next() % 14), From: 1 + kbr.Node(next()%40), Draw: uint64(next()), Took: kbr.Ticks(next()), Try: next(), Msg: &m}
 			if n := len(tags); n > 0 { // a driver invents none
 				ev.Tag = tags[int(next())%n]
 			}

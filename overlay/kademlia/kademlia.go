@@ -87,6 +87,8 @@ type Kademlia struct {
 	probe  uint8    // the bucket of which one in mind is measured next
 	sweep  uint8    // and searched in, if it is time
 	phase  phase
+	met    bool   // it has looked for its place in another network in this round
+	before uint32 // its neighbourhood, before it did
 }
 
 type phase uint8
@@ -109,6 +111,8 @@ const (
 	rttUnit         = kbr.Millisecond / 10
 	stampFor        = 4 * kbr.Second
 )
+
+func asUnits(rtt kbr.Ticks) uint16 { return uint16(min(rtt/rttUnit, kbr.Ticks(suspect-1))) }
 
 // A stamp is a time in units of 4 s, from which one up to three days later can be told.
 type stamp = uint16
@@ -275,7 +279,7 @@ func (c *Kademlia) heard(now kbr.Ticks, n kbr.Node, took kbr.Ticks) {
 		c.top = max(c.top, uint8(level+1))
 	}
 	b := c.tree.block(c.bucket[level])
-	x := contact{node: n, rtt: uint16(min(took/rttUnit, kbr.Ticks(suspect-1))), seen: stampOf(now)}
+	x := contact{node: n, rtt: asUnits(took), seen: stampOf(now)}
 	s := b.in()
 	if i := index(s, n); i >= 0 { // to the end
 		if x.rtt == 0 {

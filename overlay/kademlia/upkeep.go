@@ -4,9 +4,10 @@ import "kith/overlay/kbr"
 
 // What nodes say to each other, beside kbr.Find.
 const (
-	near    = kbr.Own + iota // asks who is nearest to whoever asks
+	near    = kbr.Own + iota // asks who is nearest to Key
 	ping                     // asks whether somebody is there
 	leaving                  // says: I go
+	meet                     // says: Node may be in another network; see merge.go
 )
 
 // isMember is the flag of an answer to near and to ping: who answers is in the network.
@@ -16,10 +17,11 @@ const isMember uint8 = 1
 const (
 	_         kbr.Tag = iota // what searches ask in vain has none
 	askNear                  // a neighbour
+	askOthers                // somebody, for nodes that may be nearer in time
 	askAlive                 // somebody who let a search wait, or was not heard from for long
 	askNamed                 // somebody whom another one named
 	findPlace                // of a join: where I belong
-	findNear                 // the same, later
+	findMet                  // where I would belong in another network
 	findAny                  // anybody in a bucket
 	timeRound
 	timeJoin
@@ -28,6 +30,7 @@ const (
 // Bounds of upkeep.
 const (
 	hellos    = 3  // of the neighbours of a node that is new, so many are asked who else is near, and the others only told of it
+	tries     = 2  // of nodes that may be nearer in time, so many are asked in a round
 	someEnds  = 5  // that must have answered when a bucket is searched in
 	mostWary  = 31 // half as many contacts are checked in a round
 	thinAfter = 8  // rounds, after which a bucket that is not full is searched in again
@@ -48,9 +51,7 @@ func (c *Kademlia) Step(now kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 	case kbr.Resume:
 		o.After(kbr.Ticks(ev.Draw%uint64(c.tree.Round)), c.timer(timeRound))
 	case kbr.Meet:
-		if c.phase == member {
-			c.look(ev.From, findNear, o)
-		}
+		c.meet(ev.From, o)
 	case kbr.Leave:
 		c.leave(o)
 	case kbr.Heard:
@@ -62,6 +63,9 @@ func (c *Kademlia) Step(now kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 	case kbr.Notice:
 		if ev.Msg.Kind == leaving && c.phase != out {
 			c.drop(ev.From)
+		}
+		if ev.Msg.Kind == meet {
+			c.meet(ev.Msg.Node, o)
 		}
 	case kbr.Timer:
 		c.wake(now, ev, o)
@@ -100,7 +104,7 @@ func (c *Kademlia) reply(now kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 	} else {
 		a := o.Reply(near)
 		a.Flags = isMember
-		told, _ := c.nearest(c.tree.id(ev.From), min(c.tree.K+2, kbr.MaxNodes), a.Nodes[:0]) // with this node and the other
+		told, _ := c.nearest(ev.Msg.Key, min(c.tree.K+2, kbr.MaxNodes), a.Nodes[:0]) // with this node and the other
 		for _, n := range told {
 			if n != c.self && n != ev.From {
 				a.Add(n)
@@ -117,11 +121,12 @@ func (c *Kademlia) wake(now kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 		c.look(c.via, findPlace, o)
 	case what == timeRound && c.phase == member:
 		o.After(c.round(ev.Draw), c.timer(timeRound))
+		c.met = false
 		c.neighbour(o)
 		for range 1 + c.wary/2 {
 			c.check(now, o)
 		}
-		c.measure(o)
+		c.measure(ev.Draw, o)
 		c.refresh(now, ev.Draw, o)
 	}
 }
@@ -131,7 +136,7 @@ func (c *Kademlia) neighbour(o *kbr.Outbox) {
 	var room [MaxK + 1]kbr.Node
 	around, _ := c.nearest(c.id(), c.tree.K+1, room[:0])
 	if n := len(around) - 1; n > 0 { // the first is this node itself
-		o.Ask(around[1+int(c.asks)%n], near, askNear)
+		o.Ask(around[1+int(c.asks)%n], near, askNear).Key = c.id()
 		c.asks++
 	}
 }
@@ -157,21 +162,25 @@ func (c *Kademlia) check(now kbr.Ticks, o *kbr.Outbox) {
 	}
 }
 
-// measure asks one node that is in mind, of a bucket in turn, how far it is in time, if that is not known and the nearest are wanted.
-func (c *Kademlia) measure(o *kbr.Outbox) {
+// measure looks for nodes that are nearer in time, where these are wanted, for a bucket in turn: it asks how far one is that is in mind and was not measured, or if there
+// is none, a contact for others.
+func (c *Kademlia) measure(draw uint64, o *kbr.Outbox) {
 	if c.tree.Alternates == 1 {
 		return
 	}
 	for range c.top {
 		l := int(c.probe) % int(c.top)
 		c.probe = uint8(l + 1)
-		if c.bucket[l] == 0 {
+		s := c.contacts(l)
+		if len(s) < c.tree.K || c.deeper(l) < c.tree.K {
 			continue
 		}
 		if m := c.mind(c.tree.block(c.bucket[l])); len(m) > 0 && m[len(m)-1].rtt == 0 {
 			o.Ask(m[len(m)-1].node, ping, askNamed)
-			return
+		} else {
+			o.Ask(s[draw%uint64(len(s))].node, near, askOthers).Key = c.within(l, draw)
 		}
+		return
 	}
 }
 
@@ -226,8 +235,9 @@ func (c *Kademlia) found(ev *kbr.Event, o *kbr.Outbox) {
 		c.phase = member
 		o.After(0, c.timer(timeRound))
 		c.greet(c.tree.K, o)
-	case ev.Tag == findNear && c.phase == member:
+	case ev.Tag == findMet && ev.What == kbr.Found && c.phase == member && c.fold() != c.before:
 		c.greet(c.tree.K, o)
+		c.spread(ev.From, o)
 	}
 }
 
@@ -237,7 +247,7 @@ func (c *Kademlia) greet(count int, o *kbr.Outbox) {
 	around, _ := c.nearest(c.id(), count+1, room[:0])
 	for i, n := range around[1:] {
 		if i < hellos {
-			o.Ask(n, near, askNear)
+			o.Ask(n, near, askNear).Key = c.id()
 		} else {
 			o.Ask(n, ping, askAlive)
 		}
@@ -263,12 +273,17 @@ func (c *Kademlia) answer(now kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 	if ev.Tag == askAlive && c.wary > 0 {
 		c.wary--
 	}
-	if ev.Tag != askNear || ev.Msg.Kind != near {
+	if ev.Msg.Kind != near {
 		return
 	}
-	for _, n := range ev.Msg.Told() {
-		if n != kbr.None && n != c.self && c.wants(n) {
+	for left, told := tries, ev.Msg.Told(); len(told) > 0 && left > 0; told = told[1:] {
+		switch n := told[0]; {
+		case n == kbr.None || n == c.self:
+		case ev.Tag == askNear && c.wants(n):
 			o.Ask(n, ping, askNamed)
+		case ev.Tag == askOthers && c.contact(n) == nil:
+			o.Ask(n, ping, askNamed)
+			left--
 		}
 	}
 }
