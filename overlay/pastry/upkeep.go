@@ -48,7 +48,6 @@ func (p *Pastry) timer(what kbr.Tag) kbr.Tag { return about(what, int(p.turn)) }
 const (
 	roundHood = iota
 	roundCell
-	roundSelf
 	roundGone
 	kinds
 )
@@ -68,7 +67,7 @@ func (p *Pastry) Step(_ kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 	case kbr.Leave:
 		p.leave(o)
 	case kbr.Meet:
-		if p.phase == member && ev.From != p.self {
+		if p.phase == member && ev.From != p.self { // two rings grow into one from where their leaf sets touch
 			o.Search(p.id(), ev.From, findSelf)
 		}
 	case kbr.Request:
@@ -163,20 +162,15 @@ func (p *Pastry) upkeep(draw uint64, o *kbr.Outbox) {
 	for range p.ring.Probes {
 		p.tune(o)
 	}
-	nears := p.nears()
 	switch p.rounds % kinds {
 	case roundHood:
-		if n := anyOf(nears[p.ring.cells():], draw); n != kbr.None {
+		if n := anyOf(p.nears()[p.ring.cells():], uint64(p.rounds)/kinds); n != kbr.None {
 			o.Ask(n, hood, askHood)
 		}
 	case roundCell:
 		p.fill(draw, o)
-	case roundSelf:
-		if n := anyOf(nears, draw); n != kbr.None { // if there is another ring that it is in, this grows into one with that
-			o.Search(p.id(), n, findSelf)
-		}
 	case roundGone:
-		if n := anyOf(p.gone[:], draw); n != kbr.None {
+		if n := anyOf(p.gone[:], draw); n != kbr.None { // it may have been the line, and there may be two rings now
 			p.probe(n, o)
 		}
 	}

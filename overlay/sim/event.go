@@ -46,7 +46,7 @@ func (n *Net) here(p kbr.Node, life uint16) bool { return n.peers[p].up && n.pee
 // deliver lets a question or a notice arrive.
 func (n *Net) deliver(e *event) {
 	t := &n.talks[e.talk]
-	if !n.peers[t.to].up || n.loses() {
+	if !n.peers[t.to].up || n.loses(t.from, t.to) {
 		n.unheard(e.talk)
 		return
 	}
@@ -87,7 +87,7 @@ func (n *Net) answer(i uint32, reply *kbr.Message) {
 	t := &n.talks[i]
 	n.count(t.to, reply)
 	at := n.wheel.now + n.o.Latency.Between(n, t.to, t.from)
-	if n.loses() {
+	if n.loses(t.to, t.from) {
 		n.unheard(i)
 		return
 	}
@@ -201,7 +201,11 @@ func (n *Net) count(p kbr.Node, m *kbr.Message) {
 	n.peers[p].bytes += headerSize + addressSize*uint64(m.Count)
 }
 
-func (n *Net) loses() bool {
+// loses reports whether a message does not arrive.
+func (n *Net) loses(from, to kbr.Node) bool {
+	if n.parted != nil && n.parted(from, to) {
+		return true
+	}
 	if n.o.Loss == 0 {
 		return false
 	}

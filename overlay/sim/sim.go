@@ -111,6 +111,7 @@ type Net struct {
 	lie      kbr.Message // what a hostile node answers
 	lost     uint64      // draws for loss
 	departed func(kbr.Node)
+	parted   func(a, b kbr.Node) bool
 	steps    uint64
 	up       []kbr.Node // of Up
 	stale    bool       // up is
@@ -246,6 +247,9 @@ func (n *Net) Member(p kbr.Node) bool {
 	}
 	return n.peers[p].up && m.Flags&kbr.Outside == 0
 }
+
+// Part lets nothing that is sent arrive, from now on, between nodes that are parted; with nil everything does again.
+func (n *Net) Part(parted func(a, b kbr.Node) bool) { n.parted = parted }
 
 // Fail turns a part of the nodes that are up off at once, drawn at random, and returns how many.
 func (n *Net) Fail(part float64) int {
