@@ -55,7 +55,7 @@ func right(t *testing.T, n *sim.Net) {
 
 // Nodes that were each a ring of their own, and meet, are one ring.
 func TestMeet(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		for _, nodes := range []int{2, 3, 12, 100} {
 			n, _ := network(t, nodes, seed)
 			for i := 1; i <= nodes; i++ {
@@ -74,12 +74,12 @@ func TestMeet(t *testing.T) {
 
 // Two rings that have nothing in common are one after one node of the one has met one of the other, once; or where one has one of the other in its routing table.
 func TestMerge(t *testing.T) {
-	const nodes = 200
+	const nodes = 100
 	for name, touch := range map[string]func(n *sim.Net, r *pastry.Ring) bool{
 		"met":   func(n *sim.Net, _ *pastry.Ring) bool { n.Meet(2, 1); return true },
 		"knows": func(_ *sim.Net, r *pastry.Ring) bool { return aCell(r, nodes) },
 	} {
-		for seed := range uint64(3) {
+		for seed := range uint64(2) {
 			n, r := network(t, nodes, seed)
 			n.Start(1)
 			n.Start(2)
@@ -115,9 +115,9 @@ func aCell(r *pastry.Ring, nodes int) bool {
 // Two halves that did not hear of each other for a while are one again by upkeep alone, whether that was so short that tables still name the others or so long that
 // these are only among those who did not answer last.
 func TestParted(t *testing.T) {
-	for _, minutes := range []kbr.Ticks{1, 5, 120} {
-		n, _ := network(t, 200, uint64(minutes))
-		n.Settle(200, true)
+	for _, minutes := range []kbr.Ticks{1, 60} {
+		n, _ := network(t, 100, uint64(minutes))
+		n.Settle(100, true)
 		n.Part(func(a, b kbr.Node) bool { return a%2 != b%2 })
 		n.Run(n.Now()+minutes*kbr.Minute, nil)
 		apart := n.Ideal()

@@ -112,6 +112,8 @@ type Ring struct {
 	nodes []Pastry   // by number
 	nears []kbr.Node // of each node its routing table, row by row, and its neighbourhood set, nearest first
 	trips []trip     // to these
+
+	members []bool // of Audit
 }
 
 // New returns a ring without nodes. The configuration must be valid.

@@ -8,7 +8,7 @@ import (
 
 // Tables that were made by joins and upkeep have all places filled that can be, and with nodes that are about as near as the nearest of a sample.
 func TestTables(t *testing.T) {
-	const nodes = 400
+	const nodes = 200
 	ideal, given := network(t, nodes, 1)
 	ideal.Settle(nodes, false)
 	n, ring := network(t, nodes, 1)
@@ -17,7 +17,7 @@ func TestTables(t *testing.T) {
 		n.Run(n.Now()+kbr.Second, nil)
 		n.Join(kbr.Node(i), kbr.Node(1+i*7%(i-1)))
 	}
-	for _, minutes := range []kbr.Ticks{0, 60} {
+	for _, minutes := range []kbr.Ticks{0, 40} {
 		n.Run(n.Now()+minutes*kbr.Minute, nil)
 		for row := range 2 {
 			have, could, trip := ring.Cells(n.Up(), row)

@@ -44,7 +44,7 @@ func TestPastryFigure4(t *testing.T) {
 		rows = rows[:2]
 	}
 	for _, row := range rows {
-		r := runPastry(t, sim.Static{Options: sim.Options{Nodes: row.nodes, Seed: 3}, Lookups: 4000}, pastry.Default())
+		r := runPastry(t, sim.Static{Options: sim.Options{Nodes: row.nodes, Seed: 3}, Lookups: 2000}, pastry.Default())
 		if r.Right != r.Lookups {
 			t.Errorf("%d nodes: %d of %d searches were right", row.nodes, r.Right, r.Lookups)
 		}
@@ -81,7 +81,7 @@ func TestPastryFigure5(t *testing.T) {
 
 // Figure 10 of Middleware 2001: 5,000 nodes, of which 500 fail silently: hops before, before anything is mended, and after.
 func TestPastryFigure10(t *testing.T) {
-	const nodes, searches = 5000, 4000
+	const nodes, searches = 5000, 3000
 	networks := 1
 	if full {
 		networks = 5
@@ -98,7 +98,7 @@ func TestPastryFigure10(t *testing.T) {
 		}
 		n.Settle(nodes, true)
 		n.Fail(0.1)
-		n.Run(10*kbr.Minute, nil)
+		n.Run(5*kbr.Minute, nil)
 		up := n.Up()
 		for i := range searches {
 			n.Search(n.Now(), up[i%len(up)], kbr.Tag(i))
@@ -159,7 +159,7 @@ func TestPastryResilience(t *testing.T) {
 // Bamboo (Rhea et al., USENIX 2004; the bandwidth from the abstract of its technical report): 1,000 nodes, median sessions down to 1.4 minutes, less than 900 bytes a
 // node and second. And what is asked of an engine here: 99.9 % of searches right at an hour, 99 % at 23 minutes, 95 % at 1.4.
 func TestPastrySessions(t *testing.T) {
-	nodes, lookups := 300, 1500
+	nodes, lookups := 200, 1000
 	if full {
 		nodes, lookups = 1000, 10_000
 	}
