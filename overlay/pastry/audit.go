@@ -8,7 +8,7 @@ import (
 	"kith/overlay/kbr"
 )
 
-// sampled is of how many nodes the nearest in time is taken where nodes are given their state. Of 16 it is hardly worse than of all (Gummadi et al., SIGCOMM 2003, 5.2).
+// sampled is of how many nodes the nearest in time is taken where nodes are given their state. Of 16 it is hardly worse than of all (Gummadi et al., SIGCOMM 2003).
 const sampled = 16
 
 // scatter makes a number that has nothing to do with its arguments (the finalizer of SplitMix64).
@@ -99,9 +99,8 @@ func (r *Ring) Owner(order []kbr.Node, up func(kbr.Node) bool, key kbr.ID) kbr.N
 }
 
 // Audit checks what holds of a node by itself, whatever happens: that all that it knows is where it belongs, and that a member, where there are others, knows one that
-// is up. For Pastry nothing is known that would hold of the ring as a whole at all times while nodes fail, as Zave's invariant does of Chord's: that what nodes
-// think of the ring agrees has been proved for joins alone (Azmy, Merz, Weidenbach, "A Machine-Checked Correctness Proof for Pastry", Science of Computer
-// Programming 158, 2018).
+// is up. We know of nothing that would hold of the ring as a whole at all times while nodes come and fail, as Zave's invariant does of Chord's: for a moment two nodes can
+// both hold a key for their own, and Ideal is what upkeep comes to.
 func (r *Ring) Audit(up []kbr.Node) error {
 	r.members = append(r.members[:0], make([]bool, len(r.nodes))...)
 	members, count := r.members, 0

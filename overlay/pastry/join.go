@@ -24,7 +24,7 @@ func (p *Pastry) found(ev *kbr.Event, o *kbr.Outbox) {
 func (p *Pastry) again(o *kbr.Outbox) { o.After(p.ring.Round, p.timer(timeJoin)) }
 
 // join goes on with a join: the nearest node has told its leaf set, and each of that is asked whether it is there. When all have answered, or not, this node is a
-// member, and tells all of them (M'01, 2.4, but that only who is there is taken in).
+// member, and tells all of them, as in M'01, but that only who is there is taken in.
 func (p *Pastry) join(what kbr.Tag, in bool, ev *kbr.Event, o *kbr.Outbox) {
 	if what == askOwner {
 		if !in || ev.Msg.Kind != leafs {

@@ -43,7 +43,7 @@ type Config struct {
 	Probes     int       // entries of the routing table that a round asks whether they are there, and for their row
 }
 
-// Default is the configuration of M'01, section 3, with rounds as Chord's.
+// Default is the configuration of M'01's experiments, with rounds as Chord's.
 func Default() Config {
 	return Config{Digit: 4, Leafs: 16, Neighbours: 32, Round: 30 * kbr.Second, Probes: 4}
 }

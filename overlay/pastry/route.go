@@ -73,7 +73,7 @@ func (p *Pastry) ends(m *kbr.Message, all bool) {
 	m.Ends = m.Count
 }
 
-// way names who shares a digit more with the key than this node; and should that one not answer, whom it knows that shares as many and is nearer (M'01, 2.3).
+// way names who shares a digit more with the key than this node; and should that one not answer, whom it knows that shares as many and is nearer, as in M'01.
 func (p *Pastry) way(m *kbr.Message) {
 	b := best{room: onTheWay}
 	if m.Flags&kbr.AtHome != 0 {

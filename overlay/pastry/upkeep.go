@@ -142,7 +142,7 @@ func (p *Pastry) wake(ev *kbr.Event, o *kbr.Outbox) {
 	}
 }
 
-// upkeep is a round: leaf sets are exchanged with the nearest on both sides and with another leaf in turn (U'04, 4.1), some entries of the routing table are asked for
+// upkeep is a round: leaf sets are exchanged with the nearest on both sides and with another leaf in turn, some entries of the routing table are asked for
 // their rows, and something more happens, each time something else.
 func (p *Pastry) upkeep(draw uint64, o *kbr.Outbox) {
 	p.rounds++

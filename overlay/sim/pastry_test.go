@@ -79,52 +79,63 @@ func TestPastryFigure5(t *testing.T) {
 	}
 }
 
-// Figure 10 of Middleware 2001: 5,000 nodes, of which 500 fail silently: hops before, before anything is mended, and after.
+// Figure 10 of Middleware 2001: 5,000 nodes, of which 500 fail silently: hops before, before anything is mended, and, but with -short, after.
 func TestPastryFigure10(t *testing.T) {
-	const nodes, searches = 5000, 3000
 	networks := 1
 	if full {
 		networks = 5
 	}
-	var mean [3]float64
+	var before, broken, mended float64
 	for seed := range uint64(networks) {
-		s := sim.Static{Options: sim.Options{Nodes: nodes, Seed: seed}, Lookups: searches}
-		before := runPastry(t, s, pastry.Default())
-		s.Fail = 0.1
-		broken := runPastry(t, s, pastry.Default())
-		n, err := sim.New(s.Options, prefixes(pastry.Default()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.Settle(nodes, true)
-		n.Fail(0.1)
-		n.Run(5*kbr.Minute, nil)
-		up := n.Up()
-		for i := range searches {
-			n.Search(n.Now(), up[i%len(up)], kbr.Tag(i))
-		}
-		n.Run(n.Now()+kbr.Minute, nil)
-		right, path, vain := 0, 0, 0
-		for _, r := range n.Results() {
-			path += r.Path
-			vain += r.Timeouts
-			if r.Node == n.Owner(r.Key) {
-				right++
+		s := sim.Static{Options: sim.Options{Nodes: 5000, Seed: seed}, Lookups: 3000}
+		for _, of := range []struct {
+			fail float64
+			mean *float64
+		}{{0, &before}, {0.1, &broken}} {
+			s.Fail = of.fail
+			r := runPastry(t, s, pastry.Default())
+			if r.Right != r.Lookups {
+				t.Errorf("%.1f failed: %d of %d searches were right", s.Fail, r.Right, r.Lookups)
 			}
+			*of.mean += r.Path.Mean / float64(networks)
 		}
-		if before.Right != searches || broken.Right != searches || right != searches {
-			t.Errorf("of %d searches each %d, %d and %d were right", searches, before.Right, broken.Right, right)
-		}
-		if vain > searches/50 {
-			t.Errorf("%d were asked in vain after all was mended", vain)
-		}
-		for i, m := range []float64{before.Path.Mean, broken.Path.Mean, float64(path) / searches} {
-			mean[i] += m / float64(networks)
+		if !testing.Short() {
+			mended += afterUpkeep(t, s) / float64(networks)
 		}
 	}
-	for i, want := range []float64{2.73, 2.96, 2.74} {
-		hops(t, []string{"before", "500 of 5000 failed", "mended"}[i], mean[i], want)
+	hops(t, "before", before, 2.73)
+	hops(t, "500 of 5000 failed", broken, 2.96)
+	if !testing.Short() {
+		hops(t, "mended", mended, 2.74)
 	}
+}
+
+// afterUpkeep returns how many hops searches take five minutes after a part of the nodes has failed.
+func afterUpkeep(t *testing.T, s sim.Static) (mean float64) {
+	n, err := sim.New(s.Options, prefixes(pastry.Default()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Settle(s.Nodes, true)
+	n.Fail(s.Fail)
+	n.Run(5*kbr.Minute, nil)
+	up := n.Up()
+	for i := range s.Lookups {
+		n.Search(n.Now(), up[i%len(up)], kbr.Tag(i))
+	}
+	n.Run(n.Now()+kbr.Minute, nil)
+	right, vain := 0, 0
+	for _, r := range n.Results() {
+		mean += float64(r.Path) / float64(s.Lookups)
+		vain += r.Timeouts
+		if r.Node == n.Owner(r.Key) {
+			right++
+		}
+	}
+	if right != s.Lookups || vain > s.Lookups/50 {
+		t.Errorf("after all was mended %d of %d searches were right, and asked %d in vain", right, s.Lookups, vain)
+	}
+	return mean
 }
 
 // Static resilience of the hybrid geometry (Gummadi et al., SIGCOMM 2003): 65,536 nodes with digits of one bit, recursive searches for nodes, 30 % of the nodes fail.
