@@ -8,6 +8,8 @@ import (
 
 	"github.com/anacrolix/dht/v2"
 	"github.com/anacrolix/torrent"
+
+	"kith/bridge/bittorrent/stranger"
 )
 
 // When and how the DHT is told and asked.
@@ -143,7 +145,7 @@ func (a *announcer) ask(ctx context.Context, server torrent.DhtServer, s *swarm)
 		defer ann.Close() // ends what follows
 		all.Go(func() {
 			for v := range ann.Peers() {
-				if list := named(v); len(list) > 0 {
+				if list := stranger.Named(v); len(list) > 0 {
 					s.t.AddPeers(list)
 				}
 			}

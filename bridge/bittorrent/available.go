@@ -8,7 +8,7 @@ var _ transfer.Knower = (*origin)(nil)
 // only while something is wanted.
 func (o *origin) Available() ([]transfer.Span, bool) {
 	in, p, err := o.state()
-	if err != nil || len(o.s.t.WebseedPeerConns()) > 0 || len(o.s.t.PeerConns()) == 0 {
+	if err != nil || o.s.seeded() || len(o.s.t.PeerConns()) == 0 {
 		return nil, false
 	}
 	have := make([]bool, in.NumPieces())

@@ -13,6 +13,7 @@ import (
 	"kith"
 	"kith/bridge/bittorrent/books"
 	"kith/bridge/bittorrent/metainfo"
+	"kith/bridge/bittorrent/stranger"
 )
 
 // Limits of the exchange of metadata (BEP 9).
@@ -330,7 +331,7 @@ func (x *exchange) guard(pc *torrent.PeerConn, m *pp.Message) {
 	switch m.Type {
 	case pp.HashRequest, pp.Hashes, pp.HashReject:
 	case pp.Extended:
-		strangers(pc, m)
+		stranger.Clean(pc, m)
 		return
 	case pp.Interested:
 		x.interested(pc)

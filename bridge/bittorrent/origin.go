@@ -202,6 +202,11 @@ func (o *origin) Fetch(ctx context.Context, span transfer.Span, alive func()) ([
 	}
 	o.want(p, first, end)
 	defer o.unwant(p, first, end)
+	if o.s.ownSeed(time.Now()) != nil {
+		asking, enough := context.WithCancel(ctx)
+		defer enough()
+		go o.fromSeeds(asking, in, p, first, end, alive)
+	}
 	if err := o.wait(ctx, p, first, end, alive); err != nil {
 		return nil, err
 	}
@@ -314,10 +319,13 @@ func (o *origin) unwant(p *pieces, first, end int) {
 }
 
 // has reports whether somebody in the swarm has piece i.
-func (s *swarm) has(i int) bool {
-	if len(s.t.WebseedPeerConns()) > 0 {
-		return true
-	}
+func (s *swarm) has(i int) bool { return s.seeded() || s.peerHas(i) }
+
+// seeded reports whether there are web seeds, which may have anything.
+func (s *swarm) seeded() bool { return len(s.t.WebseedPeerConns()) > 0 || s.ownSeed(time.Now()) != nil }
+
+// peerHas reports whether a peer that is connected has piece i.
+func (s *swarm) peerHas(i int) bool {
 	for _, pc := range s.t.PeerConns() {
 		if pc.PeerPieces().Contains(uint32(i)) {
 			return true

@@ -10,6 +10,7 @@ import (
 
 	"kith"
 	"kith/bridge"
+	"kith/bridge/bittorrent/handle"
 	"kith/bridge/bittorrent/metainfo"
 )
 
@@ -100,7 +101,7 @@ func (b *Bridge) Withdraw(ctx context.Context, root kith.Ref) error {
 	b.leave(s)
 	if src, ok := s.source().(*shareSource); ok {
 		for _, ref := range src.refs {
-			b.handles.drop(ref)
+			b.handles.Drop(ref)
 		}
 	}
 	return nil
@@ -215,13 +216,13 @@ func (b *Bridge) digest(ctx context.Context, f bridge.File, piece int64) (metain
 
 // shareSource reads what is published.
 type shareSource struct {
-	h    *handles
+	h    *handle.Cache
 	refs []kith.Ref // by the number of the torrent's file
 }
 
 // ReadAt implements source.
 func (s *shareSource) ReadAt(p []byte, file int, off int64) (int, error) {
-	return s.h.readAt(s.refs[file], p, off)
+	return s.h.ReadAt(s.refs[file], p, off)
 }
 
 // sourceOf finds the files of a torrent in a share. Corrupt: it is a torrent of something else.

@@ -61,6 +61,7 @@ type swarm struct {
 	toldErr          string
 	tracked          string   // what the tracker that was asked last said that a person should know
 	seeds            []string // web seeds that the library does not have yet
+	own              []*ownSeed
 	redials          redials
 }
 
@@ -519,7 +520,8 @@ func (s *swarm) peers(max int) (list []transfer.OriginPeer) {
 			add(p.RemoteAddr.String(), "http", p.Stats())
 		}
 	}
-	return list
+	own := s.ownPeers()
+	return append(list, own[:min(len(own), max-len(list))]...)
 }
 
 // via names a transport.

@@ -25,7 +25,7 @@ const (
 )
 
 // seedAddress returns what the library is given for the address of a web seed; "": nothing. It panics at web seeds of a folder of version 2 alone, for it takes all pieces for as long as
-// the first ones are.
+// the first ones are; those are asked by fromSeeds.
 func seedAddress(in *metainfo.Info, key kith.InfoHash, seed string) string {
 	if in.Folder && !in.HasV1 {
 		return ""
@@ -62,6 +62,8 @@ func (s *swarm) addSeeds() {
 		for _, u := range s.seeds {
 			if at := seedAddress(s.info, s.key, u); at != "" {
 				list = append(list, at)
+			} else if len(s.own) < maxSeeds {
+				s.own = append(s.own, &ownSeed{url: u})
 			}
 		}
 		s.seeds = nil

@@ -81,7 +81,7 @@ func fromWebSeed(t *testing.T, tor *metainfo.Torrent, name, by string, files map
 	}
 	url, sent := webSeed(t, served)
 	if by == "torrent" {
-		tor.WebSeeds = []string{url}
+		tor.WebSeeds = append(tor.WebSeeds, url)
 	}
 	b := newNode(t, nil)
 	l, err := b.AddTorrent(ctx, tor.Encode())

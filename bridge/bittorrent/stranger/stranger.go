@@ -1,4 +1,8 @@
-package bittorrent
+// Package stranger takes out of what BitTorrent peers and nodes of the DHT say whom they name in a local network.
+//
+// It decides nothing else. Its one idea: who on the internet names an address in a local network cannot mean a peer that we could reach: he has somebody there dialled who is none, or does not know
+// better. So such addresses are taken from those alone who are in a local network themselves.
+package stranger
 
 import (
 	"net"
@@ -13,17 +17,14 @@ import (
 	"kith/internal/lan"
 )
 
-// Who on the internet names an address in a local network cannot mean a peer that we could reach: he has somebody there dialled who is none, or does not know better. So such addresses are taken
-// from those alone who are in a local network themselves. Trackers are held to the same (see trackers), and what the person was given in a link is dialled as it stands.
-
 // isLocal reports whether an address is in this computer or its local network.
 func isLocal(at string) bool {
 	p, err := netip.ParseAddrPort(at)
 	return err == nil && lan.Local(p.Addr())
 }
 
-// strangers takes out of a message what a stranger says of the local network. It is called while the library holds its lock.
-func strangers(pc *torrent.PeerConn, m *pp.Message) {
+// Clean takes out of a message of a peer what a stranger says of the local network. It is called while the library holds its lock.
+func Clean(pc *torrent.PeerConn, m *pp.Message) {
 	if m.ExtendedID == pp.HandshakeExtendedID || pc.LocalLtepProtocolMap == nil || isLocal(pc.RemoteAddr.String()) {
 		return
 	}
@@ -74,8 +75,8 @@ func exchanged(payload []byte) []byte {
 	return bencode.MustMarshal(x)
 }
 
-// named returns the peers that a node of the DHT names.
-func named(v dht.PeersValues) (list []torrent.PeerInfo) {
+// Named returns the peers that a node of the DHT names.
+func Named(v dht.PeersValues) (list []torrent.PeerInfo) {
 	near := isLocal(v.Addr.UDP().String())
 	for _, p := range v.Peers {
 		if addr, ok := netip.AddrFromSlice(p.IP); ok && p.Port > 0 && p.Port < 1<<16 && (near || !lan.Local(addr)) {

@@ -1,4 +1,7 @@
-package bittorrent
+// Package handle keeps blobs open that are read again and again.
+//
+// It reads nothing itself. Its one idea: of what peers ask for, those stay open that were read last.
+package handle
 
 import (
 	"context"
@@ -8,11 +11,11 @@ import (
 	"kith/blob"
 )
 
-// maxHandles is how many blobs stay open for peers who ask for more of them.
-const maxHandles = 256
+// most is how many blobs stay open for peers who ask for more of them.
+const most = 256
 
-// handles opens blobs for reading, and keeps those open that were read last.
-type handles struct {
+// A Cache opens blobs for reading, and keeps those open that were read last. Its methods may be called at once.
+type Cache struct {
 	blobs *blob.Store
 
 	mu   sync.Mutex
@@ -26,10 +29,11 @@ type handle struct {
 	used int64
 }
 
-func newHandles(s *blob.Store) *handles { return &handles{blobs: s, open: map[kith.Ref]*handle{}} }
+// New returns a Cache of the blobs of a store.
+func New(s *blob.Store) *Cache { return &Cache{blobs: s, open: map[kith.Ref]*handle{}} }
 
-// readAt reads bytes of a blob. Errors: as blob.Store.Blob and blob.Blob.ReadAt.
-func (h *handles) readAt(ref kith.Ref, p []byte, off int64) (int, error) {
+// ReadAt reads bytes of a blob. Errors: as blob.Store.Blob and blob.Blob.ReadAt.
+func (h *Cache) ReadAt(ref kith.Ref, p []byte, off int64) (int, error) {
 	o, err := h.get(ref)
 	if err != nil {
 		return 0, err
@@ -38,7 +42,7 @@ func (h *handles) readAt(ref kith.Ref, p []byte, off int64) (int, error) {
 	return o.b.ReadAt(p, off)
 }
 
-func (h *handles) get(ref kith.Ref) (*handle, error) {
+func (h *Cache) get(ref kith.Ref) (*handle, error) {
 	h.mu.Lock()
 	if o := h.open[ref]; o != nil {
 		o.refs++
@@ -65,13 +69,13 @@ func (h *handles) get(ref kith.Ref) (*handle, error) {
 	return o, nil
 }
 
-func (h *handles) put(ref kith.Ref, o *handle) {
+func (h *Cache) put(ref kith.Ref, o *handle) {
 	h.mu.Lock()
 	o.refs--
 	h.tick++
 	o.used = h.tick
 	var old *handle
-	if len(h.open) > maxHandles {
+	if len(h.open) > most {
 		var at kith.Ref
 		for r, c := range h.open {
 			if c.refs == 0 && (old == nil || c.used < old.used) {
@@ -88,8 +92,8 @@ func (h *handles) put(ref kith.Ref, o *handle) {
 	}
 }
 
-// drop closes a blob if nobody reads it, so that its owner may delete it.
-func (h *handles) drop(ref kith.Ref) {
+// Drop closes a blob if nobody reads it, so that its owner may delete it.
+func (h *Cache) Drop(ref kith.Ref) {
 	h.mu.Lock()
 	o := h.open[ref]
 	if o == nil || o.refs > 0 {
@@ -101,7 +105,8 @@ func (h *handles) drop(ref kith.Ref) {
 	o.b.Close()
 }
 
-func (h *handles) close() {
+// Close closes all.
+func (h *Cache) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for ref, o := range h.open {
