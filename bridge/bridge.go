@@ -35,6 +35,8 @@ type Torrents interface {
 	AddTorrent(ctx context.Context, data []byte) (kith.Link, error)
 	// Moved adds what another program sent and received, in bytes, to the count of a torrent that AddTorrent has read. Errors: NotFound.
 	Moved(ctx context.Context, names kith.Names, up, down int64) error
+	// Announce has all that is public, served or fetched, told to a tracker of this node's own, besides those that each has; "": it is no tracker now.
+	Announce(tracker string)
 	// Torrent returns what a .torrent file of what is published or was fetched has in it. Errors: NotFound.
 	Torrent(ctx context.Context, root kith.Ref) ([]byte, error)
 }

@@ -151,7 +151,15 @@ func (t *Torrents) open(r role) error {
 		defer close(ended)
 		return tr.Run(ctx)
 	})
+	t.announceAt("http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) + "/announce")
 	return nil
+}
+
+// announceAt has what this node serves and fetches told to its tracker, which gives others the address at which they asked for those who ask over loopback.
+func (t *Torrents) announceAt(url string) {
+	if b, err := t.torrents(); err == nil { // a tracker needs none
+		b.Announce(url)
+	}
 }
 
 // close ends it, and waits until it is ended.
@@ -163,6 +171,7 @@ func (t *Torrents) close() error {
 	if tr == nil {
 		return nil
 	}
+	t.announceAt("")
 	err := tr.Close()
 	<-ended
 	return err

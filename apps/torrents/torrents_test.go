@@ -580,6 +580,49 @@ func TestTracker(t *testing.T) {
 	}
 }
 
+// TestTrackerOfItself: what a node serves and fetches is told to the tracker that it is itself, also after a restart.
+func TestTrackerOfItself(t *testing.T) {
+	k := newKit(t)
+	b, err := k.torrents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, err := b.AddTorrent(t.Context(), torrentOf(t, "film.mkv", make([]byte, 100_000), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.files.serves[mine.V1] = true
+	if _, err := k.trackerOn(t.Context(), TrackerOnIn{For: forLocal, What: whatMine, Port: freePort(t)}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		o, err := k.env.Bridges[0].Open(mine)(t.Context(), nothing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			now, err := k.trackerStatus(t.Context(), None{})
+			if err != nil || time.Now().After(end) {
+				t.Fatalf("%+v, %v", now, err)
+			}
+			if now.Stats.Peers == 1 {
+				break
+			}
+		}
+		o.Close()
+		k.restart()
+	}
+}
+
+// nothing is a download of which nothing is here.
+type nothing struct{}
+
+// ReadAt implements transfer.Content.
+func (nothing) ReadAt([]byte, int, int64) (int, error) { return 0, kith.NotFound }
+
+// Has implements transfer.Content.
+func (nothing) Has(transfer.Span) bool { return false }
+
 func freePort(t *testing.T) int {
 	s := httptest.NewServer(nil)
 	defer s.Close()

@@ -60,6 +60,7 @@ type Bridge struct {
 	closed bool
 	swarms map[kith.InfoHash]*swarm // by v1's and by the short form of v2's
 	roots  map[kith.Ref]*swarm      // published
+	own    ownTracker
 }
 
 var (
@@ -116,10 +117,7 @@ func (b *Bridge) Close() error {
 	b.closed = true
 	c := b.client
 	b.client = nil
-	var all []*swarm
-	for _, s := range b.swarms {
-		all = append(all, s)
-	}
+	all := b.swarms
 	b.swarms, b.roots = map[kith.InfoHash]*swarm{}, map[kith.Ref]*swarm{}
 	b.mu.Unlock()
 	for _, s := range all {

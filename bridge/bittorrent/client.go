@@ -218,11 +218,11 @@ func least(a, b int64) int64 {
 }
 
 // all returns the swarms, which have one name or two.
-func (c *client) all() map[*swarm]bool {
-	c.b.mu.Lock()
-	defer c.b.mu.Unlock()
-	all := make(map[*swarm]bool, len(c.b.swarms))
-	for _, s := range c.b.swarms {
+func (b *Bridge) all() map[*swarm]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make(map[*swarm]bool, len(b.swarms))
+	for _, s := range b.swarms {
 		all[s] = true
 	}
 	return all
@@ -230,7 +230,7 @@ func (c *client) all() map[*swarm]bool {
 
 // count writes down what moved.
 func (c *client) count(ctx context.Context) {
-	for s := range c.all() {
+	for s := range c.b.all() {
 		s.sample(ctx)
 	}
 }

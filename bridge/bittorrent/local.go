@@ -19,7 +19,7 @@ func newLocal(c *client) *lpd.Finder {
 	return lpd.New(lpd.Options{
 		Port: c.cl.LocalPort(), Bind: c.b.o.Bind, Log: c.b.log,
 		Swarms: func() (list []lpd.Swarm) {
-			for s := range c.all() {
+			for s := range c.b.all() {
 				if !s.private() {
 					list = append(list, local{s})
 				}
@@ -40,15 +40,15 @@ func newLocal(c *client) *lpd.Finder {
 // look runs local until ctx ends or the client is closed.
 func (c *client) look(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	go func() {
-		select {
-		case <-c.cl.Closed():
-		case <-ctx.Done():
-		}
+		c.local.Run(ctx)
 		cancel()
 	}()
-	c.local.Run(ctx)
+	select {
+	case <-c.cl.Closed():
+	case <-ctx.Done():
+	}
+	cancel()
 }
 
 // lonely says why nobody is looked for in the local network, "" where somebody is or nobody is to be.

@@ -79,6 +79,7 @@ func (b *Bridge) seed(c *client, p published) {
 	b.roots[p.root] = s
 	b.mu.Unlock()
 	s.hints(p.names.Trackers, nil, nil)
+	s.announceHere()
 	c.tell.add(s, time.Now())
 }
 

@@ -202,6 +202,7 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	s.set = true
 	s.mu.Unlock()
 	s.addSeeds()
+	s.announceHere()
 	s.changed.Ring()
 	return nil
 }

@@ -130,6 +130,10 @@ func (t *trackers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		t.socket(w, req, u, known)
 		return
 	}
+	if a, ok := t.b.away(string(name)); ok {
+		w.Write(a.Encode())
+		return
+	}
 	ctx, cancel := context.WithTimeout(req.Context(), trackerTime)
 	defer cancel()
 	a, err := t.announce(ctx, req, u, known)
