@@ -114,8 +114,17 @@ func (c *Kademlia) fill(level int, nodes []kbr.Node, rtt func(a, b kbr.Node) kbr
 func (t *Tree) Audit(up []kbr.Node) error {
 	t.collect(up)
 	for _, n := range t.members {
+		if !t.nodes[n].knowsOne() && len(t.members) > 1 {
+			return fmt.Errorf("kademlia: node %d knows nobody who is up", n)
+		}
+	}
+	check := t.stepped
+	if len(check) == cap(t.stepped) { // or more: not all are noted
+		check = t.members
+	}
+	t.stepped = t.stepped[:0]
+	for _, n := range check {
 		c := &t.nodes[n]
-		lives := 0
 		for l := range c.bucket {
 			if c.bucket[l] == 0 {
 				continue
@@ -134,23 +143,44 @@ func (t *Tree) Audit(up []kbr.Node) error {
 						return fmt.Errorf("kademlia: node %d has %d twice", n, x.node)
 					}
 					t.seen[x.node] = n
-					if t.in[x.node] {
-						lives++
-					}
 				}
 			}
-		}
-		if lives == 0 && len(t.members) > 1 {
-			return fmt.Errorf("kademlia: node %d knows nobody who is up", n)
+			for _, x := range s {
+				t.seen[x.node] = kbr.None
+			}
+			for _, x := range m {
+				t.seen[x.node] = kbr.None
+			}
 		}
 	}
 	return nil
 }
 
-// collect fills in members, in the order of their IDs, and empties in and seen.
+// knowsOne reports whether one of the contacts, or of those in mind, is a member that is up.
+func (c *Kademlia) knowsOne() bool {
+	for l := range int(c.top) {
+		if c.bucket[l] == 0 {
+			continue
+		}
+		b := c.tree.block(c.bucket[l])
+		for _, list := range [][]contact{b.in(), c.mind(b)} {
+			for _, x := range list {
+				if c.tree.in[x.node] {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// collect fills in members, in the order of their IDs, and in.
 func (t *Tree) collect(up []kbr.Node) {
-	t.members, t.in = t.members[:0], append(t.in[:0], make([]bool, len(t.nodes))...)
-	t.seen = append(t.seen[:0], make([]kbr.Node, len(t.nodes))...)
+	if len(t.in) != len(t.nodes) {
+		t.in, t.seen = make([]bool, len(t.nodes)), make([]kbr.Node, len(t.nodes))
+	}
+	clear(t.in)
+	t.members = t.members[:0]
 	for _, n := range up {
 		if t.nodes[n].phase == member {
 			t.members = append(t.members, n)

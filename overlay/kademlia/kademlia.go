@@ -133,13 +133,18 @@ type Tree struct {
 
 	members []kbr.Node // of Audit, as the next one
 	in      []bool
-	seen    []kbr.Node // [n] is the last node that had n in its buckets
+	seen    []kbr.Node // [n] is the node whose buckets are checked, if n was in them
+	stepped []kbr.Node // nodes to which something happened since the last Audit; when it is full, perhaps to others too
 }
 
 const pageBlocks = 1 << 10
 
+const maxStepped = 16
+
 // New returns a tree without nodes. The configuration must be valid.
-func New(c Config, t *kbr.Table) *Tree { return &Tree{Config: c, table: t, used: 1} }
+func New(c Config, t *kbr.Table) *Tree {
+	return &Tree{Config: c, table: t, used: 1, stepped: make([]kbr.Node, 0, maxStepped)}
+}
 
 // BytesPerNode estimates what a node of a network takes of memory.
 func (c Config) BytesPerNode(nodes int) int {

@@ -40,6 +40,9 @@ func (c *Kademlia) timer(what kbr.Tag) kbr.Tag { return what | kbr.Tag(c.turn)<<
 
 // Step implements kbr.Engine.
 func (c *Kademlia) Step(now kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
+	if t := c.tree; len(t.stepped) < cap(t.stepped) {
+		t.stepped = append(t.stepped, c.self)
+	}
 	switch ev.What {
 	case kbr.Start:
 		c.reset(member)

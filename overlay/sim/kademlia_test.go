@@ -36,19 +36,23 @@ func runTree(t *testing.T, s sim.Static, c kademlia.Config) sim.Report {
 // percentile, which is 9 of 16,384 nodes; these run with -short. The part of the ways that fail is held to what the geometry gives, worked out apart from
 // the engine, and not to the 20 % at 30 % of the nodes that is published: docs/overlays.md says more.
 func TestKademliaStaticResilience(t *testing.T) {
-	nodes, mean, median, p90, lookups := 65_536, 7.7, 8.0, 10.0, 3000
-	if testing.Short() {
-		nodes, mean, median, p90 = 16_384, 7.7-1, 7, 9
+	nodes, mean, median, p90, lookups, networks := 65_536, 7.7, 8.0, 10.0, 3000, 1
+	if testing.Short() { // one step less, as many nodes in all
+		nodes, mean, median, p90, lookups, networks = 16_384, 7.7-1, 7, 9, 800, 4
 	}
 	if os.Getenv("KITH_SIM_FULL") != "" {
 		lookups = 20_000
 	}
 	for _, fail := range []float64{0, 0.1, 0.3, 0.5} {
-		r := runTree(t, sim.Static{Options: sim.Options{Nodes: nodes, Seed: 1, Carried: true, Nodewise: true}, Lookups: lookups, Fail: fail}, oneWay())
-		failed, want := 1-float64(r.Right)/float64(lookups), geometry(16, fail)
+		var r sim.Report
+		failed, want := 1.0, geometry(16, fail)
+		for seed := range uint64(networks) {
+			r = runTree(t, sim.Static{Options: sim.Options{Nodes: nodes, Seed: 1 + seed, Carried: true, Nodewise: true}, Lookups: lookups, Fail: fail}, oneWay())
+			failed -= float64(r.Right) / float64(lookups*networks)
+		}
 		t.Logf("%d nodes, %.0f %% failed: path %.2f, median %.0f, 90th percentile %.0f; %.1f %% of the ways fail, predicted %.1f %%", nodes, 100*fail, r.Path.Mean, r.Path.P50, r.Path.P90, 100*failed, 100*want)
 		if fail == 0 {
-			if failed != 0 || off(r.Path.Mean, mean) > far || off(r.Path.P50, median) > far || off(r.Path.P90, p90) > far {
+			if failed > 1e-9 || off(r.Path.Mean, mean) > far || off(r.Path.P50, median) > far || off(r.Path.P90, p90) > far {
 				t.Errorf("%.3f failed, path %.2f, median %.0f, 90th percentile %.0f; published %.1f, %.0f and %.0f", failed, r.Path.Mean, r.Path.P50, r.Path.P90, mean, median, p90)
 			}
 		} else if off(failed, want) > far {
