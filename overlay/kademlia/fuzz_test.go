@@ -16,7 +16,7 @@ func FuzzStep(f *testing.F) {
 		for i := range 40 {
 			table.Add(kbr.Hash([]byte{byte(i)}))
 		}
-		tree := kademlia.New(kademlia.Config{K: 4, Alpha: 2, Beta: 2, Tell: 6, Cache: 2, Round: 30 * kbr.Second, Refresh: kbr.Minute, Alternates: 2}, table)
+		tree := kademlia.New(kademlia.Config{K: 4, Alpha: 2, Beta: 2, Paths: 3, Tell: 6, Cache: 2, Round: 30 * kbr.Second, Refresh: kbr.Minute, Alternates: 2}, table)
 		tree.Grow()
 		engine := tree.Engine(1)
 		host := kbr.Host{Engine: tree.Engine, RTT: func(kbr.Node) *kbr.RTT { return new(kbr.RTT) }}
@@ -42,6 +42,15 @@ func FuzzStep(f *testing.F) {
 			}
 			var out kbr.Outbox
 			host.Step(0, 1, &ev, &out)
+			if ev.Draw%8 == 0 { // the user searches
+				host.Find(0, 1, m.Key, 1, &out)
+			}
+			for _, r := range host.Results {
+				if r.Heard > r.Count || r.Count > kbr.MaxNodes || (r.Node == kbr.None) != (r.Count == 0) || r.Count > 0 && r.Nodes[0] != r.Node {
+					t.Fatalf("a search ended as %+v", r)
+				}
+			}
+			host.Results = nil
 			replies := 0
 			for _, a := range out.Acts {
 				switch a.Do {
