@@ -79,7 +79,7 @@ func TestMerge(t *testing.T) {
 		"met":   func(n *sim.Net, _ *pastry.Ring) bool { n.Meet(2, 1); return true },
 		"knows": func(_ *sim.Net, r *pastry.Ring) bool { return aCell(r, nodes) },
 	} {
-		for seed := range uint64(2) {
+		for seed := range uint64(1) {
 			n, r := network(t, nodes, seed)
 			n.Start(1)
 			n.Start(2)

@@ -12,6 +12,6 @@ import (
 func TestEngine(t *testing.T) {
 	overlaytest.Engines{
 		New:   func(t *kbr.Table) sim.Kind { return pastry.New(pastry.Default(), t) },
-		Quiet: 20 * kbr.Minute,
+		Quiet: 15 * kbr.Minute,
 	}.Test(t)
 }

@@ -8,7 +8,7 @@ import (
 
 // Tables that were made by joins and upkeep have all places filled that can be, and with nodes that are about as near as the nearest of a sample.
 func TestTables(t *testing.T) {
-	const nodes = 200
+	const nodes = 150
 	ideal, given := network(t, nodes, 1)
 	ideal.Settle(nodes, false)
 	n, ring := network(t, nodes, 1)
