@@ -26,6 +26,8 @@ type Net struct {
 	t     testing.TB
 	nodes []*Node
 	build func() ([]app.App, transfer.Guard)
+
+	overlay string // "": the usual one
 }
 
 // A Node is one of them.
@@ -39,7 +41,13 @@ type Node struct {
 // New starts n nodes with the applications that build returns, each connected to the first. They stop when the test ends.
 func New(t testing.TB, n int, build func() ([]app.App, transfer.Guard)) *Net {
 	t.Helper()
-	set := &Net{t: t, build: build}
+	return NewOn(t, "", n, build)
+}
+
+// NewOn does what New does, with nodes that run an overlay.
+func NewOn(t testing.TB, overlay string, n int, build func() ([]app.App, transfer.Guard)) *Net {
+	t.Helper()
+	set := &Net{t: t, build: build, overlay: overlay}
 	for i := range n {
 		set.nodes = append(set.nodes, set.start(t.TempDir()))
 		if i > 0 {
@@ -54,7 +62,7 @@ func (s *Net) start(dir string) *Node {
 	s.t.Helper()
 	list, guard := s.build()
 	o := node.Options{Dir: dir, Apps: list, Guard: guard, NoMDNS: true, NoUPnP: true, Version: "test"}
-	o.Config = config.Config{Network: "apptest", Listen: []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}, Files: filepath.Join(dir, "files")}
+	o.Config = config.Config{Network: "apptest", Overlay: s.overlay, Listen: []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}, Files: filepath.Join(dir, "files")}
 	n, err := node.Open(s.t.Context(), o)
 	if err != nil {
 		s.t.Fatal(err)

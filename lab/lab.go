@@ -51,6 +51,7 @@ type Options struct {
 	Scenario *scenario.Scenario                 // they are on an internet of their own instead, and this happens; nil: on the loopback
 	Dir      string                             // where they live; it is kept. "": a temporary folder, which is removed
 	Network  string                             // name of the network; "": the usual one, which a node of the user's is on too
+	Overlay  string                             // that they run; "": the usual one
 	Apps     func() ([]app.App, transfer.Guard) // makes the applications of one node; files must be among them
 	Version  string                             // of the program
 	Idle     time.Duration                      // ends it when nobody has watched for so long; 0: it stays

@@ -88,7 +88,7 @@ func (p *neighbour) open(ctx context.Context) error {
 	apps, guard := p.lab.o.Apps()
 	o := node.Options{
 		Dir: p.dir(), Apps: apps, Guard: guard, Version: p.lab.o.Version, NoMDNS: true, NoUPnP: true,
-		Config: config.Config{Network: p.lab.o.Network, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Files: filepath.Join(p.home(), "fetched"), Up: up},
+		Config: config.Config{Network: p.lab.o.Network, Overlay: p.lab.o.Overlay, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Files: filepath.Join(p.home(), "fetched"), Up: up},
 		Log:    p.lab.o.Log.With("node", p.name),
 	}
 	if p.host != nil {

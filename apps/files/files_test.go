@@ -240,8 +240,18 @@ func TestContactsOnly(t *testing.T) {
 	sameFile(t, get(t, net.Node(2), files.GetIn{Link: onward}).Path, want)
 }
 
-func TestDownloadsServeOnAndSurviveRestarts(t *testing.T) {
-	net := apptest.New(t, 3, build)
+func TestDownloadsServeOnAndSurviveRestarts(t *testing.T) { servesOn(t, "") }
+
+// On each of Kith's own overlays, too, nodes find who else has something.
+func TestOnEachOverlay(t *testing.T) {
+	for _, overlay := range []string{"chord", "kademlia", "pastry"} {
+		t.Run(overlay, func(t *testing.T) { servesOn(t, overlay) })
+	}
+}
+
+func servesOn(t *testing.T, overlay string) {
+	t.Helper()
+	net := apptest.NewOn(t, overlay, 3, build)
 	path := filepath.Join(t.TempDir(), "song.flac")
 	want := write(t, path, 1<<20)
 	s := share(t, net.Node(0), files.ShareIn{Paths: []string{path}})

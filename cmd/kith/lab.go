@@ -121,6 +121,7 @@ func labCommand() *cobra.Command {
 	flags.StringVar(&f.scenario, "scenario", "", "`FILE` of a scenario, or the name of one that comes with the program; list tells of these")
 	flags.BoolVar(&f.o.Stay, "stay", false, "go on when the scenario is over")
 	flags.StringVar(&f.o.Network, "network", "", "`NAME` of the network (default kith, so that your own node can join them)")
+	flags.StringVar(&f.o.Overlay, "overlay", "", "how they find who has what: `NAME` kad-dht, chord, kademlia or pastry (default kad-dht)")
 	flags.BoolVar(&f.noOpen, "no-open", false, "do not open the page")
 	cmd.AddCommand(labCommands()...)
 	return cmd

@@ -41,6 +41,7 @@ var engines = map[string]func(*kbr.Table) kind{
 	},
 	"kademlia": func(t *kbr.Table) kind {
 		c := kademlia.Default()
+		c.Round = round
 		c.Beta = copies // as many must have answered, since three identities near a key would hide it
 		return kademlia.New(c, t)
 	},

@@ -15,11 +15,20 @@ import (
 	"kith/overlay/overlaytest"
 )
 
+func newKey(t *testing.T) crypto.PrivKey {
+	t.Helper()
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 // start starts a node on loopback.
 func start(t *testing.T, kind, name, dir string, key crypto.PrivKey) (*network.Network, *live.Router, overlaytest.Node) {
 	t.Helper()
 	if key == nil {
-		key, _, _ = crypto.GenerateEd25519Key(rand.Reader)
+		key = newKey(t)
 	}
 	n, err := network.New(t.Context(), network.Config{
 		Key: key, Name: name, Dir: dir, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, NoMDNS: true, NoUPnP: true,
@@ -97,7 +106,7 @@ func TestOverlay(t *testing.T) {
 func TestRestart(t *testing.T) {
 	each(t, func(t *testing.T, kind string) {
 		dir := t.TempDir()
-		key, _, _ := crypto.GenerateEd25519Key(rand.Reader)
+		key := newKey(t)
 		_, _, a := start(t, kind, "", dir, key)
 		what := overlaytest.Key(t, 0)
 		if err := a.Provide(t.Context(), what, true); err != nil {

@@ -45,10 +45,11 @@ type loop struct {
 	tag     kbr.Tag
 	waiting map[kbr.Tag]chan<- end
 
-	meets    []peer.ID // that wait
-	nextMeet bool      // an alarm is set
-	tables   []kbr.Node
-	view     []peer.ID // who kept copies with this node when it was last looked
+	meets  []peer.ID // that wait
+	meetAt time.Time // when it is looked next whether somebody is of the same overlay; zero: not at all
+	tables []kbr.Node
+	before []kbr.Node // what the engine knew when it was last looked
+	view   []peer.ID  // who kept copies with this node when it was last looked
 }
 
 // desk is the engine as the host has it: where it is in no network, searches begin at peers that are.
@@ -207,8 +208,14 @@ func (l *loop) look() {
 	now := l.replicas(copies)
 	if !slices.Equal(now, l.view) {
 		l.view = now
+		l.r.tending.unsettled(l.r.now())
 		poke(l.r.changed)
 		poke(l.r.due)
+	}
+	l.tables = l.engine.Known(l.tables[:0])
+	if !slices.Equal(l.tables, l.before) {
+		l.before = append(l.before[:0], l.tables...)
+		poke(l.r.changed)
 	}
 	if !l.in && (len(now) > 1 || !l.server && len(l.gates()) > 0) {
 		l.in = true
@@ -312,11 +319,19 @@ func (l *loop) met(p peer.ID) {
 	}
 }
 
+// setMeet has meet look in so long a time, or when it was to already if that is earlier.
 func (l *loop) setMeet(d time.Duration) {
-	if !l.nextMeet {
-		l.nextMeet = true
-		l.after(d, func() { l.nextMeet = false; l.meet() })
+	at := l.r.now().Add(d)
+	if !l.meetAt.IsZero() && l.meetAt.Before(at) {
+		return
 	}
+	l.meetAt = at
+	l.after(d, func() {
+		if l.meetAt.Equal(at) {
+			l.meetAt = time.Time{}
+			l.meet()
+		}
+	})
 }
 
 // meet has the engine look whether somebody is in the same network: two that were apart grow together so. When nobody new is there it looks at somebody at random, now

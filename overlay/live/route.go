@@ -313,8 +313,11 @@ func (r *Router) PutValue(ctx context.Context, key string, value []byte, _ ...ro
 	if slices.Contains(codes, older) {
 		return exists
 	}
-	if !slices.Contains(codes, kept) {
-		r.tending.took(place(it.Key)) // it goes to others when there are some
+	if settled := r.tending.settled(r.now()); !settled || !slices.Contains(codes, kept) {
+		r.tending.took(place(it.Key)) // it goes to others when there are some, and to those whose it is when all know each other
+		if !settled {
+			poke(r.changed)
+		}
 	}
 	return kinded(ctx.Err())
 }

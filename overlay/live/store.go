@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -211,7 +210,7 @@ func (s *store) forget(ctx context.Context, key []byte) error {
 // keep keeps what a peer puts here, and says what came of each item.
 func (r *Router) keep(ctx context.Context, p peer.ID, q *question) (codes []uint8, newer []item, err error) {
 	region := r.region(p)
-	var took []kbr.ID
+	var came []kbr.ID
 	for _, it := range q.Items {
 		code, better, err := r.store.put(ctx, it, p, region)
 		if err != nil {
@@ -220,14 +219,24 @@ func (r *Router) keep(ctx context.Context, p peer.ID, q *question) (codes []uint
 		if codes = append(codes, code); better != nil && it.Space == values {
 			newer = append(newer, item{Space: it.Space, Key: it.Key, Data: better})
 		}
-		if code == kept && q.Yours {
-			took = append(took, place(it.Key))
+		if code == kept {
+			came = append(came, place(it.Key))
 		}
 	}
-	err = r.do(ctx, func() { took = slices.DeleteFunc(took, r.owns) })
-	for _, at := range took { // who brought it knows the neighbours less well than this node
-		r.tending.took(at)
-		poke(r.changed)
+	var owned []bool
+	err = r.do(ctx, func() {
+		for _, at := range came {
+			owned = append(owned, r.owns(at))
+		}
+	})
+	settled := r.tending.settled(r.now())
+	for i := range owned { // who brought it may know the neighbours less well than this node, and these change
+		if q.Yours && !(owned[i] && settled) {
+			r.tending.took(came[i])
+		}
+		if q.Yours && !owned[i] || owned[i] && !settled {
+			poke(r.changed)
+		}
 	}
 	return codes, newer, err
 }

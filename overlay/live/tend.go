@@ -14,6 +14,9 @@ import (
 const (
 	settleTime = 300 * time.Millisecond // after a change, for others to happen too
 	tendEvery  = time.Hour              // without any
+	tendPause  = 10                     // times as long as it took, before the next time
+	tendRetry  = 5 * time.Second        // when something could not be handed on
+	restless   = 2 * time.Minute        // after a change, in which what is put here may not have been put to all others
 	batch      = 32                     // keys that are looked up together
 	maxBatch   = 96 << 10               // bytes of what is put in one go
 	workers    = 4
@@ -23,6 +26,7 @@ const (
 type tending struct {
 	mu     sync.Mutex
 	astray map[kbr.ID]bool // taken in as the first one that keeps them
+	moved  time.Time       // when the neighbours last changed
 
 	mine  map[kbr.ID]bool  // that were this node's own when it last looked; of the goroutine that tends alone
 	given map[peer.ID]bool // who has been given all of these
@@ -36,6 +40,20 @@ func (t *tending) took(at kbr.ID) {
 		t.astray = map[kbr.ID]bool{}
 	}
 	t.astray[at] = true
+}
+
+// unsettled notes that the neighbours have changed.
+func (t *tending) unsettled(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.moved = now
+}
+
+// settled reports whether the neighbours have been the same for some time: whoever puts something then puts it where it belongs.
+func (t *tending) settled(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return now.Sub(t.moved) > restless
 }
 
 // tend looks after what is kept, whenever the neighbours change and now and then.
@@ -61,8 +79,15 @@ func (r *Router) tend() {
 		case <-r.changed: // what came meanwhile
 		default:
 		}
+		began := time.Now()
 		if err := r.handOver(r.ctx, all); err != nil && r.ctx.Err() == nil {
 			r.log.Warn("what is kept was not handed on", "err", err)
+		}
+		wait.Reset(min(tendPause*time.Since(began), tendEvery)) // who keeps much looks through it more rarely
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-wait.C:
 		}
 	}
 }
@@ -75,28 +100,36 @@ func (r *Router) handOver(ctx context.Context, all bool) error {
 	astray := t.astray
 	t.astray = nil
 	t.mu.Unlock()
-	var view []peer.ID
-	if err := r.do(ctx, func() { view = slices.Clone(r.view) }); err != nil {
+	var view, known []peer.ID
+	if err := r.do(ctx, func() { view, known = slices.Clone(r.view), r.neighbours() }); err != nil {
 		return err
 	}
 	view = slices.DeleteFunc(view, func(p peer.ID) bool { return p == r.host.ID() })
+	fresh := slices.DeleteFunc(slices.Clone(known), func(p peer.ID) bool { return t.given[p] })
 	mine := map[kbr.ID]bool{}
 	send := map[peer.ID][]item{}
 	var lost []item
-	var err error
+	failed := map[peer.ID]bool{}
 	flush := func(min int) {
 		for p, items := range send {
 			if len(items) >= min {
-				r.give(ctx, p, items, false)
+				if len(r.give(ctx, p, items, false)) < len(items) {
+					failed[p] = true
+				}
 				delete(send, p)
 			}
 		}
 		if len(lost) >= min {
-			r.deliver(ctx, lost)
+			for i, arrived := range r.deliver(ctx, lost) {
+				if !arrived {
+					t.took(place(lost[i].Key))
+					failed[r.host.ID()] = true
+				}
+			}
 			lost = nil
 		}
 	}
-	err = r.eachOwned(ctx, func(it item, owned bool) {
+	err := r.eachOwned(ctx, fresh, func(it item, owned bool, nearer []peer.ID) {
 		at := place(it.Key)
 		switch {
 		case owned:
@@ -108,32 +141,42 @@ func (r *Router) handOver(ctx context.Context, all bool) error {
 			}
 		case t.mine[at], astray[at], all && draw()%copies == 0:
 			lost = append(lost, it)
+		default: // whoever is nearer to the key than this node, and new, is to keep it too
+			for _, p := range nearer {
+				send[p] = append(send[p], it)
+			}
 		}
 		flush(batch)
 	})
 	flush(1)
 	t.mine, t.given = mine, map[peer.ID]bool{}
-	for _, p := range view {
-		t.given[p] = true
+	for _, p := range append(view, known...) {
+		t.given[p] = !failed[p]
+	}
+	if len(failed) > 0 {
+		time.AfterFunc(tendRetry, func() { poke(r.changed) })
 	}
 	return err
 }
 
-// eachOwned hands over all items, and whether each is this node's own.
-func (r *Router) eachOwned(ctx context.Context, see func(it item, owned bool)) error {
+// eachOwned hands over all items, whether each is this node's own, and which of some peers are nearer to its key than this node.
+func (r *Router) eachOwned(ctx context.Context, of []peer.ID, see func(it item, owned bool, nearer []peer.ID)) error {
 	var some []item
 	var err error
 	judge := func() {
-		owned := make([]bool, len(some))
+		owned, near := make([]bool, len(some)), make([][]peer.ID, len(some))
 		if err = r.do(ctx, func() {
 			for i := range some {
-				owned[i] = r.owns(place(some[i].Key))
+				at := place(some[i].Key)
+				if owned[i] = r.owns(at); !owned[i] {
+					near[i] = r.nearer(at, of)
+				}
 			}
 		}); err != nil {
 			return
 		}
 		for i := range some {
-			see(some[i], owned[i])
+			see(some[i], owned[i], near[i])
 		}
 		some = some[:0]
 	}
@@ -154,6 +197,20 @@ func (l *loop) owns(key kbr.ID) bool {
 	m := kbr.Message{Kind: kbr.Find, Key: key, Flags: kbr.AtHome}
 	l.engine.Route(&m)
 	return l.server && m.Flags&kbr.Mine != 0
+}
+
+// nearer returns those of some peers that are nearer to a key than this node.
+func (l *loop) nearer(key kbr.ID, of []peer.ID) (list []peer.ID) {
+	if !l.server {
+		return nil
+	}
+	own := l.engine.Distance(key, true, self1)
+	for _, p := range of {
+		if n, ok := l.peers.numbers[p]; ok && l.engine.Distance(key, true, n).Less(own) {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // deliver gives items to those who are to keep them. It returns which have arrived somewhere else than here.

@@ -2752,6 +2752,8 @@ export interface components {
             move?: boolean;
             /** @description what it is called: a-z, 0-9 and -, at most 32 */
             name: string;
+            /** @description how its nodes find who has what: kad-dht (the default), chord, kademlia or pastry; part of the link, so that all members agree */
+            overlay?: string;
         };
         NodeLinkIn: {
             /** @description what the other device shows: kith:device:…; without it, this device shows a link */
@@ -3600,7 +3602,7 @@ export interface components {
             network: string;
             /** @description what a person should know: a port that was taken, a clock that is off, a database that was set aside */
             notes?: string[];
-            /** @description kad-dht, its mode and the size of its routing table */
+            /** @description its name, its mode and the size of its routing table */
             overlay: string;
             peer_id: string;
             /** Format: int64 */
