@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-datastore"
@@ -172,11 +173,17 @@ func (r *Router) post(f func()) {
 	}
 }
 
-// do has the loop do something, and waits until it is done.
+// do has the loop do something, and waits until it is done. If it returns an error, nothing was done, and will not be.
 func (r *Router) do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
+	var taken atomic.Bool // by the loop, or by who gives up
 	select {
-	case r.todo <- func() { f(); close(done) }:
+	case r.todo <- func() {
+		if taken.CompareAndSwap(false, true) {
+			f()
+			close(done)
+		}
+	}:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.ctx.Done():
@@ -186,10 +193,16 @@ func (r *Router) do(ctx context.Context, f func()) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	case <-r.ctx.Done():
+	}
+	if taken.CompareAndSwap(false, true) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		return errClosed
 	}
+	<-done // at any moment
+	return nil
 }
 
 var errClosed = errors.New("live: the overlay is closed")
