@@ -83,6 +83,8 @@ func (m *memory) Status(root kith.Ref) (bridge.Status, error) {
 
 func (m *memory) Moved(context.Context, kith.Names, int64, int64) error { return nil }
 
+func (m *memory) Announce(string) {}
+
 func (m *memory) AddTorrent(_ context.Context, data []byte) (kith.Link, error) {
 	return kith.Link{}, fmt.Errorf("memory: %w", kith.Invalid)
 }

@@ -119,7 +119,8 @@ func New(ctx context.Context, o Options) (_ *Router, err error) {
 		r.cancel()
 		return nil, fmt.Errorf("live: %w", err)
 	}
-	r.post(func() { r.serve(true) }) // unless proven unreachable: a small network would have no members
+	r.post(func() { r.serve(true) })              // unless proven unreachable: a small network would have no members
+	r.host.SetStreamHandler(r.protocol, r.answer) // at once: who is connected to next is told of the protocol in the first words
 	for _, p := range o.Host.Network().Peers() {
 		r.post(func() { r.met(p) })
 	}
