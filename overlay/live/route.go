@@ -154,7 +154,29 @@ func (r *Router) Withdraw(ctx context.Context, keys ...cid.Cid) error {
 	return nil
 }
 
-// ask asks those who are to keep what stands under a key, all at once, and hands over what each has, this node's own first. A peer that does not answer has nothing.
+// holders returns who may keep what stands under a key: those whose it is, and, where these are fewer than there ought to be, whoever is connected, since then the network
+// is small, or this node is only just coming into it.
+func (r *Router) holders(ctx context.Context, key []byte) ([]peer.ID, error) {
+	ids, err := r.replicasOf(ctx, place(key), copies)
+	if err != nil && !errors.Is(err, kith.Unavailable) || len(ids) >= copies {
+		return ids, err
+	}
+	if e := r.do(ctx, func() {
+		for _, n := range r.gates() {
+			if id := r.peers.id(n); len(ids) < copies && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}); e != nil {
+		return nil, e
+	}
+	if len(ids) > 0 {
+		err = nil
+	}
+	return ids, err
+}
+
+// askAll asks those who are to keep what stands under a key, all at once, and hands over what each has, this node's own first. A peer that does not answer has nothing.
 func (r *Router) askAll(ctx context.Context, space uint8, key []byte, see func(p peer.ID, items []item) bool) error {
 	own, err := r.store.get(ctx, space, key)
 	if err != nil {
@@ -164,7 +186,7 @@ func (r *Router) askAll(ctx context.Context, space uint8, key []byte, see func(p
 		return nil
 	}
 	r.ready(ctx)
-	ids, err := r.replicasOf(ctx, place(key), copies)
+	ids, err := r.holders(ctx, key)
 	if err != nil {
 		return err
 	}
