@@ -49,8 +49,10 @@ var floors = map[string][]string{
 	"people":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "record"},
 	"bridge":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
 	"bridge/*":         {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
-	"app":              {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge"},
-	"apps/*":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
+	"bridge/bittorrent/census": {".", "internal", "transfer", "bridge",
+		"bridge/bittorrent/books"}, // what it tells of is in the books
+	"app":    {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge"},
+	"apps/*": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
 	"apps/torrents": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app",
 		"bridge/bittorrent/tracker"}, // a role of its own, which needs no bridge
 	"apps/torrents/resume": {".", "internal", "bridge/bittorrent/metainfo"}, // files of other programs of BitTorrent

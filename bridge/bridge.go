@@ -7,6 +7,7 @@ package bridge
 import (
 	"context"
 	"io/fs"
+	"time"
 
 	"kith"
 	"kith/blob"
@@ -65,6 +66,15 @@ type File struct {
 	Link string // target of a symbolic link; it has no Ref
 }
 
+// A Tracker is what was heard of one that a torrent is told to.
+type Tracker struct {
+	URL   string
+	Asked time.Time // last; zero: not yet, or that is not known (those over a WebSocket)
+	Next  time.Time // zero: as soon as may be
+	Peers int       // that it named last
+	Why   string    // it did not answer, or refused; "": it answered
+}
+
 // Status is how content stands in one network.
 type Status struct {
 	Names    kith.Names
@@ -72,5 +82,7 @@ type Status struct {
 	Up, Down int64   // bytes, since it was published or fetched first
 	UpRate   float64 // bytes a second, lately
 	DownRate float64
-	Said     string // what a person should know: "announced to 20 nodes", "the tracker does not answer: …"
+	Copies   float64   // that its peers have together, as libtorrent counts them; in StatusOf of BitTorrent alone, as is what follows
+	Trackers []Tracker // that it is told to
+	Said     string    // what a person should know: "announced to 20 nodes", "the tracker does not answer: …"
 }

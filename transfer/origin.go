@@ -55,11 +55,14 @@ type LayoutFile struct {
 
 // An OriginPeer is somebody of another network.
 type OriginPeer struct {
-	Name     string // address or id, and the program if it says so
-	Via      string // transport: tcp, utp, webrtc, http, bitswap
+	Name     string   // address or id
+	Program  string   // that it runs, if it says so
+	Flags    []string // how the connection stands, in words for a person
+	Via      string   // transport: tcp, utp, webrtc, http, bitswap
 	Have     float64
 	Down, Up float64 // bytes a second, lately
 	Bytes    int64   // that came from it
+	Sent     int64   // bytes that it was sent
 }
 
 // Content is what of a download is here. File numbers are those of the Origin's Layout.

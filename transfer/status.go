@@ -57,7 +57,7 @@ func (d *Download) Status() Status {
 		s.Sources = append(s.Sources, peers[i].sources(o, o.meter.At(now))...)
 	}
 	slices.SortFunc(s.Sources, func(a, b Source) int {
-		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Seen.Name, b.Seen.Name))
 	})
 	return s
 }
@@ -91,7 +91,7 @@ func (m met) sources(o *outside, rate float64) (list []Source) {
 		if p.Down > 0 {
 			state = Active
 		}
-		list = append(list, Source{Network: o.network, Name: p.Name, State: state, Have: p.Have, Bytes: p.Bytes, Rate: p.Down, Via: p.Via})
+		list = append(list, Source{Network: o.network, Seen: p, State: state, Have: p.Have, Bytes: p.Bytes, Rate: p.Down, Via: p.Via})
 	}
 	return list
 }

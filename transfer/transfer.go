@@ -138,9 +138,9 @@ const (
 
 // Source is a peer that a download comes from.
 type Source struct {
-	Peer    peer.ID // "" for one of another network
-	Network string  // as Origin.Network says it; "" for Kith
-	Name    string  // of one of another network: its address, and its program if it says so
+	Peer    peer.ID    // "" for one of another network
+	Network string     // as Origin.Network says it; "" for Kith
+	Seen    OriginPeer // of one of another network; its Down is Rate
 	State   SourceState
 	Why     string
 	Have    float64 // part of the content that it has, 0 to 1

@@ -16,6 +16,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/apps/files/swarm"
 	"kith/blob/seal"
 	"kith/internal/human"
 	"kith/internal/media"
@@ -141,7 +142,7 @@ func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
 	if err != nil {
 		return ShowOut{}, err
 	}
-	out := ShowOut{Item: f.view(it, f.env.Moves.Uploads(), f.addrs()), From: []Source{}}
+	out := ShowOut{Item: f.view(it, f.env.Moves.Uploads(), f.addrs()), From: []swarm.Source{}}
 	out.Command = "kith get '" + out.Short + "'"
 	if out.QR, err = qr.SVG(out.Short); err != nil && !it.pending() { // a magnet of many trackers has no room in one
 		return ShowOut{}, fmt.Errorf("files: show: %w", err)
@@ -156,8 +157,15 @@ func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
 		}
 	}
 	out.Pieces = base64.StdEncoding.EncodeToString(have)
-	for _, n := range out.Networks {
+	for i, n := range out.Networks {
 		out.From = append(out.From, f.others(it, n, out.From)...)
+		if s, ok := f.bridge(n.Network).(sayer); ok {
+			if st, err := s.StatusOf(it.Names); err == nil {
+				out.Copies, out.Trackers = st.Copies, swarm.Trackers(st.Trackers)
+				out.Up, out.UpRate = out.Up+st.Up-n.Up, out.UpRate+st.UpRate-n.UpRate
+				out.Networks[i].Up, out.Networks[i].UpRate, out.Networks[i].Ratio = st.Up, st.UpRate, ratio(st.Up, it.Size)
+			}
+		}
 	}
 	if it.manifest() || it.pending() {
 		f.tree(ctx, it, &out)
@@ -166,9 +174,9 @@ func (f *Files) show(ctx context.Context, in RefIn) (ShowOut, error) {
 }
 
 // others returns the peers of another network that an item comes from or goes to, but for those that are listed.
-func (f *Files) others(it item, n ItemNetwork, listed []Source) (list []Source) {
+func (f *Files) others(it item, n ItemNetwork, listed []swarm.Source) (list []swarm.Source) {
 	b := f.bridge(n.Network)
-	if b == nil || slices.ContainsFunc(listed, func(s Source) bool { return s.Network == n.Network }) {
+	if b == nil || slices.ContainsFunc(listed, func(s swarm.Source) bool { return s.Network == n.Network }) {
 		return nil
 	}
 	st, err := b.Status(it.Ref)
@@ -183,7 +191,7 @@ func (f *Files) others(it item, n ItemNetwork, listed []Source) (list []Source) 
 		if p.Down > 0 || p.Up > 0 {
 			state = transfer.Active
 		}
-		list = append(list, Source{Peer: p.Name, Network: n.Network, State: string(state), Have: p.Have, Bytes: p.Bytes, Rate: p.Down, UpRate: p.Up, Via: p.Via})
+		list = append(list, swarm.Seen(n.Network, p, state))
 	}
 	return list
 }
@@ -251,12 +259,11 @@ func sealKey(it item) *seal.Key {
 	return &k
 }
 
-func (f *Files) source(s transfer.Source) Source {
-	v := Source{Peer: s.Peer.String(), State: string(s.State), Why: s.Why, Have: s.Have, Bytes: s.Bytes, Rate: s.Rate, Via: s.Via, Network: s.Network}
+func (f *Files) source(s transfer.Source) swarm.Source {
 	if s.Network != "" {
-		v.Peer = s.Name
-		return v
+		return swarm.Seen(s.Network, s.Seen, s.State)
 	}
+	v := swarm.Source{Peer: s.Peer.String(), State: string(s.State), Why: s.Why, Have: s.Have, Bytes: s.Bytes, Rate: s.Rate, Via: s.Via}
 	v.Name = f.env.People.Name(s.Peer)
 	if p, ok := f.env.Host.Peer(s.Peer); ok && v.Why == "" {
 		v.Why = p.Why
@@ -398,6 +405,9 @@ func (o ShowOut) WriteText(w io.Writer, width int) error {
 	fmt.Fprintf(tw, "path\t%s\n", plain.Text(o.Path))
 	fmt.Fprintf(tw, "ref\t%s\n", o.Ref)
 	fmt.Fprintf(tw, "sent\t%s\n", human.Bytes(o.Up))
+	if o.Copies > 0 {
+		fmt.Fprintf(tw, "copies\t%.2f among its peers\n", o.Copies)
+	}
 	if len(o.Only) > 0 {
 		fmt.Fprintf(tw, "only\t%s\n", plain.Text(strings.Join(o.Only, ", ")))
 	}
@@ -413,11 +423,13 @@ func (o ShowOut) WriteText(w io.Writer, width int) error {
 	fmt.Fprintf(w, "\n%s\n\nfetch it elsewhere with:\n  %s\n", o.Link, o.Command)
 	if len(o.From) > 0 {
 		fmt.Fprintln(w, "\nsources")
-		tw = tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		for _, s := range o.From {
-			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%.0f%%\t%s\n", plain.Text(s.Peer), s.State, human.Bytes(s.Bytes), human.Rate(s.Rate), 100*s.Have, plain.Text(strings.TrimSpace(s.Network+" "+s.Why)))
+		if err := swarm.WriteSources(w, o.From); err != nil {
+			return err
 		}
-		if err := tw.Flush(); err != nil {
+	}
+	if len(o.Trackers) > 0 {
+		fmt.Fprintln(w, "\ntrackers")
+		if err := swarm.WriteTrackers(w, o.Trackers, time.Now()); err != nil {
 			return err
 		}
 	}

@@ -294,8 +294,9 @@ func (f *Files) writeTorrent(ctx context.Context, it item, to string) error {
 	return nil
 }
 
-// sayer is a Bridge that can tell what a person should know of what is being fetched: what its trackers say while nobody is found.
+// sayer is a Bridge that can tell what a person should know of what is being fetched: what its trackers say while nobody is found, and what is known of the swarm.
 type sayer interface {
+	StatusOf(kith.Names) (bridge.Status, error)
 	SaidOf(kith.Names) string
 }
 

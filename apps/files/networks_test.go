@@ -78,8 +78,21 @@ func (m *memory) Status(root kith.Ref) (bridge.Status, error) {
 	if _, ok := m.shares[root]; !ok {
 		return bridge.Status{}, kith.NotFound
 	}
-	return bridge.Status{Up: m.up[root], UpRate: 7, Peers: []transfer.OriginPeer{{Name: "192.0.2.1:6881 Transmission 4.0", Via: "utp", Have: 0.5, Up: 7}}, Said: "announced"}, nil
+	return bridge.Status{Up: m.up[root], UpRate: 7, Peers: []transfer.OriginPeer{{Name: "192.0.2.1:6881", Program: "Transmission 4.0", Via: "utp", Flags: []string{"incoming"}, Have: 0.5, Up: 7, Sent: 8}}, Said: "announced"}, nil
 }
+
+func (m *memory) StatusOf(names kith.Names) (bridge.Status, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for root := range m.shares {
+		if names.V1 == sha1.Sum([]byte(root.String())) {
+			return bridge.Status{Up: 150_000, Copies: 1.5, Trackers: []bridge.Tracker{{URL: "http://tracker.example/announce", Why: "it is closed"}}}, nil
+		}
+	}
+	return bridge.Status{}, kith.NotFound
+}
+
+func (m *memory) SaidOf(kith.Names) string { return "" }
 
 func (m *memory) Moved(context.Context, kith.Names, int64, int64) error { return nil }
 
@@ -152,6 +165,18 @@ func TestShareToNetworks(t *testing.T) {
 	out := show(t, n, "film.mkv")
 	if len(out.Networks) != 1 || !out.Networks[0].Served || out.Networks[0].Said != "announced" || out.Networks[0].Names[0] != fmt.Sprintf("%x", hash) || len(out.From) != 1 || out.From[0].Via != "utp" {
 		t.Errorf("%+v, from %+v", out.Networks, out.From)
+	}
+	if p := out.From[0]; p.Peer != "192.0.2.1:6881" || p.Name != "Transmission 4.0" || p.Sent != 8 || len(p.Flags) != 1 || out.Copies != 1.5 || out.Up != 150_000 || out.Networks[0].Ratio != 1.5 || len(out.Trackers) != 1 {
+		t.Errorf("%+v, %v copies, %+v, %+v", p, out.Copies, out.Networks[0], out.Trackers)
+	}
+	var text strings.Builder
+	if err := out.WriteText(&text, 80); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"copies 1.50 among", "150 kB sent at 0 B/s, ratio 1.50", "192.0.2.1:6881 (Transmission 4.0) bittorrent utp 50%", "active: incoming", "http://tracker.example/announce not asked yet"} {
+		if !strings.Contains(strings.Join(strings.Fields(text.String()), " "), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
 	}
 	if byHash := show(t, n, fmt.Sprintf("%x", hash)); byHash.Ref != s.Ref {
 		t.Errorf("its infohash finds %v", byHash.Ref)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"kith"
+	"kith/apps/files/swarm"
 )
 
 // What the operations take and give. The CLI, the HTTP API, its OpenAPI document and the page are made from these types.
@@ -185,27 +186,15 @@ type RefIn struct {
 // ShowOut is all that is known of one item.
 type ShowOut struct {
 	Item
-	From    []Source    `json:"from" doc:"who it comes from, and what is known of them"`
-	Pieces  string      `json:"pieces" doc:"base64 of one byte for each of at most 512 equal stretches: 0 nothing to 255 all here"`
-	Rarity  string      `json:"rarity,omitempty" doc:"like pieces: how many sources have each stretch, at most 255"`
-	Tree    []TreeEntry `json:"tree,omitempty" doc:"files of a folder, at most 2,000"`
-	More    int         `json:"more,omitempty" doc:"files left out of tree"`
-	QR      string      `json:"qr" doc:"QR code of the short link, as SVG"`
-	Command string      `json:"command" doc:"a command that fetches it, quoted for a shell"`
-}
-
-// Source is a peer that an item comes from, or that it goes to in another network.
-type Source struct {
-	Peer    string  `json:"peer"`
-	Network string  `json:"network,omitempty" doc:"other network that it is in"`
-	Name    string  `json:"name,omitempty" doc:"what its owner is called; in another network its program, if it says so"`
-	State   string  `json:"state" enum:"connecting,active,idle,slow,dropped,cut off" doc:"cut off: it sent bytes that are not what their name says"`
-	Why     string  `json:"why,omitempty"`
-	Have    float64 `json:"have" doc:"part of the content that it has, 0 to 1"`
-	Bytes   int64   `json:"bytes" doc:"verified bytes that came from it"`
-	Rate    float64 `json:"rate"`
-	UpRate  float64 `json:"up_rate,omitempty" doc:"bytes a second that it is sent, where that is known"`
-	Via     string  `json:"via,omitempty" doc:"transport"`
+	From     []swarm.Source  `json:"from" doc:"who it comes from, and what is known of them"`
+	Copies   float64         `json:"copies,omitempty" doc:"of a torrent: how many copies its peers have together; 1.5: one of each piece, and another of half of them"`
+	Trackers []swarm.Tracker `json:"trackers,omitempty" doc:"of a torrent: who is told of it, and what they said last"`
+	Pieces   string          `json:"pieces" doc:"base64 of one byte for each of at most 512 equal stretches: 0 nothing to 255 all here"`
+	Rarity   string          `json:"rarity,omitempty" doc:"like pieces: how many sources have each stretch, at most 255"`
+	Tree     []TreeEntry     `json:"tree,omitempty" doc:"files of a folder, at most 2,000"`
+	More     int             `json:"more,omitempty" doc:"files left out of tree"`
+	QR       string          `json:"qr" doc:"QR code of the short link, as SVG"`
+	Command  string          `json:"command" doc:"a command that fetches it, quoted for a shell"`
 }
 
 // TreeEntry is a file of a folder.

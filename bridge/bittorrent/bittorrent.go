@@ -244,11 +244,11 @@ func (b *Bridge) Status(root kith.Ref) (bridge.Status, error) {
 	return s.status(), nil
 }
 
-// StatusOf is Status of what is fetched or published under a name.
+// StatusOf is Status of what is fetched or published under a name, and says how many copies there are and what its trackers said.
 func (b *Bridge) StatusOf(names kith.Names) (bridge.Status, error) {
 	for _, h := range hashesOf(names) {
 		if s := b.swarmOf(h); s != nil {
-			return s.status(), nil
+			return s.seen(), nil
 		}
 	}
 	return bridge.Status{}, fmt.Errorf("bittorrent: %w", kith.NotFound)

@@ -369,7 +369,7 @@ func TestEncryptionWithTransmission(t *testing.T) {
 		want := map[bool]string{true: "dialled, ", false: "was dialled, "}[p.dials] + p.how
 		until(t, programTime, p.is, func() bool {
 			got, met := p.n.spoken(h), p.n.swarmOf(h).peers(2)
-			return len(got) == 1 && got[0] == want && len(met) == 1 && strings.Contains(met[0].Name, "Transmission")
+			return len(got) == 1 && got[0] == want && len(met) == 1 && strings.Contains(met[0].Program, "Transmission")
 		})
 		until(t, programTime, "Transmission says that "+p.is, func() bool { yes, there := p.with.sealed(h); return there && yes == (p.how == sealed) })
 		t.Log(p.is)

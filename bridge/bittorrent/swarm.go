@@ -18,6 +18,7 @@ import (
 	"kith"
 	"kith/bridge"
 	"kith/bridge/bittorrent/books"
+	"kith/bridge/bittorrent/census"
 	"kith/bridge/bittorrent/metainfo"
 	"kith/internal/bell"
 	"kith/internal/human"
@@ -499,39 +500,23 @@ func (s *swarm) peers(max int) (list []transfer.OriginPeer) {
 	if in := s.metadata(); in != nil {
 		n = in.NumPieces()
 	}
-	add := func(name, via string, st torrent.PeerStats) {
-		p := transfer.OriginPeer{Name: name, Via: via, Down: st.DownloadRate, Up: st.LastWriteUploadRate, Bytes: st.BytesReadUsefulData.Int64()}
-		if n > 0 {
-			p.Have = float64(st.RemotePieceCount) / float64(n)
-		}
-		list = append(list, p)
-	}
-	for _, pc := range t.PeerConns() {
-		if len(list) >= max {
-			return list
-		}
-		name := pc.RemoteAddr.String()
-		if v, _ := pc.PeerClientName.Load().(string); v != "" {
-			name += " (" + v + ")"
-		}
-		add(name, via(pc.Network), pc.Stats())
-	}
-	for _, p := range t.WebseedPeerConns() {
-		if len(list) < max {
-			add(p.RemoteAddr.String(), "http", p.Stats())
-		}
-	}
+	list = census.Peers(s.c.cl, t, n, max)
 	own := s.ownPeers()
 	return append(list, own[:min(len(own), max-len(list))]...)
 }
 
-// via names a transport.
-func via(network string) string {
-	switch {
-	case strings.HasPrefix(network, "udp"):
-		return "utp"
-	case strings.HasPrefix(network, "tcp"):
-		return "tcp"
+// seen is status, and what is known of the swarm besides.
+func (s *swarm) seen() bridge.Status {
+	st := s.status()
+	s.mu.Lock()
+	t, in := s.t, s.info
+	s.mu.Unlock()
+	if t == nil {
+		return st
 	}
-	return network
+	if in != nil {
+		st.Copies = census.Copies(t, in.NumPieces())
+	}
+	st.Trackers = census.Trackers(s.c.cl, t, s.c.track.nameOf)
+	return st
 }

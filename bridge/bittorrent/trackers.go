@@ -101,6 +101,17 @@ func (t *trackers) urlFor(tracker string) string {
 	return ""
 }
 
+// nameOf returns the tracker of which the library was given url.
+func (t *trackers) nameOf(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	if rest, ok := strings.CutPrefix(rest, trackerHost+"/"); ok {
+		if name, err := base64.RawURLEncoding.DecodeString(rest); err == nil {
+			return string(name)
+		}
+	}
+	return url
+}
+
 // dial is what the library dials trackers with.
 func (t *trackers) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if host, _, err := net.SplitHostPort(addr); err != nil || host != trackerHost {
