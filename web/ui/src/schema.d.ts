@@ -3357,6 +3357,11 @@ export interface components {
             /** @description a command that fetches it, quoted for a shell */
             command: string;
             /**
+             * Format: double
+             * @description of a torrent: how many copies its peers have together; 1.5: one of each piece, and another of half of them
+             */
+            copies?: number;
+            /**
              * Format: int64
              * @description bytes here
              */
@@ -3422,6 +3427,8 @@ export interface components {
             sources: number;
             /** @enum {string} */
             state: "ready" | "gone" | "finding" | "fetching" | "waiting" | "paused" | "checking" | "done" | "failed";
+            /** @description of a torrent: who is told of it, and what they said last */
+            trackers?: components["schemas"]["Tracker"][];
             /** @description files of a folder, at most 2,000 */
             tree?: components["schemas"]["TreeEntry"][];
             /**
@@ -3517,6 +3524,8 @@ export interface components {
              * @description verified bytes that came from it
              */
             bytes: number;
+            /** @description how the connection stands, in words: who dialled, by what it was found, how it is encrypted, who serves whom */
+            flags?: string[];
             /**
              * Format: double
              * @description part of the content that it has, 0 to 1
@@ -3529,6 +3538,11 @@ export interface components {
             peer: string;
             /** Format: double */
             rate: number;
+            /**
+             * Format: int64
+             * @description bytes that it was sent, where that is known
+             */
+            sent?: number;
             /**
              * @description cut off: it sent bytes that are not what their name says
              * @enum {string}
@@ -3641,6 +3655,26 @@ export interface components {
             pid: number;
         };
         TorrentsNone: Record<string, never>;
+        Tracker: {
+            /**
+             * Format: date-time
+             * @description when it was asked last; absent: not yet, or it is one over a WebSocket, of which that is not known
+             */
+            asked?: string;
+            /**
+             * Format: date-time
+             * @description when it is asked again; absent: as soon as may be
+             */
+            next?: string;
+            /**
+             * Format: int64
+             * @description that it named when it answered last
+             */
+            peers: number;
+            url: string;
+            /** @description why it did not answer, or refused; absent: it answered */
+            why?: string;
+        };
         TrackerAllowIn: {
             /** @description infohashes (40 hex digits) or magnet links */
             hashes: string[];

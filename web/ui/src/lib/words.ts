@@ -1,6 +1,6 @@
 // What the page says of an item: one sentence for each state, the same everywhere.
 
-import type { Item, ItemNetwork, Source, Visibility } from '../types'
+import type { Item, ItemNetwork, Source, Tracker, Visibility } from '../types'
 import { bytes, count, duration, fraction, percent, plainly, rate, sentence } from './format'
 
 export const incoming = (i: Item): boolean => ['finding', 'fetching', 'waiting', 'paused', 'checking'].includes(i.state)
@@ -106,6 +106,14 @@ export function sourceTone(s: Source): Tone {
   if (s.state === 'active') return 'good'
   if (s.state === 'slow') return 'warn'
   return s.state === 'cut off' || s.state === 'dropped' ? 'bad' : ''
+}
+
+/** What was heard of a tracker last, and when it is asked again. */
+export function heard(t: Tracker, now = Date.now()): string {
+  if (!t.asked) return t.url.startsWith('ws') ? 'Asked over a WebSocket' : 'Not asked yet'
+  const ago = `${duration(Math.max(0, (now - Date.parse(t.asked)) / 1000))} ago`
+  const left = t.next ? (Date.parse(t.next) - now) / 1000 : 0
+  return join(t.why ? `Failed ${ago}: ${t.why}` : `Named ${count(t.peers, 'peer')} ${ago}`, left > 0 ? `asked again in ${duration(left)}` : '')
 }
 
 export type Look = 'video' | 'audio' | 'image' | 'page' | 'other'

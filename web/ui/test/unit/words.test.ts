@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Item, State } from '../../src/types.ts'
-import { activity, badge, complete, incoming, listening, look, troubled } from '../../src/lib/words.ts'
+import { activity, badge, complete, heard, incoming, listening, look, troubled } from '../../src/lib/words.ts'
 
 const item = (more: Partial<Item>): Item => ({
   ref: 'bafk', name: 'x', size: 1000, files: 1, folder: false, kind: 'download', state: 'fetching', for: 'link', link: '', short: '', done: 0, rate: 0,
@@ -39,4 +39,13 @@ test('what a browser can show', () => {
 
 test('what listens is shown without its certificates', () => {
   assert.equal(listening('/ip4/0.0.0.0/udp/1/webrtc-direct/certhash/uEi'), '/ip4/0.0.0.0/udp/1/webrtc-direct')
+})
+
+test('a tracker says what it said last, and when it is asked again', () => {
+  const now = Date.parse('2026-01-01T00:01:00Z')
+  const asked = { url: 'udp://tracker.example:80', peers: 1, asked: '2026-01-01T00:00:30Z', next: '2026-01-01T00:03:00Z' }
+  assert.equal(heard(asked, now), 'Named 1 peer 30 s ago · asked again in 2 min')
+  assert.equal(heard({ ...asked, why: 'timed out', next: '2026-01-01T00:00:40Z' }, now), 'Failed 30 s ago: timed out')
+  assert.equal(heard({ url: 'http://tracker.example/announce', peers: 0 }, now), 'Not asked yet')
+  assert.equal(heard({ url: 'wss://tracker.example', peers: 0 }, now), 'Asked over a WebSocket')
 })
