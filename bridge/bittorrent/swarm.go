@@ -64,6 +64,7 @@ type swarm struct {
 	seeds            []string // web seeds that the library does not have yet
 	own              []*ownSeed
 	redials          redials
+	rates            census.Rates
 }
 
 // hashes returns the names by which peers know it.
@@ -412,6 +413,7 @@ func (s *swarm) sample(ctx context.Context) {
 	st := s.t.Stats()
 	up, down := st.BytesWrittenData.Int64(), st.BytesReadUsefulData.Int64()
 	now := time.Now()
+	s.rates.Sample(now, census.Sent(s.t))
 	s.mu.Lock()
 	if d := now.Sub(s.sampled).Seconds(); !s.sampled.IsZero() && d > 0 {
 		s.upRate, s.downRate = smooth(s.upRate, float64(up-s.was[0])/d), smooth(s.downRate, float64(down-s.was[1])/d)
@@ -500,7 +502,7 @@ func (s *swarm) peers(max int) (list []transfer.OriginPeer) {
 	if in := s.metadata(); in != nil {
 		n = in.NumPieces()
 	}
-	list = census.Peers(s.c.cl, t, n, max)
+	list = census.Peers(s.c.cl, t, &s.rates, n, max)
 	own := s.ownPeers()
 	return append(list, own[:min(len(own), max-len(list))]...)
 }

@@ -23,11 +23,11 @@ var found = map[torrent.PeerSource]string{
 }
 
 // Peers returns whom a torrent of n pieces (0: not known yet) is connected to, web seeds too, at most max.
-func Peers(cl *torrent.Client, t *torrent.Torrent, n, max int) (list []transfer.OriginPeer) {
+func Peers(cl *torrent.Client, t *torrent.Torrent, rates *Rates, n, max int) (list []transfer.OriginPeer) {
 	conns := t.PeerConns()
 	conns = conns[:min(len(conns), max)]
 	add := func(p transfer.OriginPeer, st torrent.PeerStats) {
-		p.Down, p.Up, p.Bytes, p.Sent = st.DownloadRate, st.LastWriteUploadRate, st.BytesReadUsefulData.Int64(), st.BytesWrittenData.Int64()
+		p.Down, p.Bytes, p.Sent = st.DownloadRate, st.BytesReadUsefulData.Int64(), st.BytesWrittenData.Int64()
 		if n > 0 {
 			p.Have = float64(st.RemotePieceCount) / float64(n)
 		}
@@ -36,7 +36,7 @@ func Peers(cl *torrent.Client, t *torrent.Torrent, n, max int) (list []transfer.
 	for i, stand := range books.Stands(cl, conns) {
 		pc := conns[i]
 		v, _ := pc.PeerClientName.Load().(string)
-		add(transfer.OriginPeer{Name: pc.RemoteAddr.String(), Program: Program(v, pc.PeerID), Via: via(pc.Network), Flags: flags(stand, pc.Discovery)}, pc.Stats())
+		add(transfer.OriginPeer{Name: pc.RemoteAddr.String(), Program: Program(v, pc.PeerID), Via: via(pc.Network), Up: rates.Of(pc), Flags: flags(stand, pc.Discovery)}, pc.Stats())
 	}
 	for _, p := range t.WebseedPeerConns() {
 		if len(list) < max {
