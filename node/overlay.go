@@ -23,7 +23,7 @@ const usualOverlay = "kad-dht"
 
 // router is the overlay of the node's network.
 type router interface {
-	overlay.Router
+	overlay.Viewer
 	Size() int    // peers in its tables
 	Mode() string // server or client
 	Close() error

@@ -21,10 +21,11 @@ type kind interface {
 	Engine(kbr.Node) kbr.Engine
 }
 
-// A knower is an engine that says whom it knows by number, some perhaps more than once, so that all other numbers can be used again.
+// A knower is an engine that says whom it knows by number, some perhaps more than once, so that all other numbers can be used again; and what of that is in its tables.
 type knower interface {
 	kbr.Engine
 	Known(dst []kbr.Node) []kbr.Node
+	Entries(dst []kbr.Entry) []kbr.Entry
 }
 
 const round = 10 * kbr.Second // of upkeep

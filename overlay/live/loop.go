@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 
+	"kith/overlay"
 	"kith/overlay/kbr"
 )
 
@@ -44,6 +45,7 @@ type loop struct {
 
 	tag     kbr.Tag
 	waiting map[kbr.Tag]chan<- end
+	traced  map[kbr.Tag]tracer // by the tags of their questions
 
 	meets  []peer.ID // that wait
 	meetAt time.Time // when it is looked next whether somebody is of the same overlay; zero: not at all
@@ -72,7 +74,7 @@ func (d desk) Route(m *kbr.Message) {
 }
 
 func (l *loop) init(self peer.ID, of func(*kbr.Table) kind, r *Router) {
-	l.r, l.peers, l.began, l.waiting = r, newPeers(self), r.now(), map[kbr.Tag]chan<- end{}
+	l.r, l.peers, l.began, l.waiting, l.traced = r, newPeers(self), r.now(), map[kbr.Tag]chan<- end{}, map[kbr.Tag]tracer{}
 	k := of(l.peers.table)
 	k.Grow()
 	l.engine = k.Engine(self1).(knower)
@@ -136,6 +138,7 @@ func (l *loop) step(ev kbr.Event) {
 	if ev.Msg == nil {
 		ev.Msg = &kbr.Message{}
 	}
+	l.hears(&ev)
 	l.kbr.Step(l.ticks(), self1, &ev, &l.out)
 	l.act()
 }
@@ -147,6 +150,7 @@ func (l *loop) act() {
 	for i := range acts {
 		switch a := &acts[i]; a.Do {
 		case kbr.Ask:
+			l.asks(a)
 			l.ask(*a)
 		case kbr.Tell:
 			l.tell(a)
@@ -166,7 +170,7 @@ func (l *loop) act() {
 	}
 	for _, res := range l.kbr.Results {
 		if c, ok := l.waiting[res.Tag]; ok {
-			delete(l.waiting, res.Tag)
+			l.forget(res.Tag)
 			c <- l.ended(&res)
 		}
 	}
@@ -193,14 +197,23 @@ func (l *loop) ended(res *kbr.Result) (e end) {
 	return e
 }
 
-// find searches for a key, and sends who is near it.
-func (l *loop) find(key kbr.ID, to chan<- end) kbr.Tag {
+// find searches for a key, and sends who is near it. If see is not nil it is told each step, and must wait for nobody.
+func (l *loop) find(key kbr.ID, to chan<- end, see func(overlay.Step)) kbr.Tag {
 	l.tag++
 	l.waiting[l.tag] = to
 	tag := l.tag
 	l.kbr.Find(l.ticks(), self1, key, tag, &l.out)
+	if see != nil {
+		l.trace(key, tag, see)
+	}
 	l.act()
 	return tag
+}
+
+// forget waits for a search no more.
+func (l *loop) forget(tag kbr.Tag) {
+	delete(l.waiting, tag)
+	l.untrace(tag)
 }
 
 // look notices when the neighbours have changed.

@@ -15,6 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"kith"
+	"kith/overlay"
 	"kith/overlay/kbr"
 )
 
@@ -48,8 +49,8 @@ func (r *Router) ready(ctx context.Context) {
 	}
 }
 
-// nearest returns who is nearest to a place. It is Unavailable if nobody is found.
-func (r *Router) nearest(ctx context.Context, key kbr.ID) (end, error) {
+// nearest returns who is nearest to a place, and tells see of each step, if it is not nil. It is Unavailable if nobody is found.
+func (r *Router) nearest(ctx context.Context, key kbr.ID, see func(overlay.Step)) (end, error) {
 	select {
 	case r.finds <- struct{}{}:
 		defer func() { <-r.finds }()
@@ -61,7 +62,7 @@ func (r *Router) nearest(ctx context.Context, key kbr.ID) (end, error) {
 	for range findTries {
 		c := make(chan end, 1)
 		var tag kbr.Tag
-		if err := r.do(ctx, func() { tag = r.find(key, c) }); err != nil {
+		if err := r.do(ctx, func() { tag = r.find(key, c, see) }); err != nil {
 			return end{}, err
 		}
 		select {
@@ -70,7 +71,7 @@ func (r *Router) nearest(ctx context.Context, key kbr.ID) (end, error) {
 				return e, nil
 			}
 		case <-ctx.Done():
-			r.post(func() { delete(r.waiting, tag) })
+			r.post(func() { r.forget(tag) })
 			return end{}, ctx.Err()
 		case <-r.ctx.Done():
 			return end{}, errClosed
@@ -81,7 +82,7 @@ func (r *Router) nearest(ctx context.Context, key kbr.ID) (end, error) {
 
 // replicasOf returns the n peers that keep what stands at a place, the nearest first, this node among them if it is one.
 func (r *Router) replicasOf(ctx context.Context, key kbr.ID, n int) ([]peer.ID, error) {
-	e, err := r.nearest(ctx, key)
+	e, err := r.nearest(ctx, key, nil)
 	switch {
 	case err != nil:
 		return nil, err

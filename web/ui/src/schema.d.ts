@@ -1024,6 +1024,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/node/overlay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * show the overlay as this node sees it: whom it has in its tables
+         * @description The overlay is how nodes find who has what. Each node and each key has a place on it, and each node knows some others: chord has successors, a predecessor and
+         *     fingers; pastry a leaf set, a routing table and neighbours; kademlia and kad-dht buckets.
+         */
+        get: operations["node-overlay"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/node/overlay-find": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * look a key up, and show each step: who is asked, who answers, where it ends
+         * @description KEY is a place in hexadecimal (40 digits; on kad-dht only that of a node in the table), a peer id or a contact, whose own place is looked for, a link of Kith or its
+         *     root, for the key under which it is announced; any other text is hashed. It is the same lookup as any of this node: those that are asked see a
+         *     hash, and neither the text nor the link. With --json the last step has all of them.
+         */
+        get: operations["node-overlay-find"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/node/page": {
         parameters: {
             query?: never;
@@ -2147,6 +2190,92 @@ export interface components {
             /** @description what is wrong with it */
             wrong: string;
         };
+        FindIn: {
+            /** @description an identifier in hexadecimal, a peer id, a contact (@anna), a link of Kith or its root; any other text is hashed */
+            key: string;
+        };
+        FindOut: {
+            /**
+             * Format: double
+             * @description milliseconds since the lookup began
+             */
+            after_ms: number;
+            /**
+             * Format: int64
+             * @description with ends: and how many of these had answered by then
+             */
+            answered?: number;
+            /**
+             * Format: int64
+             * @description with ends: how many nodes were asked
+             */
+            asked?: number;
+            /** @description with begins: where the key is, in hexadecimal */
+            key?: string;
+            /**
+             * @description with begins: what was given
+             * @enum {string}
+             */
+            key_is?: "identifier" | "peer" | "link" | "text";
+            /** @description it says that the key is its own */
+            mine?: boolean;
+            /** @description with begins: whom this node itself takes for near; with answers: whom the other one names; with ends: the nearest, nearest first */
+            names?: components["schemas"]["OverlayPeer"][];
+            /** @description who is asked, answers, or does not */
+            peer?: components["schemas"]["OverlayPeer"];
+            /** @description with ends: all of them, from the first on */
+            steps?: components["schemas"]["FindStep"][];
+            /**
+             * Format: double
+             * @description milliseconds from question to answer
+             */
+            took_ms?: number;
+            /**
+             * @description silent: it has not answered in time, or cannot be reached; late: it answers after all, which does not count any more
+             * @enum {string}
+             */
+            what: "begins" | "asks" | "answers" | "silent" | "late" | "ends";
+        };
+        FindStep: {
+            /**
+             * Format: double
+             * @description milliseconds since the lookup began
+             */
+            after_ms: number;
+            /**
+             * Format: int64
+             * @description with ends: and how many of these had answered by then
+             */
+            answered?: number;
+            /**
+             * Format: int64
+             * @description with ends: how many nodes were asked
+             */
+            asked?: number;
+            /** @description with begins: where the key is, in hexadecimal */
+            key?: string;
+            /**
+             * @description with begins: what was given
+             * @enum {string}
+             */
+            key_is?: "identifier" | "peer" | "link" | "text";
+            /** @description it says that the key is its own */
+            mine?: boolean;
+            /** @description with begins: whom this node itself takes for near; with answers: whom the other one names; with ends: the nearest, nearest first */
+            names?: components["schemas"]["OverlayPeer"][];
+            /** @description who is asked, answers, or does not */
+            peer?: components["schemas"]["OverlayPeer"];
+            /**
+             * Format: double
+             * @description milliseconds from question to answer
+             */
+            took_ms?: number;
+            /**
+             * @description silent: it has not answered in time, or cannot be reached; late: it answers after all, which does not count any more
+             * @enum {string}
+             */
+            what: "begins" | "asks" | "answers" | "silent" | "late" | "ends";
+        };
         Finding: {
             /** @description what was looked at: device (if it was revoked), listening, reachable, nat, udp, ipv6, router, relays, relaying, overlay, public, clock, disk, tracker (if this node is one) */
             check: string;
@@ -2797,6 +2926,54 @@ export interface components {
             /** @description MIME type */
             media: string;
             url: string;
+        };
+        OverlayEntry: {
+            /** @description there is a connection to it now */
+            connected: boolean;
+            /** @description where it is, in hexadecimal: 40 digits, 64 on kad-dht */
+            id: string;
+            /**
+             * Format: int64
+             * @description successor, neighbour, gate: from 1 on; finger: the first at or after this node + 2^index; leaf: from 1 on clockwise, from -1 on counterclockwise; row: digits of 4 bits that are the same; bucket, spare: bits that are the same
+             */
+            index: number;
+            /** @description what the person calls its owner */
+            name?: string;
+            /**
+             * @description of which table: successor, predecessor and finger of Chord; leaf, row of the routing table and neighbour of Pastry; bucket and spare of Kademlia; gate: a client searches through it
+             * @enum {string}
+             */
+            part: "successor" | "predecessor" | "finger" | "leaf" | "row" | "neighbour" | "bucket" | "spare" | "gate";
+            /** @description peer id */
+            peer: string;
+            /**
+             * Format: double
+             * @description round trip in milliseconds; -1 if not known
+             */
+            rtt_ms: number;
+            /** @description it has not answered what it was asked last */
+            silent?: boolean;
+        };
+        OverlayOut: {
+            /** @description what is in its tables, table by table; a peer may be in several */
+            entries: components["schemas"]["OverlayEntry"][];
+            /**
+             * @description server: part of it; client: it only asks
+             * @enum {string}
+             */
+            mode: "server" | "client";
+            /** @enum {string} */
+            name: "kad-dht" | "chord" | "kademlia" | "pastry";
+            network: string;
+            self: components["schemas"]["OverlayPeer"];
+        };
+        OverlayPeer: {
+            /** @description where it is, in hexadecimal: 40 digits, 64 on kad-dht */
+            id: string;
+            /** @description what the person calls its owner */
+            name?: string;
+            /** @description peer id */
+            peer: string;
         };
         OwnDevice: {
             /** @description it is connected without a relay */
@@ -5524,6 +5701,67 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NetworkLink"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-overlay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverlayOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "node-overlay-find": {
+        parameters: {
+            query: {
+                /** @description an identifier in hexadecimal, a peer id, a contact (@anna), a link of Kith or its root; any other text is hashed */
+                key: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["FindOut"];
                 };
             };
             /** @description Error */
