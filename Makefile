@@ -49,6 +49,7 @@ unit: ## Go tests
 .PHONY: race
 race: ## Go tests with the race detector
 	go test -race -short -timeout 20m $(RACE)
+	go test -race -timeout 20m -run TestSameOnTwoCores ./overlay/sim
 
 .PHONY: page
 page: build ## the page: types, unit tests, the committed build is the built source, and a real browser on real nodes

@@ -58,6 +58,7 @@ func (f *simFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.Nodewise, "nodewise", false, "searches are for the places of nodes that are up; else for random keys")
 	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")
+	flags.IntVar(&f.Cores, "cores", 0, "on how many, 1 or 2; 0 is as many as are worth it. The result is the same")
 	flags.StringVar(&f.latency, "latency", "constant", "`MODEL` of the lines: constant (50 ms each way) or 3d (nodes in a cube, at most 200 ms)")
 }
 

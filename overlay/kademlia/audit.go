@@ -96,9 +96,9 @@ func (c *Kademlia) fill(level int, nodes []kbr.Node, rtt func(a, b kbr.Node) kbr
 	if len(nodes) == 0 {
 		return
 	}
-	c.bucket[level] = c.tree.open()
+	c.bucket[level] = c.open()
 	c.top = max(c.top, uint8(level+1))
-	b := c.tree.block(c.bucket[level])
+	b := c.block(c.bucket[level])
 	b.setCount(len(nodes))
 	for i, n := range nodes {
 		b[1+i] = contact{node: n}
@@ -118,18 +118,23 @@ func (t *Tree) Audit(up []kbr.Node) error {
 			return fmt.Errorf("kademlia: node %d knows nobody who is up", n)
 		}
 	}
-	check := t.stepped
-	if len(check) == cap(t.stepped) { // or more: not all are noted
+	var room [kbr.Parts * maxStepped]kbr.Node
+	check, all := room[:0], false
+	for i := range t.slabs {
+		s := &t.slabs[i]
+		check, all = append(check, s.stepped...), all || len(s.stepped) == maxStepped // or more: not all are noted
+		s.stepped = s.stepped[:0]
+	}
+	if all {
 		check = t.members
 	}
-	t.stepped = t.stepped[:0]
 	for _, n := range check {
 		c := &t.nodes[n]
 		for l := range c.bucket {
 			if c.bucket[l] == 0 {
 				continue
 			}
-			b := t.block(c.bucket[l])
+			b := c.block(c.bucket[l])
 			s, m := b.in(), c.mind(b)
 			if len(s) > t.K || len(m) > t.Cache || len(s) > 0 && l >= int(c.top) {
 				return fmt.Errorf("kademlia: node %d has %d contacts and %d in mind in bucket %d", n, len(s), len(m), l)
@@ -162,7 +167,7 @@ func (c *Kademlia) knowsOne() bool {
 		if c.bucket[l] == 0 {
 			continue
 		}
-		b := c.tree.block(c.bucket[l])
+		b := c.block(c.bucket[l])
 		for _, list := range [][]contact{b.in(), c.mind(b)} {
 			for _, x := range list {
 				if c.tree.in[x.node] {

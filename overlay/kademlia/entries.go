@@ -8,7 +8,7 @@ func (c *Kademlia) Entries(dst []kbr.Entry) []kbr.Entry {
 		if i == 0 {
 			continue
 		}
-		b := c.tree.block(i)
+		b := c.block(i)
 		for _, x := range b.in() {
 			dst = append(dst, x.entry("bucket", level))
 		}

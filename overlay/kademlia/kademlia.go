@@ -126,15 +126,20 @@ func since(now kbr.Ticks, s stamp) kbr.Ticks { return kbr.Ticks(stampOf(now)-s) 
 type Tree struct {
 	Config
 	table *kbr.Table
-	nodes []Kademlia  // by number
-	slab  [][]contact // pages of blocks, each a bucket: a head, contacts, and what is kept in mind
-	used  uint32      // blocks; 0 is no block
-	free  uint32      // the first of those that are free: each head has the next
+	nodes []Kademlia // by number
+	slabs [kbr.Parts]slab
 
 	members []kbr.Node // of Audit, as the next one
 	in      []bool
 	seen    []kbr.Node // [n] is the node whose buckets are checked, if n was in them
-	stepped []kbr.Node // nodes to which something happened since the last Audit; when it is full, perhaps to others too
+}
+
+// A slab has the buckets of a part of the nodes.
+type slab struct {
+	pages   [][]contact // of blocks, each a bucket: a head, contacts, and what is kept in mind
+	used    uint32      // blocks; 0 is no block
+	free    uint32      // the first of those that are free: each head has the next
+	stepped []kbr.Node  // nodes to which something happened since the last Audit; when it is full, perhaps to others too
 }
 
 const pageBlocks = 1 << 10
@@ -143,7 +148,11 @@ const maxStepped = 16
 
 // New returns a tree without nodes. The configuration must be valid.
 func New(c Config, t *kbr.Table) *Tree {
-	return &Tree{Config: c, table: t, used: 1, stepped: make([]kbr.Node, 0, maxStepped)}
+	r := &Tree{Config: c, table: t}
+	for i := range r.slabs {
+		r.slabs[i] = slab{used: 1, stepped: make([]kbr.Node, 0, maxStepped)}
+	}
+	return r
 }
 
 // BytesPerNode estimates what a node of a network takes of memory.
@@ -189,25 +198,28 @@ func (c *Kademlia) level(n kbr.Node) int { return min(last, c.id().Xor(c.tree.id
 // A block is a bucket in the slab: contacts, least recently seen first, and then others for when one of these is gone, the most recently seen last.
 type block []contact
 
-func (t *Tree) block(i uint32) block {
-	n := uint32(t.stride())
+func (c *Kademlia) slab() *slab { return &c.tree.slabs[c.self.Part()] }
+
+func (c *Kademlia) block(i uint32) block {
+	n := uint32(c.tree.stride())
 	at := i % pageBlocks * n
-	return t.slab[i/pageBlocks][at : at+n]
+	return c.slab().pages[i/pageBlocks][at : at+n]
 }
 
 // open returns a free block.
-func (t *Tree) open() uint32 {
-	if i := t.free; i != 0 {
-		b := t.block(i)
-		t.free = uint32(b[0].node)
+func (c *Kademlia) open() uint32 {
+	s := c.slab()
+	if i := s.free; i != 0 {
+		b := c.block(i)
+		s.free = uint32(b[0].node)
 		clear(b)
 		return i
 	}
-	if int(t.used/pageBlocks) == len(t.slab) {
-		t.slab = append(t.slab, make([]contact, pageBlocks*t.stride()))
+	if int(s.used/pageBlocks) == len(s.pages) {
+		s.pages = append(s.pages, make([]contact, pageBlocks*c.tree.stride()))
 	}
-	t.used++
-	return t.used - 1
+	s.used++
+	return s.used - 1
 }
 
 // The head has how many contacts there are, and how many in mind.
@@ -224,7 +236,7 @@ func (c *Kademlia) contacts(level int) []contact {
 	if c.bucket[level] == 0 {
 		return nil
 	}
-	return c.tree.block(c.bucket[level]).in()
+	return c.block(c.bucket[level]).in()
 }
 
 // deeper returns how many contacts are nearer than all of a level.
@@ -265,8 +277,8 @@ func (c *Kademlia) contact(n kbr.Node) *contact {
 func (c *Kademlia) reset(p phase) {
 	for _, i := range c.bucket {
 		if i != 0 {
-			c.tree.block(i)[0] = contact{node: kbr.Node(c.tree.free)}
-			c.tree.free = i
+			c.block(i)[0] = contact{node: kbr.Node(c.slab().free)}
+			c.slab().free = i
 		}
 	}
 	*c = Kademlia{tree: c.tree, self: c.self, turn: c.turn + 1, phase: p}
@@ -280,10 +292,10 @@ func (c *Kademlia) heard(now kbr.Ticks, n kbr.Node, took kbr.Ticks) {
 	}
 	level := c.level(n)
 	if c.bucket[level] == 0 {
-		c.bucket[level] = c.tree.open()
+		c.bucket[level] = c.open()
 		c.top = max(c.top, uint8(level+1))
 	}
-	b := c.tree.block(c.bucket[level])
+	b := c.block(c.bucket[level])
 	x := contact{node: n, rtt: asUnits(took), seen: stampOf(now)}
 	s := b.in()
 	if i := index(s, n); i >= 0 { // to the end
@@ -360,7 +372,7 @@ func (c *Kademlia) drop(n kbr.Node) {
 	if n == kbr.None || n == c.self || c.bucket[c.level(n)] == 0 {
 		return
 	}
-	b := c.tree.block(c.bucket[c.level(n)])
+	b := c.block(c.bucket[c.level(n)])
 	m := c.mind(b)
 	if i := index(m, n); i >= 0 {
 		copy(m[i:], m[i+1:])
@@ -388,7 +400,7 @@ func (c *Kademlia) Known(dst []kbr.Node) []kbr.Node {
 		if i == 0 {
 			continue
 		}
-		b := c.tree.block(i)
+		b := c.block(i)
 		for _, some := range [][]contact{b.in(), c.mind(b)} {
 			for _, x := range some {
 				dst = append(dst, x.node)

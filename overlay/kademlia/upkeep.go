@@ -40,8 +40,8 @@ func (c *Kademlia) timer(what kbr.Tag) kbr.Tag { return what | kbr.Tag(c.turn)<<
 
 // Step implements kbr.Engine.
 func (c *Kademlia) Step(now kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
-	if t := c.tree; len(t.stepped) < cap(t.stepped) {
-		t.stepped = append(t.stepped, c.self)
+	if s := c.slab(); len(s.stepped) < cap(s.stepped) {
+		s.stepped = append(s.stepped, c.self)
 	}
 	switch ev.What {
 	case kbr.Start:
@@ -178,7 +178,7 @@ func (c *Kademlia) measure(draw uint64, o *kbr.Outbox) {
 		if len(s) < c.tree.K || c.deeper(l) < c.tree.K {
 			continue
 		}
-		if m := c.mind(c.tree.block(c.bucket[l])); len(m) > 0 && m[len(m)-1].rtt == 0 {
+		if m := c.mind(c.block(c.bucket[l])); len(m) > 0 && m[len(m)-1].rtt == 0 {
 			o.Ask(m[len(m)-1].node, ping, askNamed)
 		} else {
 			o.Ask(s[draw%uint64(len(s))].node, near, askOthers).Key = c.within(l, draw)

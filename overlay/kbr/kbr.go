@@ -26,6 +26,12 @@ type Node uint32
 // None is the number of no node.
 const None Node = 0
 
+// Parts is how many nodes may be stepped at the same time: one of each part, each by a Host of its own.
+const Parts = 2
+
+// Part returns the part of a node. Runs of numbers are of one, so that what belongs to different parts is seldom in one line of a cache.
+func (n Node) Part() int { return int(n>>6) % Parts }
+
 // A Table knows where nodes are. A node of a real network has one of the peers that it knows, a simulation one of all nodes. The zero Table is empty.
 type Table struct{ ids []ID }
 
@@ -95,6 +101,13 @@ func (m *Message) Add(n Node) bool {
 	m.Nodes[m.Count] = n
 	m.Count++
 	return true
+}
+
+// Set makes m what from is; what is behind those told is nobody's.
+func (m *Message) Set(from *Message) {
+	m.Kind, m.Flags, m.Count, m.Ends, m.Hops, m.Vain = from.Kind, from.Flags, from.Count, from.Ends, from.Hops, from.Vain
+	m.Node, m.Tag, m.Key = from.Node, from.Tag, from.Key
+	copy(m.Nodes[:], from.Told())
 }
 
 // Told returns the nodes that the message names.

@@ -127,13 +127,14 @@ func (c Churn) Run(make func(*kbr.Table) Kind, progress func(done int) error) (R
 		return Report{}, err
 	}
 	o := c.Options
-	o.Nodes = c.Total()
+	o.Nodes, o.founders = c.Total(), c.Nodes
 	n, err := New(o, make)
 	if err != nil {
 		return Report{}, err
 	}
 	r := &churning{o: c, n: n, fresh: c.Nodes}
 	r.report = Report{Nodes: c.Nodes, Lookups: c.Lookups, Seed: c.Seed, Model: n.o.Latency.String()}
+	n.judge = func() { r.tally.add(n, &r.report) }
 	n.departed = func(p kbr.Node) {
 		r.gone(p, false)
 		r.join()
@@ -165,7 +166,6 @@ func (c *churning) anybody() kbr.Node {
 }
 
 func (c *churning) run(progress func(int) error) error {
-	const never = kbr.Ticks(math.MaxInt64)
 	join, leave, mean := never, never, float64(kbr.Second)/c.o.Rate
 	if c.o.Rate > 0 {
 		join, leave = c.in(drawJoin, mean), c.in(drawLeave, mean)
@@ -176,7 +176,7 @@ func (c *churning) run(progress func(int) error) error {
 	}
 	search := c.in(drawSearch, float64(c.o.Every))
 	for done := 0; done < c.o.Lookups; {
-		c.pass(min(join, leave, search))
+		c.n.Run(min(join, leave, search), nil)
 		switch c.n.Now() {
 		case join:
 			c.join()
@@ -199,19 +199,9 @@ func (c *churning) run(progress func(int) error) error {
 			}
 		}
 	}
-	c.pass(c.n.Now() + kbr.Minute) // for the last ones
+	c.n.Run(c.n.Now()+kbr.Minute, nil) // for the last ones
 	c.report.Abandoned = c.o.Lookups - c.report.done()
 	return nil
-}
-
-// pass lets time pass, and judges each search at the moment in which it ends.
-func (c *churning) pass(until kbr.Ticks) {
-	c.n.Run(until, func() bool {
-		if len(c.n.host.Results) > 0 {
-			c.tally.add(c.n, &c.report)
-		}
-		return true
-	})
 }
 
 // join lets a new node join through anybody.
@@ -230,7 +220,7 @@ func (c *churning) join() {
 // live gives a node its session.
 func (c *churning) live(p kbr.Node) {
 	if c.o.Rate == 0 {
-		c.n.wheel.put(event{at: c.n.Now() + c.o.Session.draw(c.n.draw(forChurn, p, 0)), what: departs, node: p, life: c.n.peers[p].life})
+		c.n.depart(c.n.Now()+c.o.Session.draw(c.n.draw(forChurn, p, 0)), p)
 	}
 }
 

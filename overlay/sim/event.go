@@ -2,28 +2,51 @@ package sim
 
 import "kith/overlay/kbr"
 
+// what an event is to the simulation.
+type what uint8
+
+const (
+	deliver   what = iota // a question or a notice arrives
+	answers               // an answer arrives
+	gives                 // who asked gives up
+	comesLate             // an answer arrives after that
+	rings                 // a timer
+	searches              // a search of the node's user begins
+)
+
+// A talk is a message on its way, with what who asked must know when an answer comes or none does.
+type talk struct {
+	msg   kbr.Message
+	tag   kbr.Tag
+	sent  kbr.Ticks
+	wait  kbr.Ticks
+	from  kbr.Node
+	to    kbr.Node
+	next  uint32 // free ones
+	life  uint16 // of from
+	try   uint8
+	asked bool // it is a question
+	over  bool // who asked gives up before it arrives
+}
+
 // handle lets one event happen.
-func (n *Net) handle(e *event) {
-	n.steps++
+func (s *shard) handle(e *event) {
+	s.steps++
 	switch e.what {
 	case deliver:
-		n.deliver(e)
+		s.deliver(uint32(e.tag))
 	case answers, gives, comesLate:
-		n.close(e)
+		s.close(e)
 	case rings:
-		if n.here(e.node, e.life) {
-			n.step(e.node, &kbr.Event{What: kbr.Timer, Tag: e.tag, Draw: n.nextDraw(e.node)})
-		}
-	case departs:
-		if n.here(e.node, e.life) {
-			n.departed(e.node)
+		if s.net.here(e.node, e.life) {
+			s.step(e.node, &kbr.Event{What: kbr.Timer, Tag: e.tag, Draw: s.net.nextDraw(e.node)})
 		}
 	case searches:
-		if n.here(e.node, e.life) {
-			key := n.key(e.node, uint64(e.tag))
-			n.note(e.node, kbr.None, uint64(e.what))
-			n.host.Find(n.wheel.now, e.node, key, e.tag, &n.out)
-			n.act(e.node)
+		if s.net.here(e.node, e.life) {
+			key := s.net.key(e.node, uint64(e.tag))
+			s.note(e.node, kbr.None, uint64(e.what))
+			s.host.Find(s.wheel.now, e.node, key, e.tag, &s.out)
+			s.act(e.node)
 		}
 	}
 }
@@ -44,151 +67,158 @@ func (n *Net) key(p kbr.Node, i uint64) kbr.ID {
 func (n *Net) here(p kbr.Node, life uint16) bool { return n.peers[p].up && n.peers[p].life == life }
 
 // deliver lets a question or a notice arrive.
-func (n *Net) deliver(e *event) {
-	t := &n.talks[e.talk]
-	if !n.peers[t.to].up || n.loses(t.from, t.to) {
-		n.unheard(e.talk)
+func (s *shard) deliver(i uint32) {
+	t := &s.talks[i]
+	to := t.to
+	if !s.net.peers[to].up || s.net.loses(to, t.from) {
+		s.unheard(i)
 		return
 	}
 	ev := kbr.Event{What: kbr.Notice, From: t.from, Msg: &t.msg}
 	if !t.asked {
-		n.step(t.to, &ev)
-		n.release(e.talk)
+		s.step(to, &ev)
+		s.release(i)
 		return
 	}
 	ev.What = kbr.Request
-	if lie, did := n.attack(t.to, &t.msg); did {
-		if n.note(t.to, t.from, uint64(ev.What)|uint64(t.msg.Kind)<<8); lie == nil {
-			n.unheard(e.talk)
-		} else {
-			n.answer(e.talk, lie)
-		}
-		return
-	}
-	n.note(t.to, t.from, uint64(ev.What)|uint64(t.msg.Kind)<<8)
-	n.host.Step(n.wheel.now, t.to, &ev, &n.out)
-	var reply *kbr.Message
-	for i := range n.out.Acts {
-		if n.out.Acts[i].Do == kbr.Reply {
-			reply = &n.out.Acts[i].Msg
+	s.note(to, t.from, uint64(ev.What)|uint64(t.msg.Kind)<<8)
+	reply, did := s.net.attack(to, &t.msg)
+	if !did {
+		s.host.Step(s.wheel.now, to, &ev, &s.out)
+		for k := range s.out.Acts {
+			if s.out.Acts[k].Do == kbr.Reply {
+				reply = &s.out.Acts[k].Msg
+			}
 		}
 	}
-	to := t.to
 	if reply == nil {
-		n.unheard(e.talk)
+		s.unheard(i)
 	} else {
-		n.answer(e.talk, reply)
+		s.answer(i, reply)
 	}
-	n.act(to)
+	s.act(to)
 }
 
 // answer sends an answer on its way.
-func (n *Net) answer(i uint32, reply *kbr.Message) {
-	t := &n.talks[i]
-	n.count(t.to, reply)
-	at := n.wheel.now + n.o.Latency.Between(n, t.to, t.from)
-	if n.loses(t.to, t.from) {
-		n.unheard(i)
+func (s *shard) answer(i uint32, reply *kbr.Message) {
+	t := &s.talks[i]
+	s.net.count(t.to, reply)
+	at := s.wheel.now + s.net.line(t.to, t.from)
+	if s.net.loses(t.to, t.from) {
+		s.unheard(i)
 		return
 	}
 	if t.over || at > t.sent+t.wait {
-		late := n.talk(*t)
-		n.wheel.put(event{at: at, what: comesLate, node: n.talks[late].from, life: n.talks[late].life, talk: late})
-		n.unheard(i)
+		late := s.talk()
+		t = &s.talks[i] // which may have moved
+		s.talks[late].envelope(t)
+		s.post(at, comesLate, t.to, late)
+		s.unheard(i)
 		return
 	}
-	t.msg = *reply
-	n.wheel.put(event{at: at, what: answers, node: t.from, life: t.life, talk: i})
+	t.msg.Set(reply)
+	s.post(at, answers, t.to, i)
 }
 
-// unheard ends a talk of which who asked will hear nothing.
-func (n *Net) unheard(i uint32) {
-	t := &n.talks[i]
+// unheard ends a talk of which who asked will hear nothing. That one gives up in its time, or as soon as it can be told.
+func (s *shard) unheard(i uint32) {
+	t := &s.talks[i]
 	if !t.asked || t.over {
-		n.release(i)
+		s.release(i)
 		return
 	}
-	n.wheel.put(event{at: t.sent + t.wait, what: gives, node: t.from, life: t.life, talk: i})
+	s.post(max(t.sent+t.wait, s.wheel.now+s.net.least), gives, t.to, i)
 }
 
 // close ends a question: with its answer, or because who asked gives up.
-func (n *Net) close(e *event) {
-	t := &n.talks[e.talk]
-	arrives := e.what == gives && t.over // later, and ends it then
-	ev := kbr.Event{What: kbr.Answer, From: t.to, Tag: t.tag, Took: n.wheel.now - t.sent, Msg: &t.msg}
+func (s *shard) close(e *event) {
+	i := uint32(e.tag)
+	t := &s.talks[i]
+	ev := kbr.Event{What: kbr.Answer, From: t.to, Tag: t.tag, Took: s.wheel.now - t.sent, Msg: &t.msg}
 	switch e.what {
 	case comesLate:
 		ev.What, ev.Msg = kbr.Late, nil
 	case gives:
 		ev = kbr.Event{What: kbr.Failed, From: t.to, Tag: t.tag, Try: t.try, Msg: &t.msg}
 	}
-	if n.here(e.node, e.life) {
-		n.step(e.node, &ev)
+	if s.net.here(e.node, e.life) {
+		s.step(e.node, &ev)
 	}
-	if !arrives {
-		n.release(e.talk)
-	}
+	s.release(i)
 }
 
 // step lets something happen to a node, and carries out what it wants done.
-func (n *Net) step(p kbr.Node, ev *kbr.Event) {
+func (s *shard) step(p kbr.Node, ev *kbr.Event) {
 	kind := uint64(ev.What)
 	if ev.Msg != nil {
 		kind |= uint64(ev.Msg.Kind)<<8 | uint64(ev.Msg.Count)<<16
 	}
-	n.note(p, ev.From, kind)
-	n.host.Step(n.wheel.now, p, ev, &n.out)
-	n.act(p)
+	s.note(p, ev.From, kind)
+	s.host.Step(s.wheel.now, p, ev, &s.out)
+	s.act(p)
 }
 
 // note takes an event into the trace.
-func (n *Net) note(p, from kbr.Node, kind uint64) {
-	h := &n.peers[p].hash
-	*h = mix(*h ^ mix(uint64(n.wheel.now)) ^ uint64(from)<<32 ^ kind)
+func (s *shard) note(p, from kbr.Node, kind uint64) {
+	h := &s.net.peers[p].hash
+	*h = mix(*h ^ mix(uint64(s.wheel.now)) ^ uint64(from)<<32 ^ kind)
 }
 
 // act carries out what a node wants done.
-func (n *Net) act(p kbr.Node) {
-	for i := range n.out.Acts {
-		switch a := &n.out.Acts[i]; a.Do {
+func (s *shard) act(p kbr.Node) {
+	for i := range s.out.Acts {
+		switch a := &s.out.Acts[i]; a.Do {
 		case kbr.Ask, kbr.Tell:
-			n.send(p, a)
+			s.send(p, a)
 		case kbr.After:
-			n.wheel.put(event{at: n.wheel.now + a.Wait, what: rings, node: p, life: n.peers[p].life, tag: a.Tag})
+			s.wheel.put(event{at: s.wheel.now + a.Wait, what: rings, node: p, from: p, turn: s.net.turn(p), life: s.net.peers[p].life, tag: a.Tag})
 		}
 	}
-	n.out.Acts = n.out.Acts[:0]
+	s.out.Acts = s.out.Acts[:0]
 }
 
 // send sends a question or a notice on its way.
-func (n *Net) send(p kbr.Node, a *kbr.Act) {
-	now := n.wheel.now
-	i := n.talk(talk{msg: a.Msg, tag: a.Tag, sent: now, wait: a.Wait, try: a.Try, from: p, to: a.To, life: n.peers[p].life, asked: a.Do == kbr.Ask})
-	t := &n.talks[i]
-	n.count(p, &a.Msg)
-	arrives := now + n.o.Latency.Between(n, p, a.To)
-	if t.over = t.asked && arrives > now+a.Wait; t.over { // who asks gives up before it is even heard
-		n.wheel.put(event{at: now + a.Wait, what: gives, node: p, life: t.life, talk: i})
+func (s *shard) send(p kbr.Node, a *kbr.Act) {
+	now := s.wheel.now
+	s.net.count(p, &a.Msg)
+	arrives := now + s.net.line(p, a.To)
+	over := a.Do == kbr.Ask && arrives > now+a.Wait
+	if over { // who asks gives up before it is even heard
+		s.post(now+a.Wait, gives, p, s.ask(p, a))
 	}
-	n.wheel.put(event{at: arrives, what: deliver, talk: i})
+	i := s.ask(p, a)
+	s.talks[i].over = over
+	s.post(arrives, deliver, p, i)
 }
 
-// talk keeps a talk, and returns where.
-func (n *Net) talk(t talk) uint32 {
-	i := n.free
-	if i == 0 {
-		i = uint32(len(n.talks))
-		n.talks = append(n.talks, t)
-		return i
-	}
-	n.free = n.talks[i].next
-	n.talks[i] = t
+// ask makes a talk of an act, and returns where.
+func (s *shard) ask(p kbr.Node, a *kbr.Act) uint32 {
+	i := s.talk()
+	t := &s.talks[i]
+	t.tag, t.sent, t.wait, t.from, t.to, t.try, t.life, t.asked, t.over = a.Tag, s.wheel.now, a.Wait, p, a.To, a.Try, s.net.peers[p].life, a.Do == kbr.Ask, false
+	t.msg.Set(&a.Msg)
 	return i
 }
 
-func (n *Net) release(i uint32) {
-	n.talks[i] = talk{next: n.free}
-	n.free = i
+// envelope makes t a copy of another one, without its message.
+func (t *talk) envelope(u *talk) {
+	t.tag, t.sent, t.wait, t.from, t.to, t.try, t.life, t.asked, t.over = u.tag, u.sent, u.wait, u.from, u.to, u.try, u.life, u.asked, u.over
+}
+
+// talk returns where there is room for a talk.
+func (s *shard) talk() uint32 {
+	i := s.free
+	if i == 0 {
+		s.talks = append(s.talks, talk{})
+		return uint32(len(s.talks) - 1)
+	}
+	s.free = s.talks[i].next
+	return i
+}
+
+func (s *shard) release(i uint32) {
+	s.talks[i].next = s.free
+	s.free = i
 }
 
 // Sizes of messages, as p2psim counts them (Li et al., INFOCOM 2005).
@@ -201,19 +231,28 @@ func (n *Net) count(p kbr.Node, m *kbr.Message) {
 	n.peers[p].bytes += headerSize + addressSize*uint64(m.Count)
 }
 
-// loses reports whether a message does not arrive.
-func (n *Net) loses(from, to kbr.Node) bool {
-	if n.parted != nil && n.parted(from, to) {
+// loses reports whether a message between a node, whose doing it is, and another one does not arrive.
+func (n *Net) loses(here, there kbr.Node) bool {
+	if n.parted != nil && n.parted(here, there) {
 		return true
 	}
 	if n.o.Loss == 0 {
 		return false
 	}
-	n.lost++
-	return unit(n.draw(forLoss, 0, n.lost)) < n.o.Loss
+	n.peers[here].losses++
+	return unit(n.draw(forLoss, here, uint64(n.peers[here].losses))) < n.o.Loss
 }
 
 func (n *Net) nextDraw(p kbr.Node) uint64 {
 	n.peers[p].draws++
-	return n.draw(forStep, p, n.peers[p].draws)
+	return n.draw(forStep, p, uint64(n.peers[p].draws))
 }
+
+// turn counts what is a node's doing.
+func (n *Net) turn(p kbr.Node) uint32 {
+	n.peers[p].turns++
+	return n.peers[p].turns
+}
+
+// line returns how long a message is on its way.
+func (n *Net) line(a, b kbr.Node) kbr.Ticks { return max(n.least, n.o.Latency.Between(n, a, b)) }

@@ -12,6 +12,7 @@ import (
 // A Latency says how long a message is on its way from one node to another.
 type Latency interface {
 	Between(n *Net, a, b kbr.Node) kbr.Ticks
+	Least() kbr.Ticks // between any two
 	String() string
 }
 
@@ -20,6 +21,9 @@ type Constant kbr.Ticks
 
 // Between implements Latency.
 func (c Constant) Between(*Net, kbr.Node, kbr.Node) kbr.Ticks { return kbr.Ticks(c) }
+
+// Least implements Latency.
+func (c Constant) Least() kbr.Ticks { return kbr.Ticks(c) }
 
 // String implements Latency.
 func (c Constant) String() string {
@@ -41,6 +45,9 @@ func (s Space) Between(n *Net, a, b kbr.Node) kbr.Ticks {
 	}
 	return max(leastLatency, kbr.Ticks(math.Sqrt(sum/3)*float64(s)))
 }
+
+// Least implements Latency.
+func (Space) Least() kbr.Ticks { return leastLatency }
 
 // String implements Latency.
 func (s Space) String() string {

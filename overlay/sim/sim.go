@@ -1,19 +1,20 @@
 // Package sim runs overlay networks of up to millions of nodes in one process: the engines are those that a real node runs, and only what is around them, which
 // is time, the lines between nodes, failures and chance, is made up.
 //
-// It opens no socket and starts no goroutine. Its one idea: one queue of events in a fixed order, and random numbers that depend on a seed and on what they are for
-// and on nothing else, so that the same options give the same run to the bit, which TraceHash shows.
+// It opens no socket. Its one idea: what happens to a node is in an order that depends on nothing but what nodes did, and random numbers depend on a seed and on what
+// they are for, so that the same options give the same run to the bit, on one core or two, which TraceHash shows.
 package sim
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 
 	"kith"
 	"kith/overlay/kbr"
 )
 
-// A Kind of overlay, with all its nodes.
+// A Kind of overlay, with all its nodes. Engines of nodes of different parts (kbr.Parts) are stepped at the same time.
 type Kind interface {
 	Grow()                      // makes room for all nodes of the table
 	Engine(kbr.Node) kbr.Engine // the engine of one
@@ -39,6 +40,9 @@ type Options struct {
 	Silent   bool    // tables stay as they are when a search finds a node dead; see kbr.Host
 	Hostile  float64 // the part of the nodes that is hostile; they search for nothing, and no key is theirs
 	Attack   Attack  // what these do
+	Cores    int     // on so many, 1 or 2, with the same result; 0 is as many as are worth it
+
+	founders int // the first nodes, which are numbered in the order of their IDs, so that neighbours are near in memory too
 }
 
 // Check says what is wrong with the options. Its error is Invalid.
@@ -50,49 +54,25 @@ func (o Options) Check() error {
 		return kith.Hint(fmt.Errorf("sim: a loss of %v: %w", o.Loss, kith.Invalid), "a part of 1, such as 0.05")
 	case !(o.Hostile >= 0 && o.Hostile < 1):
 		return kith.Hint(fmt.Errorf("sim: a part of %v is hostile: %w", o.Hostile, kith.Invalid), "from 0 up to 1, such as 0.2 for one of five")
+	case o.Cores < 0 || o.Cores > kbr.Parts:
+		return kith.Hint(fmt.Errorf("sim: on %d cores: %w", o.Cores, kith.Invalid), "1 or %d; 0 is as many as are worth it", kbr.Parts)
 	case o.Attack > Drop:
 		return kith.Hint(fmt.Errorf("sim: attack %d: %w", o.Attack, kith.Invalid), "%d misroutes, %d drops", Misroute, Drop)
 	}
 	return nil
 }
 
-// what an event is to the simulation.
-type what uint8
-
-const (
-	deliver   what = iota // a question or a notice arrives
-	answers               // an answer arrives
-	gives                 // who asked gives up
-	comesLate             // an answer arrives after that
-	rings                 // a timer
-	searches              // a search of the node's user begins
-	departs               // the node's session is over, of which the scenario is told
-)
-
-// A talk is a message on its way, and for a question all until it is answered or given up.
-type talk struct {
-	msg   kbr.Message
-	tag   kbr.Tag
-	sent  kbr.Ticks
-	wait  kbr.Ticks
-	from  kbr.Node
-	to    kbr.Node
-	next  uint32 // free ones
-	try   uint8
-	life  uint16 // of from
-	asked bool   // it is a question
-	over  bool   // who asked gives up before it arrives
-}
-
 // peer is what the simulation knows of a node beside its engine.
 type peer struct {
-	rtt   kbr.RTT
-	hash  uint64
-	draws uint64
-	bytes uint64
-	life  uint16
-	up    bool
-	bad   bool // it is hostile
+	rtt    kbr.RTT
+	hash   uint64
+	bytes  uint64
+	draws  uint32
+	turns  uint32 // counts what is its doing
+	losses uint32
+	life   uint16
+	up     bool
+	bad    bool // it is hostile
 }
 
 // A Net is a simulated network. It is used by one at a time.
@@ -101,18 +81,17 @@ type Net struct {
 
 	o        Options
 	kind     Kind
-	host     kbr.Host
 	peers    []peer
 	order    []kbr.Node // all nodes, by ID
-	wheel    wheel
-	talks    []talk
-	free     uint32
-	out      kbr.Outbox
+	now      kbr.Ticks
+	least    kbr.Ticks // no message is on its way for less
+	shards   []*shard
+	later    wheel // what the scenario is told of
+	results  []kbr.Result
+	judge    func()      // is called when there are results, soon after
 	lie      kbr.Message // what a hostile node answers
-	lost     uint64      // draws for loss
 	departed func(kbr.Node)
 	parted   func(a, b kbr.Node) bool
-	steps    uint64
 	up       []kbr.Node // of Up
 	stale    bool       // up is
 	alive    int        // how many are up
@@ -126,10 +105,16 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	if o.Latency == nil {
 		o.Latency = Constant(50 * kbr.Millisecond)
 	}
-	n := &Net{Table: &kbr.Table{}, o: o, peers: make([]peer, o.Nodes+1), order: make([]kbr.Node, 0, o.Nodes), talks: make([]talk, 1)}
+	n := &Net{Table: &kbr.Table{}, o: o, peers: make([]peer, o.Nodes+1), order: make([]kbr.Node, 0, o.Nodes)}
+	n.least = min(max(1, o.Latency.Least()), mostWindow)
 	n.Table.Grow(o.Nodes)
-	for i := range o.Nodes {
-		n.order = append(n.order, n.Table.Add(n.place(forPlace, kbr.Node(i+1), 0)))
+	ids := make([]kbr.ID, o.Nodes)
+	for i := range ids {
+		ids[i] = n.place(forPlace, kbr.Node(i+1), 0)
+	}
+	slices.SortFunc(ids[:o.founders], kbr.ID.Compare)
+	for _, id := range ids {
+		n.order = append(n.order, n.Table.Add(id))
 	}
 	for p := 1; p < len(n.peers) && o.Hostile > 0; p++ {
 		n.peers[p].bad = unit(n.draw(forHostile, kbr.Node(p), 0)) < o.Hostile
@@ -137,16 +122,33 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	slices.SortFunc(n.order, func(a, b kbr.Node) int { return n.Table.ID(a).Compare(n.Table.ID(b)) })
 	n.kind = kind(n.Table)
 	n.kind.Grow()
-	n.host = kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Carried: o.Carried, Silent: o.Silent}
-	n.host.Suit(n.kind)
+	n.newShards(o.cores())
 	return n, nil
 }
 
+// cores returns on how many cores it is run. Hostile nodes know of each other at once, so that these are not parted.
+func (o Options) cores() int {
+	switch {
+	case o.Hostile > 0:
+		return 1
+	case o.Cores > 0:
+		return o.Cores
+	case o.Nodes < sharded:
+		return 1
+	}
+	return min(kbr.Parts, runtime.GOMAXPROCS(0))
+}
+
 // Now returns the time.
-func (n *Net) Now() kbr.Ticks { return n.wheel.now }
+func (n *Net) Now() kbr.Ticks { return n.now }
 
 // Steps returns how many events there were.
-func (n *Net) Steps() uint64 { return n.steps }
+func (n *Net) Steps() (sum uint64) {
+	for _, s := range n.shards {
+		sum += s.steps
+	}
+	return sum
+}
 
 // Up returns the nodes that are up, in the order of their IDs. It is valid until one more goes up or down.
 func (n *Net) Up() []kbr.Node {
@@ -183,7 +185,7 @@ func (n *Net) Settle(count int, upkeep bool) {
 			n.peers[p].rtt.Measure(n.rtt(p, to))
 		}
 		if upkeep {
-			n.step(p, &kbr.Event{What: kbr.Resume, Draw: n.nextDraw(p)})
+			n.shard(p).step(p, &kbr.Event{What: kbr.Resume, Draw: n.nextDraw(p)})
 		}
 	}
 }
@@ -205,7 +207,7 @@ func (n *Net) Join(p, via kbr.Node) { n.turnOn(p, kbr.Event{What: kbr.Join, From
 // Meet tells a node of another one, which may be in another network.
 func (n *Net) Meet(p, other kbr.Node) {
 	if n.peers[p].up {
-		n.step(p, &kbr.Event{What: kbr.Meet, From: other, Draw: n.nextDraw(p)})
+		n.shard(p).step(p, &kbr.Event{What: kbr.Meet, From: other, Draw: n.nextDraw(p)})
 	}
 }
 
@@ -216,7 +218,7 @@ func (n *Net) turnOn(p kbr.Node, ev kbr.Event) {
 	n.peers[p].up, n.stale = true, true
 	n.alive++
 	ev.Draw = n.nextDraw(p)
-	n.step(p, &ev)
+	n.shard(p).step(p, &ev)
 }
 
 // Crash turns a node off, without a word to anybody.
@@ -228,13 +230,13 @@ func (n *Net) Crash(p kbr.Node) {
 	n.peers[p].up, n.stale = false, true
 	n.peers[p].life++
 	n.peers[p].rtt = kbr.RTT{}
-	n.host.Forget(p)
+	n.shard(p).host.Forget(p)
 }
 
 // Leave turns a node off, after it has taken leave.
 func (n *Net) Leave(p kbr.Node) {
 	if n.peers[p].up {
-		n.step(p, &kbr.Event{What: kbr.Leave})
+		n.shard(p).step(p, &kbr.Event{What: kbr.Leave})
 		n.Crash(p)
 	}
 }
@@ -273,13 +275,13 @@ func (n *Net) Fail(part float64) int {
 
 // Search lets a node's user search for a random key, at a time. The i-th key of a node is always the same. What comes of it is in Results, with the tag.
 func (n *Net) Search(at kbr.Ticks, p kbr.Node, tag kbr.Tag) {
-	n.wheel.put(event{at: at, node: p, life: n.peers[p].life, what: searches, tag: tag})
+	n.shard(p).wheel.put(event{at: at, node: p, from: p, turn: n.turn(p), life: n.peers[p].life, what: searches, tag: tag})
 }
 
 // Results returns how searches ended since it was last asked.
 func (n *Net) Results() []kbr.Result {
-	r := n.host.Results
-	n.host.Results = nil
+	r := n.results
+	n.results = nil
 	return r
 }
 
@@ -304,20 +306,16 @@ func (n *Net) TraceHash() uint64 {
 	return h
 }
 
-// Run lets time pass up to until, and calls each after every event, unless it is nil; when that returns false it stops there.
-func (n *Net) Run(until kbr.Ticks, each func() bool) {
-	for {
-		e, ok := n.wheel.take(until)
-		if !ok {
-			n.wheel.advance(until)
-			return
-		}
-		n.handle(&e)
-		if each != nil && !each() {
-			return
-		}
-	}
+// depart lets the scenario be told of a node's end, unless it is gone by then.
+func (n *Net) depart(at kbr.Ticks, p kbr.Node) {
+	n.later.put(event{at: at, node: p, life: n.peers[p].life})
 }
 
 // Idle reports whether nothing will happen any more by itself.
-func (n *Net) Idle() bool { return n.wheel.count == 0 }
+func (n *Net) Idle() bool {
+	left := n.later.count
+	for _, s := range n.shards {
+		left += s.wheel.count + len(s.away)
+	}
+	return left == 0
+}

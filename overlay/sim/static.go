@@ -108,7 +108,7 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 	if err := s.Check(); err != nil {
 		return r, err
 	}
-	s.Silent = true
+	s.Silent, s.founders = true, s.Nodes
 	n, err := New(s.Options, make)
 	if err != nil {
 		return r, err

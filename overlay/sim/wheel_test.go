@@ -9,7 +9,7 @@ import (
 	"kith/overlay/kbr"
 )
 
-// A wheel gives what a sorted list would: the earliest first, and those at the same time in the order in which they came.
+// A wheel gives what a sorted list would: the earliest first, and those at the same time in the order in which they were done.
 func TestWheelIsASortedQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w wheel
@@ -26,7 +26,7 @@ func TestWheelIsASortedQueue(t *testing.T) {
 					d = model[rapid.IntRange(0, len(model)-1).Draw(t, "which")].at - w.now
 				}
 				tag++
-				w.put(event{at: w.now + d, tag: tag})
+				w.put(event{at: w.now + d, tag: tag, turn: uint32(tag)})
 				model = append(model, entry{w.now + d, tag})
 				slices.SortStableFunc(model, func(a, b entry) int { return int(a.at - b.at) })
 			},
