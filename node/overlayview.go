@@ -127,14 +127,14 @@ func (n *Node) target(ctx context.Context, text string) (t overlay.Target, is st
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
-		return t, "", fmt.Errorf("node: overlay find: no key: %w", kith.Invalid)
+		return t, "", fmt.Errorf("node: no key: %w", kith.Invalid)
 	case len(text) > kith.MaxLinkLen:
-		return t, "", fmt.Errorf("node: overlay find: a key of %d bytes, at most %d: %w", len(text), kith.MaxLinkLen, kith.TooLarge)
+		return t, "", fmt.Errorf("node: a key of %d bytes, at most %d: %w", len(text), kith.MaxLinkLen, kith.TooLarge)
 	}
 	if name, ok := strings.CutPrefix(text, "@"); ok {
 		devices := n.people.Devices(name)
 		if len(devices) == 0 {
-			return t, "", kith.Hint(fmt.Errorf("node: overlay find: there is no contact %.80q: %w", name, kith.NotFound), "kith people lists them")
+			return t, "", kith.Hint(fmt.Errorf("node: there is no contact %.80q: %w", name, kith.NotFound), "kith people lists them")
 		}
 		return overlay.Target{Key: []byte(devices[0])}, "peer", nil
 	}
@@ -155,7 +155,7 @@ func (n *Node) target(ctx context.Context, text string) (t overlay.Target, is st
 // targetAt is a place: that of a node, if one is there that is known.
 func (n *Node) targetAt(ctx context.Context, place []byte) (overlay.Target, error) {
 	if want := len(n.routes.Place(nil)); len(place) != want {
-		return overlay.Target{}, fmt.Errorf("node: overlay find: an identifier of %d digits; on %s they have %d: %w", 2*len(place), n.overlay, 2*want, kith.Invalid)
+		return overlay.Target{}, fmt.Errorf("node: an identifier of %d digits; on %s they have %d: %w", 2*len(place), n.overlay, 2*want, kith.Invalid)
 	}
 	entries, err := n.routes.Entries(ctx)
 	if err != nil {
@@ -167,7 +167,7 @@ func (n *Node) targetAt(ctx context.Context, place []byte) (overlay.Target, erro
 		}
 	}
 	if n.overlay == usualOverlay {
-		return overlay.Target{}, kith.Hint(fmt.Errorf("node: overlay find: nobody in the table is there: %w", kith.Invalid),
+		return overlay.Target{}, kith.Hint(fmt.Errorf("node: nobody in the table is there: %w", kith.Invalid),
 			"on kad-dht others are asked for a key, and hash it themselves, so that not every place can be looked for: give a text, a link or a peer id")
 	}
 	return overlay.Target{Place: place}, nil
@@ -189,7 +189,7 @@ func (n *Node) find(ctx context.Context, in FindIn) iter.Seq2[FindOut, error] {
 		asked := map[peer.ID]bool{} // and whether it has answered
 		for s, err := range n.routes.Search(ctx, t) {
 			if err != nil {
-				yield(FindOut{}, fmt.Errorf("node: overlay find: %w", err))
+				yield(FindOut{}, err)
 				return
 			}
 			v := FindOut{FindStep: FindStep{What: s.What, After: milliseconds(s.After), Took: milliseconds(s.Took), Mine: s.Mine, Names: n.overlayPeers(s.Names)}}

@@ -98,7 +98,7 @@ async function* stream<T>(path: string, init: RequestInit): AsyncGenerator<T> {
   }
 }
 
-const listen = <P extends With<'get'>>(path: P, signal: AbortSignal) => stream<Answer<paths[P]['get']>>(path, init(undefined, signal))
+const listen = <P extends With<'get'>>(path: P, signal: AbortSignal, query?: Query<paths[P]['get']>) => stream<Answer<paths[P]['get']>>(url(path, query ?? {}), init(undefined, signal))
 
 const run = <P extends With<'post'>>(path: P, body: Body<paths[P]['post']>, signal?: AbortSignal) => stream<Answer<paths[P]['post']>>(path, init(body, signal))
 
@@ -196,6 +196,8 @@ export const torrents = {
 export const node = {
   status: () => get('/api/node/status'),
   peers: () => get('/api/node/peers'),
+  overlay: () => get('/api/node/overlay'),
+  find: (key: string, signal: AbortSignal) => listen('/api/node/overlay-find', signal, { key }),
   doctor: () => get('/api/node/doctor'),
   id: () => get('/api/node/id'),
   people: () => get('/api/node/people'),
