@@ -22,21 +22,14 @@ func dialFrom(cl *torrent.Client, at netip.Addr) {
 			cl.AddDialer(l.(torrent.Dialer)) // a socket of uTP dials from where it listens
 			continue
 		}
-		d := dialer(at)
-		d.FallbackDelay, d.KeepAlive = -1, -1 // as the library's own: peers keep connections alive by messages
+		d := &net.Dialer{
+			LocalAddr:     net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, 0)),
+			FallbackDelay: -1, KeepAlive: -1, // as the library's own: peers keep connections alive by messages
+		}
 		network := "tcp4"
 		if at.Is6() {
 			network = "tcp6"
 		}
 		cl.AddDialer(torrent.NetworkDialer{Network: network, Dialer: d})
 	}
-}
-
-// dialer dials TCP from an address; zero: from any.
-func dialer(at netip.Addr) *net.Dialer {
-	d := new(net.Dialer)
-	if at.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, 0))
-	}
-	return d
 }

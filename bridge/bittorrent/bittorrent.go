@@ -19,6 +19,7 @@ import (
 	"kith"
 	"kith/blob"
 	"kith/bridge"
+	"kith/bridge/bittorrent/courier"
 	"kith/bridge/bittorrent/handle"
 	"kith/bridge/bittorrent/metainfo"
 	"kith/config"
@@ -51,7 +52,7 @@ type Bridge struct {
 	store   *store
 	handles *handle.Cache
 	note    string
-	courier *courier
+	courier *courier.Courier
 
 	start sync.Mutex // one at a time opens the client
 
@@ -76,7 +77,7 @@ func New(o Options) (*Bridge, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Denied)
 	}
-	b := &Bridge{o: o, log: o.Log, handles: handle.New(o.Blobs), courier: newCourier(o.Bind, false), swarms: map[kith.InfoHash]*swarm{}, roots: map[kith.Ref]*swarm{}}
+	b := &Bridge{o: o, log: o.Log, handles: handle.New(o.Blobs), courier: courier.New(o.Bind, false), swarms: map[kith.InfoHash]*swarm{}, roots: map[kith.Ref]*swarm{}}
 	var err error
 	if b.store, b.note, err = openStore(o.Dir, o.Log); err != nil {
 		return nil, fmt.Errorf("bittorrent: %w", err)
@@ -127,7 +128,7 @@ func (b *Bridge) Close() error {
 		c.close()
 	}
 	b.handles.Close()
-	b.courier.close()
+	b.courier.Close()
 	return b.store.db.Close()
 }
 

@@ -79,7 +79,7 @@ func (b *Bridge) fromSeed(ctx context.Context, in *metainfo.Info, seed string, o
 	if err != nil {
 		return nil, fmt.Errorf("bittorrent: web seed: %w: %w", err, kith.Invalid)
 	}
-	r := &seedReader{client: b.courier.client(u.RawQuery == ""), agent: "Kith/" + b.o.Version, in: in, seed: seed, off: off, left: n}
+	r := &seedReader{client: b.courier.Client(u.RawQuery == ""), agent: "Kith/" + b.o.Version, in: in, seed: seed, off: off, left: n}
 	r.ctx, r.cancel = context.WithTimeout(ctx, ownTime)
 	defer r.Close()
 	refused, err := r.open()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kith"
+	"kith/bridge/bittorrent/courier"
 	"kith/bridge/bittorrent/metainfo"
 )
 
@@ -35,9 +36,9 @@ func (b *Bridge) download(ctx context.Context, from string) (*metainfo.Torrent, 
 		return nil, fmt.Errorf("bittorrent: %w: %w", err, kith.Invalid)
 	}
 	req.Header.Set("User-Agent", "Kith/"+b.o.Version)
-	res, err := b.courier.client(u.RawQuery == "").Do(req)
+	res, err := b.courier.Client(u.RawQuery == "").Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("bittorrent: %w", unreached(err))
+		return nil, fmt.Errorf("bittorrent: %w", courier.Explain(err))
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"kith"
+	"kith/bridge/bittorrent/courier"
 	"kith/bridge/bittorrent/metainfo"
 	"kith/internal/lan"
 	"kith/internal/plain"
@@ -40,7 +41,7 @@ const trackerHost = "trackers.kith.invalid"
 // trackers asks trackers for the library.
 type trackers struct {
 	b       *Bridge
-	courier *courier
+	courier *courier.Courier
 	conns   chan net.Conn // that the library has dialled
 	server  *http.Server
 	ended   chan struct{}
@@ -48,7 +49,7 @@ type trackers struct {
 
 // newTrackers returns what asks trackers. What they say is believed by nobody, and so is their certificate: TLS is for those who listen.
 func newTrackers(b *Bridge) *trackers {
-	t := &trackers{b: b, courier: newCourier(b.o.Bind, true), conns: make(chan net.Conn), ended: make(chan struct{})}
+	t := &trackers{b: b, courier: courier.New(b.o.Bind, true), conns: make(chan net.Conn), ended: make(chan struct{})}
 	t.server = &http.Server{Handler: t, ReadHeaderTimeout: trackerTime, ErrorLog: log.New(io.Discard, "", 0)}
 	go t.server.Serve(t)
 	return t
@@ -57,7 +58,7 @@ func newTrackers(b *Bridge) *trackers {
 // close ends all that is asked.
 func (t *trackers) close() {
 	t.server.Close()
-	t.courier.close()
+	t.courier.Close()
 }
 
 // Accept implements net.Listener, with connections of this process alone.
@@ -215,10 +216,10 @@ func (t *trackers) get(ctx context.Context, u *url.URL, local bool) (data []byte
 		return nil, false, fmt.Errorf("%w: %w", err, kith.Invalid)
 	}
 	req.Header.Set("User-Agent", "Kith/"+t.b.o.Version)
-	client := t.courier.client(local)
+	client := t.courier.Client(local)
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, false, unreached(err)
+		return nil, false, courier.Explain(err)
 	}
 	defer resp.Body.Close()
 	data, err = io.ReadAll(io.LimitReader(resp.Body, metainfo.MaxAnswer+1))
@@ -228,7 +229,7 @@ func (t *trackers) get(ctx context.Context, u *url.URL, local bool) (data []byte
 	case resp.StatusCode != http.StatusOK:
 		return nil, false, fmt.Errorf("it says %s: %w", resp.Status, kith.Unavailable)
 	}
-	return data, client.Transport.(*errand).inside, nil
+	return data, courier.Inside(client), nil
 }
 
 // listen is what the library listens with for what UDP trackers answer.

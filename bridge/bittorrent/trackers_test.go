@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"kith/bridge/bittorrent/courier"
 )
 
 // endless is one byte again and again, up to n.
@@ -77,7 +79,7 @@ func TestLyingTrackers(t *testing.T) {
 			}
 			d.all(ctx)
 			d.mustBe(ctx, theFilm)
-			if n, most := asked.Load(), int32(2*(1+maxHops)); n > most { // begun, completed
+			if n, most := asked.Load(), int32(2*(1+courier.MaxHops)); n > most { // begun, completed
 				t.Errorf("asked %d times", n)
 			}
 			until(t, 10*time.Second, "what the tracker said is shown", func() bool {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"kith"
+	"kith/bridge/bittorrent/courier"
 	"kith/bridge/bittorrent/metainfo"
 )
 
@@ -100,7 +101,7 @@ func (w seeds) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &seedReader{client: w.b.courier.client(req.URL.RawQuery == ""), agent: req.Header.Get("User-Agent"), in: in, seed: req.URL.String(), off: off, left: n}
+	r := &seedReader{client: w.b.courier.Client(req.URL.RawQuery == ""), agent: req.Header.Get("User-Agent"), in: in, seed: req.URL.String(), off: off, left: n}
 	r.ctx, r.cancel = context.WithCancel(req.Context())
 	if res, err := r.open(); err != nil {
 		r.cancel()
@@ -172,7 +173,7 @@ func (r *seedReader) open() (refused *http.Response, err error) {
 	}
 	res, err := r.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("bittorrent: web seed: %w", unreached(err))
+		return nil, fmt.Errorf("bittorrent: web seed: %w", courier.Explain(err))
 	}
 	switch {
 	case res.StatusCode == http.StatusPartialContent:

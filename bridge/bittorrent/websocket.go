@@ -9,6 +9,8 @@ import (
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
+
+	"kith/bridge/bittorrent/courier"
 )
 
 // Limits of what a tracker's WebSocket may bring (WebTorrent). The library reads a message of any length, and makes a connection of each offer, which it keeps for 30 s, and another one after each
@@ -29,11 +31,11 @@ func (t *trackers) socket(w http.ResponseWriter, req *http.Request, u *url.URL, 
 	defer cancel()
 	dialing, dialed := context.WithTimeout(ctx, trackerTime)
 	far, _, err := websocket.Dial(dialing, u.String(), &websocket.DialOptions{
-		HTTPClient: t.courier.client(known || u.RawQuery == ""), HTTPHeader: http.Header{"User-Agent": {"Kith/" + t.b.o.Version}},
+		HTTPClient: t.courier.Client(known || u.RawQuery == ""), HTTPHeader: http.Header{"User-Agent": {"Kith/" + t.b.o.Version}},
 	})
 	dialed()
 	if err != nil {
-		http.Error(w, unreached(err).Error(), http.StatusBadGateway)
+		http.Error(w, courier.Explain(err).Error(), http.StatusBadGateway)
 		return
 	}
 	defer far.CloseNow()

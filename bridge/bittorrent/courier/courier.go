@@ -1,9 +1,14 @@
-package bittorrent
+// Package courier asks web servers that a torrent or a link names: a tracker, a web seed, one that has the .torrent file.
+//
+// It knows nothing of what is asked. Its one idea: whoever made the torrent chose the address, and may have chosen that of something else; so nobody is led from HTTPS to
+// HTTP, from the internet into the local network, or to what in the local network would do something when it is asked.
+package courier
 
 import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -15,24 +20,27 @@ import (
 	"kith/internal/lan"
 )
 
-// Limits of what a web server may do that a torrent or a link names: a tracker, a web seed, one that has the .torrent file.
+// MaxHops is how many addresses a server may send on to, one after the other.
+const MaxHops = 5
+
+// Limits of what a server may do.
 const (
-	maxHops    = 5                // addresses that it may send on to, one after the other
 	maxHeader  = 64 << 10         // bytes of an answer's header
 	dialTime   = 15 * time.Second // for a connection
 	headerTime = 30 * time.Second // for an answer to begin
 	perHost    = 10               // connections to one server
 )
 
-// courier asks web servers, from the address that is listened on. Whoever made the torrent chose theirs, and may have chosen that of something else: so nobody is led from HTTPS to HTTP, from the
-// internet into the local network, or to what in the local network would do something when it is asked.
-type courier struct{ any, public http.RoundTripper }
+// A Courier asks web servers.
+type Courier struct{ any, public http.RoundTripper }
 
-// newCourier returns a courier; blind: it takes any certificate.
-func newCourier(at netip.Addr, blind bool) *courier {
+// New returns a Courier that dials from an address of this computer, if that is valid; blind: it takes any certificate.
+func New(at netip.Addr, blind bool) *Courier {
 	transport := func(public bool) *http.Transport {
-		d := dialer(at)
-		d.Timeout = dialTime
+		d := &net.Dialer{Timeout: dialTime}
+		if at.IsValid() {
+			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, 0))
+		}
 		if public {
 			d.Control = func(_, address string, _ syscall.RawConn) error {
 				if at, err := netip.ParseAddrPort(address); err != nil || lan.Local(at.Addr()) {
@@ -46,23 +54,23 @@ func newCourier(at netip.Addr, blind bool) *courier {
 			ResponseHeaderTimeout: headerTime, MaxResponseHeaderBytes: maxHeader, MaxConnsPerHost: perHost, MaxIdleConnsPerHost: perHost, IdleConnTimeout: time.Minute,
 		}
 	}
-	return &courier{transport(false), transport(true)}
+	return &Courier{transport(false), transport(true)}
 }
 
-// close ends all connections.
-func (c *courier) close() {
+// Close ends all connections that wait for a request.
+func (c *Courier) Close() {
 	for _, t := range []http.RoundTripper{c.any, c.public} {
 		t.(*http.Transport).CloseIdleConnections()
 	}
 }
 
-// client returns a client for one request after another to the same address; local: it may be in the local network.
-func (c *courier) client(local bool) *http.Client {
+// Client returns a client for one request after another to the same address; local: it may be in the local network. An error of it says what is wrong by Explain.
+func (c *Courier) Client(local bool) *http.Client {
 	return &http.Client{Transport: &errand{c: c, local: local}, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		from := via[len(via)-1].URL
 		switch to := req.URL; {
-		case len(via) > maxHops:
-			return fmt.Errorf("%s sends on more than %d times: %w", from.Host, maxHops, kith.Invalid)
+		case len(via) > MaxHops:
+			return fmt.Errorf("%s sends on more than %d times: %w", from.Host, MaxHops, kith.Invalid)
 		case to.Scheme != "https" && (to.Scheme != "http" || from.Scheme == "https"):
 			return fmt.Errorf("%s sends on to %s, which is not encrypted: %w", from.Host, to.Host, kith.Denied)
 		}
@@ -72,7 +80,7 @@ func (c *courier) client(local bool) *http.Client {
 
 // errand is a request, and those that follow where a server sends on to. It implements http.RoundTripper.
 type errand struct {
-	c      *courier
+	c      *Courier
 	local  bool
 	inside bool // who was reached last is in this computer or its local network
 }
@@ -90,8 +98,11 @@ func (e *errand) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.RoundTrip(req.WithContext(ctx))
 }
 
-// unreached gives the error of a request its kind, and leaves out the address, of which a part may be secret.
-func unreached(err error) error {
+// Inside reports whether what a Client reached last is in this computer or its local network.
+func Inside(client *http.Client) bool { return client.Transport.(*errand).inside }
+
+// Explain gives the error of a request its kind, which is Denied, Invalid or Unavailable, and leaves out the address, of which a part may be secret.
+func Explain(err error) error {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
