@@ -99,7 +99,7 @@ func (a *announcer) take(now time.Time) (list []*swarm) {
 // announce tells the DHT of a swarm, and takes the peers that it names. It returns when it is to be done again; 0: never.
 func (a *announcer) announce(ctx context.Context, s *swarm) time.Duration {
 	s.mu.Lock()
-	ended, private, fetches := s.ended, s.info != nil && s.info.Private, s.root.IsZero()
+	ended, private, fetches := s.ended, s.audience.Private, s.root.IsZero()
 	s.mu.Unlock()
 	if ended || private {
 		return 0

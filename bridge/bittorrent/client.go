@@ -2,11 +2,13 @@ package bittorrent
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/anacrolix/dht/v2"
@@ -26,6 +28,8 @@ const (
 	dhtRate      = 25              // messages a second to the DHT
 	resolveTime  = 5 * time.Second // for the name of a node of the DHT
 	watchEvery   = time.Second     // limits are looked at
+	remindEvery  = time.Minute     // the library of trackers that are due; see wake
+	remindNew    = 3               // times it is reminded when a tracker is new, a second apart
 	defaultPeers = 50              // of one torrent
 )
 
@@ -37,7 +41,8 @@ type client struct {
 	tell     *announcer
 	meta     *exchange
 	track    *trackers
-	local    *lpd.Finder // nil: nobody is looked for in the local network
+	local    *lpd.Finder  // nil: nobody is looked for in the local network
+	remind   atomic.Int32 // how often the library is to be reminded yet
 }
 
 func openClient(b *Bridge) (*client, error) {
@@ -179,9 +184,14 @@ func (c *client) run(ctx context.Context) {
 	if c.local != nil {
 		go c.look(ctx)
 	}
-	for {
+	for last := time.Now(); ; {
 		c.limit()
 		c.count(ctx)
+		if left := c.remind.Load(); left > 0 || time.Since(last) >= remindEvery {
+			last = time.Now()
+			c.remind.CompareAndSwap(left, max(0, left-1))
+			c.wake()
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -189,6 +199,15 @@ func (c *client) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// wake has the library look which trackers are to be asked. What it is told between such a look and the setting of the time for the next one it forgets for good; that a torrent comes makes it look.
+func (c *client) wake() {
+	var nobodys metainfo.Hash
+	rand.Read(nobodys[:])
+	if t, ok := c.cl.AddTorrentInfoHash(nobodys); ok {
+		t.Drop()
 	}
 }
 

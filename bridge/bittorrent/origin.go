@@ -72,6 +72,10 @@ func (b *Bridge) fetch(ctx context.Context, l kith.Link, content transfer.Conten
 	} else if known != nil && isNamed(known.Raw, names, s.key) {
 		t, s.id = known, id
 	}
+	s.audience.Trackers = slices.Clip(names.Trackers)
+	if t != nil {
+		s.audience = audience{append(s.audience.Trackers, slices.Concat(t.Trackers...)...), t.Private}
+	}
 	o := &origin{s: s, content: content, wanted: map[int]int{}, work: make(chan struct{}, 1)}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	s.src = contentSource{content}
@@ -79,11 +83,8 @@ func (b *Bridge) fetch(ctx context.Context, l kith.Link, content transfer.Conten
 		return nil, fmt.Errorf("bittorrent: %x is being served or fetched already: %w", s.key, kith.Exists)
 	}
 	s.join()
-	trackers, seeds := names.Trackers, names.WebSeeds
+	seeds := names.WebSeeds
 	if t != nil {
-		for _, tier := range t.Trackers {
-			trackers = append(slices.Clip(trackers), tier...)
-		}
 		seeds = append(slices.Clip(seeds), t.WebSeeds...)
 		if err := s.got(t.Info, t.Layers, s.src, false); err != nil {
 			b.leave(s)
@@ -91,8 +92,10 @@ func (b *Bridge) fetch(ctx context.Context, l kith.Link, content transfer.Conten
 		}
 	} else if isTorrentURL(names.Source) {
 		b.o.Go("bittorrent.source", func(ctx context.Context) error { o.askSource(ctx, names.Source); return nil })
+	} else if len(names.Trackers) == 0 { // nothing private is fetched by such a link; else it is told when it is known, see got
+		s.announceHere()
 	}
-	s.hints(trackers, seeds, l.Swarm)
+	s.hints(s.audience.Trackers, seeds, l.Swarm)
 	c.tell.add(s, time.Now())
 	go o.run()
 	return o, nil
@@ -142,6 +145,7 @@ func (o *origin) Layout(ctx context.Context) (transfer.Layout, error) {
 func (o *origin) keep(in *metainfo.Info) {
 	o.s.mu.Lock()
 	t := &metainfo.Torrent{Info: in, Layers: maps.Clone(o.s.layers)} // of a hybrid they may still come
+	t.Trackers = tiers(o.s.audience.Trackers)
 	known := o.s.id != 0
 	o.s.mu.Unlock()
 	if known {

@@ -2,6 +2,7 @@ package bittorrent
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"kith/bridge/bittorrent/metainfo"
@@ -32,7 +33,7 @@ func (b *Bridge) Announce(tracker string) {
 	all := b.all()
 	b.o.Go("bittorrent.announce", func(ctx context.Context) error { // there may be ten thousand
 		for s := range all {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && (s.metadata() != nil || !s.root.IsZero()) { // else it is told when it is known what it is, see got
 				s.announceHere()
 			}
 		}
@@ -40,30 +41,30 @@ func (b *Bridge) Announce(tracker string) {
 	})
 }
 
-// announceHere has the swarm told to this node's own tracker, unless it is private (BEP 27): then its own trackers alone may know of it.
+// announceHere has the swarm told to the trackers of the person: those of the configuration, and the one that this node is itself; unless it is private (BEP 27): then its own trackers alone may
+// know of it.
 func (s *swarm) announceHere() {
 	s.b.mu.Lock()
 	url := s.b.own.url
 	s.b.mu.Unlock()
 	s.mu.Lock()
-	in, t := s.info, s.t
+	t, private := s.t, s.audience.Private
 	s.mu.Unlock()
-	if url == "" || t == nil {
+	if t == nil || private {
 		return
 	}
-	if in == nil {
-		if s.root.IsZero() { // what it is comes yet, see got
-			return
-		}
-		_, known, err := s.b.store.share(context.Background(), s.root)
-		if err != nil {
-			return
-		}
-		in = known.Info
+	s.ask(s.b.o.Config.Trackers)
+	if url != "" {
+		s.ask([]string{url})
 	}
-	if !in.Private {
-		t.AddTrackers([][]string{{s.c.track.urlFor(url)}})
+}
+
+// trackers returns those that are told of a torrent.
+func (b *Bridge) trackers(t audience) []string {
+	if t.Private {
+		return t.Trackers
 	}
+	return append(slices.Clone(b.o.Config.Trackers), t.Trackers...)
 }
 
 // away reports whether a tracker is one that this node was, and is no more; then answer is what the library is told.

@@ -43,11 +43,10 @@ func (b *Bridge) publish(ctx context.Context, share bridge.Share) (kith.Names, e
 	if err != nil {
 		return kith.Names{}, err
 	}
-	names := kith.Names{V1: t.V1, V2: t.V2, Trackers: b.o.Config.Trackers}
-	for _, tier := range t.Trackers {
-		names.Trackers = append(names.Trackers[:len(names.Trackers):len(names.Trackers)], tier...)
-	}
-	b.seed(c, published{root: share.Root, torrent: id, names: names})
+	p := published{root: share.Root, torrent: id, names: kith.Names{V1: t.V1, V2: t.V2}, audience: audienceOf(t)}
+	b.seed(c, p)
+	names := p.names
+	names.Trackers = b.trackers(p.audience)
 	return names, nil
 }
 
@@ -62,7 +61,7 @@ func (b *Bridge) seed(c *client, p published) {
 		}
 		b.leave(old) // it was published by another torrent
 	}
-	s := &swarm{b: b, c: c, key: keyOf(p.names), root: p.root, names: p.names, id: p.torrent, up: p.up, down: p.down}
+	s := &swarm{b: b, c: c, key: keyOf(p.names), root: p.root, names: p.names, audience: p.audience, id: p.torrent, up: p.up, down: p.down}
 	for _, h := range s.hashes() {
 		if o := b.swarmOf(h); o != nil && o.root.IsZero() {
 			b.leave(o) // what fetched it has it now
@@ -78,7 +77,7 @@ func (b *Bridge) seed(c *client, p published) {
 	b.mu.Lock()
 	b.roots[p.root] = s
 	b.mu.Unlock()
-	s.hints(p.names.Trackers, nil, nil)
+	s.hints(p.audience.Trackers, nil, nil)
 	s.announceHere()
 	c.tell.add(s, time.Now())
 }
@@ -114,10 +113,8 @@ func (b *Bridge) Torrent(ctx context.Context, root kith.Ref) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bittorrent: torrent of %s: %w", root.Short(), err)
 	}
-	if len(t.Trackers) == 0 {
-		for _, u := range b.o.Config.Trackers {
-			t.Trackers = append(t.Trackers, []string{u})
-		}
+	if len(t.Trackers) == 0 && !t.Private {
+		t.Trackers = tiers(b.o.Config.Trackers)
 	}
 	return t.Encode(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,9 +66,15 @@ func (o *origin) askSource(ctx context.Context, from string) {
 		o.s.b.log.Debug("source is of another torrent", "op", "bittorrent")
 		return
 	}
+	trackers := slices.Concat(t.Trackers...)
+	o.s.mu.Lock()
+	o.s.audience.Trackers = append(o.s.audience.Trackers, trackers...)
+	o.s.mu.Unlock()
 	if err := o.s.got(t.Info, t.Layers, o.s.src, false); err != nil {
 		o.s.fail(err)
+		return
 	}
+	o.s.ask(trackers)
 }
 
 // source returns where the bytes of the swarm are.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"kith"
 	"kith/bridge"
@@ -46,7 +47,28 @@ CREATE TABLE share (
 CREATE INDEX share_torrent ON share (torrent);
 
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+`, `
+ALTER TABLE torrent ADD COLUMN audience TEXT; -- audience in JSON; NULL: the file was not read for it yet
 `}
+
+// audience is who may be told of a torrent.
+type audience struct {
+	Trackers []string `json:"trackers,omitempty"` // its own
+	Private  bool     `json:"private,omitempty"`  // these alone (BEP 27)
+}
+
+func audienceOf(t *metainfo.Torrent) audience {
+	return audience{slices.Concat(t.Trackers...), t.Private}
+}
+
+// text returns it as it is written down.
+func (t audience) text() string {
+	data, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // of text and a bool nothing can fail
+	}
+	return string(data)
+}
 
 // A store remembers torrents, what is published by them, and the digests that they are made of.
 type store struct{ db *sql.DB }
@@ -107,11 +129,11 @@ func (s *store) keepTorrent(ctx context.Context, t *metainfo.Torrent) (id int64,
 	err = tx.QueryRowContext(ctx, "SELECT id FROM torrent WHERE v1 = ? OR v2 = ?", v1, v2).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		var r sql.Result
-		if r, err = tx.ExecContext(ctx, "INSERT INTO torrent (v1, v2, file) VALUES (?, ?, ?)", v1, v2, t.Encode()); err == nil {
+		if r, err = tx.ExecContext(ctx, "INSERT INTO torrent (v1, v2, file, audience) VALUES (?, ?, ?, ?)", v1, v2, t.Encode(), audienceOf(t).text()); err == nil {
 			id, err = r.LastInsertId()
 		}
 	} else if err == nil {
-		_, err = tx.ExecContext(ctx, "UPDATE torrent SET file = ? WHERE id = ?", t.Encode(), id)
+		_, err = tx.ExecContext(ctx, "UPDATE torrent SET file = ?, audience = ? WHERE id = ?", t.Encode(), audienceOf(t).text(), id)
 	}
 	if err != nil {
 		return 0, err
@@ -138,12 +160,16 @@ type published struct {
 	root     kith.Ref
 	torrent  int64
 	names    kith.Names
+	audience audience
 	up, down int64
 }
 
 // shares returns all that is published.
 func (s *store) shares(ctx context.Context) (list []published, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT root, torrent, v1, v2, up, down FROM share JOIN torrent ON torrent = id")
+	if err := s.readAudience(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := s.db.QueryContext(ctx, "SELECT root, torrent, v1, v2, audience, up, down FROM share JOIN torrent ON torrent = id")
 	if err != nil {
 		return nil, err
 	}
@@ -151,18 +177,43 @@ func (s *store) shares(ctx context.Context) (list []published, err error) {
 	for rows.Next() {
 		var p published
 		var root string
-		var v1, v2 []byte
-		if err := rows.Scan(&root, &p.torrent, &v1, &v2, &p.up, &p.down); err != nil {
+		var v1, v2, audience []byte
+		if err := rows.Scan(&root, &p.torrent, &v1, &v2, &audience, &p.up, &p.down); err != nil {
 			return nil, err
 		}
 		if p.root, err = kith.ParseRef(root); err != nil {
 			return nil, err
+		}
+		if err := json.Unmarshal(audience, &p.audience); err != nil {
+			return nil, fmt.Errorf("audience of %s: %w: %w", p.root.Short(), err, kith.Corrupt)
 		}
 		copy(p.names.V1[:], v1)
 		copy(p.names.V2[:], v2)
 		list = append(list, p)
 	}
 	return list, rows.Err()
+}
+
+// readAudience finds out who may be told of what an older version has published.
+func (s *store) readAudience(ctx context.Context) error {
+	for {
+		var id int64
+		var file []byte
+		err := s.db.QueryRowContext(ctx, "SELECT id, file FROM torrent WHERE audience IS NULL LIMIT 1").Scan(&id, &file)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		who := audience{Private: true} // of one that cannot be read nobody is told
+		if t, err := metainfo.Read(file); err == nil {
+			who = audienceOf(t)
+		}
+		if _, err := s.db.ExecContext(ctx, "UPDATE torrent SET audience = ? WHERE id = ?", who.text(), id); err != nil {
+			return err
+		}
+	}
 }
 
 func (s *store) keepShare(ctx context.Context, share bridge.Share, torrent int64) error {

@@ -37,18 +37,19 @@ type swarm struct {
 	loading sync.Mutex // one at a time reads what is published
 	setting sync.Mutex // one at a time gives the library the metadata
 
-	mu      sync.Mutex
-	names   kith.Names
-	id      int64 // in the store; 0: not there yet
-	info    *metainfo.Info
-	layers  map[[sha256.Size]byte][]byte
-	trees   map[[sha256.Size]byte]*metainfo.Tree // of layers, of which peers have asked for some
-	pieces  *pieces
-	set     bool // the library has the metadata
-	src     source
-	err     error // for which nothing will come of it
-	ended   bool
-	tooLong int // bytes of metadata that a peer said there are, which is more than is taken
+	mu       sync.Mutex
+	names    kith.Names
+	audience audience // as far as is known
+	id       int64    // in the store; 0: not there yet
+	info     *metainfo.Info
+	layers   map[[sha256.Size]byte][]byte
+	trees    map[[sha256.Size]byte]*metainfo.Tree // of layers, of which peers have asked for some
+	pieces   *pieces
+	set      bool // the library has the metadata
+	src      source
+	err      error // for which nothing will come of it
+	ended    bool
+	tooLong  int // bytes of metadata that a peer said there are, which is more than is taken
 
 	up, down         int64 // bytes, since it is known
 	saved            [2]int64
@@ -115,8 +116,9 @@ func (s *swarm) metadata() *metainfo.Info {
 }
 
 func (s *swarm) private() bool {
-	in := s.metadata()
-	return in != nil && in.Private
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.audience.Private
 }
 
 // tree returns the digests of the pieces of a file of version 2, nil if they are not known.
@@ -184,7 +186,7 @@ func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src 
 	if s.layers == nil {
 		s.layers = map[[sha256.Size]byte][]byte{}
 	}
-	s.info = in
+	s.info, s.audience.Private = in, in.Private
 	s.names.V1, s.names.V2 = in.V1, in.V2
 	s.mu.Unlock()
 	if !s.b.know(s) {
@@ -336,15 +338,7 @@ func (s *swarm) fail(err error) {
 
 // hints adds where peers may be found.
 func (s *swarm) hints(trackers, seeds, peers []string) {
-	if list := append(append([]string(nil), trackers...), s.b.o.Config.Trackers...); len(list) > 0 {
-		var tiers [][]string
-		for _, u := range list {
-			if u = s.c.track.urlFor(u); u != "" {
-				tiers = append(tiers, []string{u})
-			}
-		}
-		s.t.AddTrackers(tiers)
-	}
+	s.ask(trackers)
 	s.mu.Lock()
 	s.seeds = append(s.seeds, seeds[:min(len(seeds), maxSeeds)]...)
 	s.mu.Unlock()
@@ -357,6 +351,28 @@ func (s *swarm) hints(trackers, seeds, peers []string) {
 	}
 	s.remember(list)
 	s.dial(list)
+}
+
+// ask has trackers asked, from now on.
+func (s *swarm) ask(trackers []string) {
+	var list []string
+	for _, u := range trackers {
+		if u = s.c.track.urlFor(u); u != "" {
+			list = append(list, u)
+		}
+	}
+	if len(list) > 0 {
+		s.t.AddTrackers(tiers(list))
+		s.c.remind.Store(remindNew)
+	}
+}
+
+// tiers makes of each tracker a tier, so that all are told.
+func tiers(trackers []string) (list [][]string) {
+	for _, u := range trackers {
+		list = append(list, []string{u})
+	}
+	return list
 }
 
 // stillTime is how long nothing of a piece has come before the library is made to ask for it once more.
@@ -459,7 +475,7 @@ func (s *swarm) status() bridge.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := bridge.Status{
-		Names: kith.Names{V1: s.names.V1, V2: s.names.V2, Trackers: s.b.o.Config.Trackers}, Peers: peers, Up: s.up + s.was[0], Down: s.down + s.was[1],
+		Names: kith.Names{V1: s.names.V1, V2: s.names.V2, Trackers: s.b.trackers(s.audience)}, Peers: peers, Up: s.up + s.was[0], Down: s.down + s.was[1],
 		UpRate: s.upRate, DownRate: s.downRate,
 	}
 	st.Said = s.said()
