@@ -143,6 +143,30 @@ func TestLocalPeers(t *testing.T) {
 	d.mustBe(ctx, files)
 }
 
+// TestLocalPeersHere: nodes of one computer find each other, though a network card sends nothing back to it.
+func TestLocalPeersHere(t *testing.T) {
+	if !inside(t, 2*time.Minute) {
+		return
+	}
+	const at = "10.78.0.1"
+	for _, args := range []string{"link add card type veth peer name wall", "addr add " + at + "/24 dev card", "link set card up multicast on", "link set wall up"} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", args, err, out)
+		}
+	}
+	ctx := timed(t, time.Minute)
+	there := func(o *Options) { o.Bind, o.Multicast = netip.MustParseAddr(at), true }
+	a, b := newNode(t, there), newNode(t, there)
+	files := folder()
+	names, err := a.Publish(ctx, a.share("Ordner", files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.get(ctx, kith.Link{Names: names})
+	d.all(ctx)
+	d.mustBe(ctx, files)
+}
+
 // TestLocalPeersLater: nodes that begin where there is no multicast say so, and find each other when there is: with the next address that comes, or by themselves.
 func TestLocalPeersLater(t *testing.T) {
 	if !inside(t, 2*time.Minute) {

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/ipv4"
+
 	"kith"
 )
 
@@ -77,7 +79,7 @@ func (f *Finder) Err() error {
 func (f *Finder) Run(ctx context.Context) {
 	for wait := retryMin; ctx.Err() == nil; {
 		at := addresses()
-		conn, err := net.ListenMulticastUDP("udp4", f.device(), f.group)
+		conn, err := f.listen()
 		f.mu.Lock()
 		f.err = err
 		clear(f.told) // by another socket, perhaps of another network
@@ -98,6 +100,19 @@ func (f *Finder) Run(ctx context.Context) {
 		}
 		wait = min(2*wait, retryMax)
 	}
+}
+
+// listen joins the group. What is told comes back too, for another node on this computer.
+func (f *Finder) listen() (*net.UDPConn, error) {
+	conn, err := net.ListenMulticastUDP("udp4", f.device(), f.group)
+	if err != nil {
+		return nil, err
+	}
+	if err := ipv4.NewPacketConn(conn).SetMulticastLoopback(true); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // speak tells and hears by one socket, which it closes, until ctx ends or this computer has other addresses than at.
