@@ -10,6 +10,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type Options struct {
 	Overlay    string                      // one of Names
 	DS         datastore.Batching          // keeps records, and keys to provide; closed after the Router, and after the host
 	Validators map[string]record.Validator // of values, by the first part of their key; "pk" is always there
+	LeastWait  time.Duration               // that a peer has at least to answer, where round trips say that it need not be longer; 0: 750 ms
 	Now        func() time.Time            // nil: the clock
 	Log        *slog.Logger
 }
@@ -60,6 +62,7 @@ type Router struct {
 	protocol  protocol.ID
 	validator record.Validator
 	store     *store
+	leastWait time.Duration
 	now       func() time.Time
 	log       *slog.Logger
 	ctx       context.Context // ends when Close begins
@@ -96,7 +99,7 @@ func New(ctx context.Context, o Options) (_ *Router, err error) {
 		validators[name] = v
 	}
 	r := &Router{
-		host: o.Host, name: o.Overlay, protocol: Protocol(o.Network, o.Overlay), validator: validators, now: o.Now, log: o.Log,
+		host: o.Host, name: o.Overlay, protocol: Protocol(o.Network, o.Overlay), validator: validators, leastWait: cmp.Or(o.LeastWait, leastWait), now: o.Now, log: o.Log,
 		gate: newGate(), todo: make(chan func(), maxWaiting), finds: make(chan struct{}, maxFinds), joined: make(chan struct{}),
 		changed: make(chan struct{}, 1), due: make(chan struct{}, 1),
 	}

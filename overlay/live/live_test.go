@@ -62,15 +62,12 @@ func start(t *testing.T, kind, name, dir string, key crypto.PrivKey) (*network.N
 	}
 }
 
-// nearer says of each overlay which of two peers is nearer to a key.
-var nearer = map[string]func(key []byte, a, b peer.ID) bool{
-	"chord": func(key []byte, a, b peer.ID) bool {
-		k := kbr.Hash(key)
-		return kbr.Hash([]byte(a)).Sub(k).Less(kbr.Hash([]byte(b)).Sub(k))
-	},
-	"pastry": func(key []byte, a, b peer.ID) bool {
+// nearer says of each overlay which of two peers is nearer to a place.
+var nearer = map[string]func(k kbr.ID, a, b peer.ID) bool{
+	"chord": func(k kbr.ID, a, b peer.ID) bool { return live.Place(a).Sub(k).Less(live.Place(b).Sub(k)) },
+	"pastry": func(k kbr.ID, a, b peer.ID) bool {
 		far := func(p peer.ID) kbr.ID {
-			x, y := kbr.Hash([]byte(p)).Sub(kbr.Hash(key)), kbr.Hash(key).Sub(kbr.Hash([]byte(p)))
+			x, y := live.Place(p).Sub(k), k.Sub(live.Place(p))
 			if y.Less(x) {
 				return y
 			}
@@ -78,10 +75,7 @@ var nearer = map[string]func(key []byte, a, b peer.ID) bool{
 		}
 		return far(a).Less(far(b))
 	},
-	"kademlia": func(key []byte, a, b peer.ID) bool {
-		k := kbr.Hash(key)
-		return kbr.Hash([]byte(a)).Xor(k).Less(kbr.Hash([]byte(b)).Xor(k))
-	},
+	"kademlia": func(k kbr.ID, a, b peer.ID) bool { return live.Place(a).Xor(k).Less(live.Place(b).Xor(k)) },
 }
 
 func each(t *testing.T, f func(t *testing.T, kind string)) {
@@ -97,7 +91,7 @@ func TestOverlay(t *testing.T) {
 				_, _, n := start(t, kind, "", "", nil)
 				return n
 			},
-			Nearer: nearer[kind],
+			Nearer: func(key []byte, a, b peer.ID) bool { return nearer[kind](kbr.Hash(key), a, b) },
 		}.Test(t)
 	})
 }

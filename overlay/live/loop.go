@@ -178,13 +178,17 @@ func (l *loop) act() {
 	l.look()
 }
 
-// An end is what a search found: who is nearest, the nearest first, and whether these are all who keep copies.
+// An end is what a search found: who is nearest, the nearest first, and whether these are all who keep copies. And what that took.
 type end struct {
-	ids []peer.ID
-	all bool
+	ids      []peer.ID
+	all      bool
+	path     int // peers that were asked and answered
+	timeouts int // and in vain
+	took     time.Duration
 }
 
 func (l *loop) ended(res *kbr.Result) (e end) {
+	e.path, e.timeouts, e.took = res.Path, res.Timeouts, ofTicks(res.Ended-res.Began)
 	if l.peers.id(res.Node) == "" {
 		return e
 	}

@@ -67,6 +67,7 @@ func (r *Router) nearest(ctx context.Context, key kbr.ID, see func(overlay.Step)
 		}
 		select {
 		case e := <-c:
+			r.log.Debug("searched", "place", key, "found", len(e.ids), "path", e.path, "timeouts", e.timeouts, "took", e.took)
 			if len(e.ids) > 0 {
 				return e, nil
 			}

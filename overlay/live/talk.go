@@ -25,6 +25,9 @@ const (
 	maxRates   = 4096             // peers whose questions are counted
 )
 
+// lastTry is the try of a question after which there is no other.
+const lastTry = 1 << 7
+
 // info returns a peer with the addresses that others are told.
 func (r *Router) info(p peer.ID) peer.AddrInfo {
 	if p == r.host.ID() {
@@ -36,13 +39,13 @@ func (r *Router) info(p peer.ID) peer.AddrInfo {
 // ask asks a peer for the engine.
 func (l *loop) ask(a kbr.Act) {
 	p, life := l.peers.id(a.To), l.life
-	fail := func() {
+	fail := func(try uint8) {
 		if life == l.life {
-			l.step(kbr.Event{What: kbr.Failed, From: a.To, Tag: a.Tag, Try: a.Try, Msg: &a.Msg})
+			l.step(kbr.Event{What: kbr.Failed, From: a.To, Tag: a.Tag, Try: try, Msg: &a.Msg})
 		}
 	}
 	if p == "" || a.To == self1 || l.flying >= maxFlying {
-		l.after(0, fail)
+		l.after(0, func() { fail(a.Try) })
 		return
 	}
 	l.flying++
@@ -50,14 +53,15 @@ func (l *loop) ask(a kbr.Act) {
 	k.flying++
 	k.heard = l.r.now()
 	q := question{What: asks, Talk: l.words(&a.Msg)}
-	wait := max(ofTicks(a.Wait), leastWait<<min(a.Try, 3))
+	wait := max(ofTicks(a.Wait), l.r.leastWait<<min(a.Try, 3))
 	l.r.work.Go(func() { l.r.askFor(l, a, p, q, wait, life, fail) })
 }
 
 // askFor waits for the answer to a question of the engine. A peer that is silent has failed after wait, and is listened to for longer, since how long it takes is worth
-// knowing.
-func (r *Router) askFor(l *loop, a kbr.Act, p peer.ID, q question, wait time.Duration, life int, fail func()) {
+// knowing. One that could not be dialled has had as long as those that are asked more than once.
+func (r *Router) askFor(l *loop, a kbr.Act, p peer.ID, q question, wait time.Duration, life int, fail func(try uint8)) {
 	var failed atomic.Bool
+	try := a.Try
 	ctx, cancel := context.WithTimeout(r.ctx, dialTime)
 	defer cancel()
 	var ans answer
@@ -67,12 +71,14 @@ func (r *Router) askFor(l *loop, a kbr.Act, p peer.ID, q question, wait time.Dur
 		began := r.now()
 		patience := time.AfterFunc(wait, func() {
 			if failed.CompareAndSwap(false, true) {
-				r.post(fail)
+				r.post(func() { fail(try) })
 			}
 		})
 		ans, err = r.exchange(s, &q, max(wait, lateTime))
 		patience.Stop()
 		took = r.now().Sub(began)
+	} else {
+		try = lastTry
 	}
 	first := failed.CompareAndSwap(false, true)
 	r.post(func() {
@@ -81,7 +87,7 @@ func (r *Router) askFor(l *loop, a kbr.Act, p peer.ID, q question, wait time.Dur
 		switch {
 		case err != nil || ans.Talk == nil:
 			if first {
-				fail()
+				fail(try)
 			}
 		case life != l.life:
 		default:

@@ -42,7 +42,8 @@ type Options struct {
 	Attack   Attack  // what these do
 	Cores    int     // on so many, 1 or 2, with the same result; 0 is as many as are worth it
 
-	founders int // the first nodes, which are numbered in the order of their IDs, so that neighbours are near in memory too
+	Place    func(i int) kbr.ID // where the i-th node is, from 1 on; nil for random places
+	founders int                // the first nodes, which are numbered in the order of their IDs, so that neighbours are near in memory too
 }
 
 // Check says what is wrong with the options. Its error is Invalid.
@@ -108,9 +109,12 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	n := &Net{Table: &kbr.Table{}, o: o, peers: make([]peer, o.Nodes+1), order: make([]kbr.Node, 0, o.Nodes)}
 	n.least = min(max(1, o.Latency.Least()), mostWindow)
 	n.Table.Grow(o.Nodes)
+	if o.Place == nil {
+		o.Place = func(i int) kbr.ID { return n.place(forPlace, kbr.Node(i), 0) }
+	}
 	ids := make([]kbr.ID, o.Nodes)
 	for i := range ids {
-		ids[i] = n.place(forPlace, kbr.Node(i+1), 0)
+		ids[i] = o.Place(i + 1)
 	}
 	slices.SortFunc(ids[:o.founders], kbr.ID.Compare)
 	for _, id := range ids {
