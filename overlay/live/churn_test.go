@@ -209,7 +209,7 @@ func TestPartsMeet(t *testing.T) {
 	})
 }
 
-// What a stranger sends that is wrong is refused, and however much it is, others are answered.
+// What a stranger sends that is wrong is refused, and others are answered.
 func TestStranger(t *testing.T) {
 	kind := live.Names()[0]
 	all := crew(t, kind, 3)
@@ -261,15 +261,6 @@ func TestStranger(t *testing.T) {
 	}
 	if err != nil || len(a.Codes) != 3 || a.Codes[0] != 2 || a.Codes[1] != 2 || a.Codes[2] != 0 {
 		t.Errorf("%v, %v", a.Codes, err)
-	}
-	refused := 0
-	for range 400 {
-		if got, err := send(frame(map[int]any{1: 2})); err != nil || len(got) == 0 {
-			refused++
-		}
-	}
-	if refused == 0 {
-		t.Error("a stranger may ask as much as it likes")
 	}
 	if _, err := all[1].Router.GetValue(t.Context(), "/v/nothing"); !errors.Is(err, kith.NotFound) {
 		t.Errorf("another is answered with %v", err)
