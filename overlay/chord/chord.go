@@ -112,6 +112,20 @@ func (r *Ring) id(n kbr.Node) kbr.ID { return r.table.ID(n) }
 
 func (c *Chord) id() kbr.ID { return c.ring.table.ID(c.self) }
 
+// Warm reads what the next steps of nodes will read, of which the first are asked about keys; see kbr.Host.
+func (r *Ring) Warm(nodes []kbr.Node, keys []kbr.ID) (x uint64) {
+	for _, n := range nodes {
+		c := &r.nodes[n]
+		x += uint64(c.self + c.succ[8] + c.succ[24] + c.finger[8] + c.finger[24] + kbr.Node(c.fix))
+	}
+	for i, key := range keys {
+		c := &r.nodes[nodes[i]]
+		first := max(0, key.Sub(c.id()).Zeros()-1) // those before are behind the key
+		x += r.table.Warm(c.finger[min(first, Fingers):min(first+1+onTheWay, Fingers)]) + r.table.Warm(c.succ[max(0, int(c.succs)-1):c.succs])
+	}
+	return x
+}
+
 // between reports whether x lies on the way from a to b, neither included.
 func (c *Chord) between(a, x, b kbr.Node) bool {
 	return kbr.Between(c.ring.id(a), c.ring.id(x), c.ring.id(b))

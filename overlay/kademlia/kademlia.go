@@ -192,6 +192,33 @@ func (t *Tree) id(n kbr.Node) kbr.ID { return t.table.ID(n) }
 
 func (c *Kademlia) id() kbr.ID { return c.tree.table.ID(c.self) }
 
+// Warm reads what the next steps of nodes will read, of which the first are asked about keys; see kbr.Host.
+func (t *Tree) Warm(nodes []kbr.Node, keys []kbr.ID) (x uint64) {
+	for _, n := range nodes {
+		c := &t.nodes[n]
+		x += uint64(c.self) + uint64(c.bucket[4]+c.bucket[20]+c.bucket[36])
+	}
+	for i, key := range keys {
+		for _, of := range t.nodes[nodes[i]].around(key) {
+			x += uint64(of.node)
+		}
+	}
+	for i, key := range keys {
+		for _, of := range t.nodes[nodes[i]].around(key) {
+			x += t.table.Warm([]kbr.Node{of.node})
+		}
+	}
+	return x
+}
+
+// around returns the bucket in which a key would be, or the deepest one.
+func (c *Kademlia) around(key kbr.ID) []contact {
+	if c.top == 0 {
+		return nil
+	}
+	return c.contacts(min(c.id().Xor(key).Zeros(), int(c.top)-1))
+}
+
 // level returns which bucket a node belongs in; this node itself has none.
 func (c *Kademlia) level(n kbr.Node) int { return min(last, c.id().Xor(c.tree.id(n)).Zeros()) }
 

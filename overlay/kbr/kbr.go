@@ -53,6 +53,14 @@ func (t *Table) Set(n Node, id ID) { t.ids[n] = id }
 // ID returns where a node is. Nobody is at zero.
 func (t *Table) ID(n Node) ID { return t.ids[n] }
 
+// Warm reads where nodes are; see Host.Warm.
+func (t *Table) Warm(nodes []Node) (x uint64) {
+	for _, n := range nodes {
+		x += t.ids[n].hi
+	}
+	return x
+}
+
 // Len returns how many nodes the table knows.
 func (t *Table) Len() int { return max(0, len(t.ids)-1) }
 
@@ -174,31 +182,47 @@ type Act struct {
 // An Outbox collects the acts of a step, in order. The driver empties it.
 type Outbox struct{ Acts []Act }
 
-func (o *Outbox) add(a Act) *Message {
-	o.Acts = append(o.Acts, a)
-	return &o.Acts[len(o.Acts)-1].Msg
+// add adds an act. Of what was in its place before only nodes that are not told are left, since clearing these takes as long as all else.
+func (o *Outbox) add(do Do, to Node, tag Tag, wait Ticks) *Message {
+	o.Acts = slices.Grow(o.Acts, 1)[:len(o.Acts)+1]
+	a := &o.Acts[len(o.Acts)-1]
+	a.Do, a.To, a.Tag, a.Wait, a.Try = do, to, tag, wait, 0
+	a.Msg.Set(&nothing)
+	return &a.Msg
 }
+
+var nothing Message
 
 // Ask asks to a message of the kind, and returns it to be filled in, before anything else is done with the outbox.
 func (o *Outbox) Ask(to Node, kind Kind, tag Tag) *Message {
-	return o.add(Act{Do: Ask, To: to, Tag: tag, Msg: Message{Kind: kind}})
+	m := o.add(Ask, to, tag, 0)
+	m.Kind = kind
+	return m
 }
 
 // Tell tells to a message of the kind, and returns it to be filled in.
 func (o *Outbox) Tell(to Node, kind Kind) *Message {
-	return o.add(Act{Do: Tell, To: to, Msg: Message{Kind: kind}})
+	m := o.add(Tell, to, 0, 0)
+	m.Kind = kind
+	return m
 }
 
 // Reply answers a request with a message of the kind, and returns it to be filled in.
-func (o *Outbox) Reply(kind Kind) *Message { return o.add(Act{Do: Reply, Msg: Message{Kind: kind}}) }
+func (o *Outbox) Reply(kind Kind) *Message {
+	m := o.add(Reply, None, 0, 0)
+	m.Kind = kind
+	return m
+}
 
 // After asks for a Timer after some time.
-func (o *Outbox) After(wait Ticks, tag Tag) { o.add(Act{Do: After, Wait: wait, Tag: tag}) }
+func (o *Outbox) After(wait Ticks, tag Tag) { o.add(After, None, tag, wait) }
 
 // Search asks for a search for a key, which starts at via, or with what the engine knows. Ends of the message that it returns is how many of the nearest must
 // have answered; 0 is 1.
 func (o *Outbox) Search(key ID, via Node, tag Tag) *Message {
-	return o.add(Act{Do: Search, To: via, Tag: tag, Msg: Message{Key: key}})
+	m := o.add(Search, via, tag, 0)
+	m.Key = key
+	return m
 }
 
 // An Engine is one node of an overlay. It is called by one at a time.

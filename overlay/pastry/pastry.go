@@ -139,6 +139,25 @@ func (r *Ring) id(n kbr.Node) kbr.ID { return r.table.ID(n) }
 
 func (p *Pastry) id() kbr.ID { return p.ring.table.ID(p.self) }
 
+// Warm reads what the next steps of nodes will read, of which the first are asked about keys; see kbr.Host.
+func (r *Ring) Warm(nodes []kbr.Node, keys []kbr.ID) (x uint64) {
+	const line = 16 // nodes in a line of a cache
+	for _, n := range nodes {
+		p := &r.nodes[n]
+		x += uint64(p.self + p.leaf[0][0] + p.leaf[1][0] + p.flying[0] + p.gone[0])
+		for near := p.nears(); len(near) > 0; near = near[min(line, len(near)):] {
+			x += uint64(near[0])
+		}
+	}
+	for i, key := range keys {
+		p := &r.nodes[nodes[i]]
+		if row := r.shared(key, p.id()); row < r.rows() {
+			x += r.table.Warm(p.nears()[row<<r.Digit : r.cells()])
+		}
+	}
+	return x
+}
+
 // reset makes it a node that knows nobody.
 func (p *Pastry) reset(now phase, via kbr.Node) {
 	*p = Pastry{ring: p.ring, self: p.self, turn: p.turn + 1, phase: now, via: via}

@@ -28,6 +28,7 @@ type shard struct {
 	first kbr.Ticks // of these
 	come  []parcel  // from it
 	steps uint64
+	warmer
 }
 
 // A parcel is an event of another shard's node.
@@ -92,7 +93,10 @@ func (s *shard) run(until kbr.Ticks, each func() bool) bool {
 		s.wheel.put(p.event)
 	}
 	s.come = s.come[:0]
-	for {
+	for warm := 0; ; warm-- {
+		if warm <= 0 {
+			warm = s.warm()
+		}
 		e, ok := s.wheel.take(until)
 		if !ok {
 			s.wheel.advance(until)
@@ -172,4 +176,47 @@ func (n *Net) gather() {
 	if n.judge != nil {
 		n.judge()
 	}
+}
+
+// batch is how many events are made warm at once: few enough that what they need stays in a cache that is near.
+const batch = 16
+
+// A warmer reads what events will read before these happen, for many at once; see kbr.Host.
+type warmer struct {
+	nodes [batch]kbr.Node
+	keys  [batch]kbr.ID
+	sum   uint64 // so that reading is not for nothing
+}
+
+// warm makes the next events warm, and returns how many.
+func (s *shard) warm() int {
+	w, next := &s.warmer, s.wheel.ahead(batch)
+	asked, others, x := 0, len(next), w.sum
+	for i := range next {
+		e := &next[i]
+		x += s.net.peers[e.node].hash
+		if e.what <= comesLate {
+			t := &s.talks[e.tag]
+			x += uint64(t.msg.Count) + uint64(t.msg.Nodes[12]+t.msg.Nodes[28]) + uint64(t.to)
+		}
+	}
+	for i := range next {
+		e := &next[i]
+		if e.what == deliver {
+			w.nodes[asked], w.keys[asked] = e.node, s.talks[e.tag].msg.Key
+			asked++
+			continue
+		}
+		others--
+		w.nodes[others] = e.node
+		if e.what <= gives {
+			t := &s.talks[e.tag]
+			x += s.net.Table.Warm(t.msg.Told()) + s.host.Warm(t.tag)
+		}
+	}
+	if s.net.warm != nil {
+		x += s.net.warm(w.nodes[:len(next)], w.keys[:asked])
+	}
+	w.sum = x
+	return len(next)
 }

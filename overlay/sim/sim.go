@@ -82,6 +82,7 @@ type Net struct {
 
 	o        Options
 	kind     Kind
+	warm     func(nodes []kbr.Node, keys []kbr.ID) uint64 // of the kind, if it has that
 	peers    []peer
 	order    []kbr.Node // all nodes, by ID
 	now      kbr.Ticks
@@ -126,6 +127,11 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	slices.SortFunc(n.order, func(a, b kbr.Node) int { return n.Table.ID(a).Compare(n.Table.ID(b)) })
 	n.kind = kind(n.Table)
 	n.kind.Grow()
+	if k, ok := n.kind.(interface {
+		Warm(nodes []kbr.Node, keys []kbr.ID) uint64
+	}); ok {
+		n.warm = k.Warm
+	}
 	n.newShards(o.cores())
 	return n, nil
 }
@@ -182,6 +188,10 @@ func (n *Net) Settle(count int, upkeep bool) {
 	}
 	n.stale, n.alive = true, count
 	up := n.Up()
+	if count >= sharded { // before, for what nobody has touched yet, and after
+		huge()
+		defer huge()
+	}
 	n.kind.Settle(up, n.rtt)
 	for _, p := range up { // who has been there for long has measured some round trips
 		for i := range uint64(measured) {

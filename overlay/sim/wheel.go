@@ -85,6 +85,9 @@ func (w *wheel) take(until kbr.Ticks) (e event, ok bool) {
 	return e, true
 }
 
+// ahead returns the next events of the open slot, at most so many.
+func (w *wheel) ahead(most int) []event { return w.open[w.next:min(len(w.open), w.next+most)] }
+
 // turn opens the next slot with events, if it does not begin after until.
 func (w *wheel) turn(until kbr.Ticks) bool {
 	w.open, w.next = w.open[:0], 0
