@@ -28,7 +28,9 @@ type settled struct {
 	after chord.Config
 }
 
-func (s settled) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
-	s.Ring.Settle(up, rtt)
-	s.Ring.Config = s.after
+func (s settled) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
+	s.Ring.Settle(part, up, rtt)
+	if part == kbr.Parts-1 {
+		s.Ring.Config = s.after
+	}
 }

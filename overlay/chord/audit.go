@@ -7,10 +7,13 @@ import (
 	"kith/overlay/kbr"
 )
 
-// Settle gives nodes the state that upkeep ends with when nothing happens for long. They must be all nodes that are up, in the order of the ring; rtt is the round
+// Settle gives nodes of a part the state that upkeep ends with when nothing happens for long. They must be all nodes that are up, in the order of the ring; rtt is the round
 // trip between two.
-func (r *Ring) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
+func (r *Ring) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
 	for i, n := range up {
+		if n.Part() != part {
+			continue
+		}
 		c := &r.nodes[n]
 		*c = Chord{ring: r, self: n, phase: member}
 		if len(up) == 1 {

@@ -28,7 +28,9 @@ type settled struct {
 	after kademlia.Config
 }
 
-func (s settled) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
-	s.Tree.Settle(up, rtt)
-	s.Tree.Config = s.after
+func (s settled) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
+	s.Tree.Settle(part, up, rtt)
+	if part == kbr.Parts-1 {
+		s.Tree.Config = s.after
+	}
 }

@@ -50,12 +50,15 @@ func (t *Tree) Owner(order []kbr.Node, up func(kbr.Node) bool, key kbr.ID) kbr.N
 	return got[0]
 }
 
-// Settle gives nodes the state that upkeep ends with when nothing happens for long: of its neighbourhood each knows everybody, and for each bucket farther away
+// Settle gives nodes of a part the state that upkeep ends with when nothing happens for long: of its neighbourhood each knows everybody, and for each bucket farther away
 // some nodes, spread evenly, which are the nearest in time where there are alternates. They must be all nodes that are up, in the order of their IDs; rtt is the
 // round trip between two.
-func (t *Tree) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
+func (t *Tree) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
 	var picked []kbr.Node
 	for at, n := range up {
+		if n.Part() != part {
+			continue
+		}
 		c := &t.nodes[n]
 		c.reset(member)
 		mine := span(up)

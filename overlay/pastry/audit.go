@@ -19,10 +19,13 @@ func scatter(a, b uint64) uint64 {
 	return x ^ bits.RotateLeft64(x, 31)
 }
 
-// Settle gives nodes the state that upkeep ends with when nothing happens for long, but that who is near in time is the nearest of a sample. They must be all nodes
+// Settle gives nodes of a part the state that upkeep ends with when nothing happens for long, but that who is near in time is the nearest of a sample. They must be all nodes
 // that are up, in the order of the ring; rtt is the round trip between two.
-func (r *Ring) Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
+func (r *Ring) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
 	for i, n := range up {
+		if n.Part() != part {
+			continue
+		}
 		p := &r.nodes[n]
 		p.reset(member, kbr.None)
 		p.turn = 0
@@ -69,8 +72,9 @@ func (p *Pastry) nearest(of []kbr.Node, salt uint64, rtt func(a, b kbr.Node) kbr
 		} else {
 			x += uint64(k)
 		}
-		if n := of[x%uint64(len(of))]; best == kbr.None || tripOf(rtt(p.self, n)) < to {
-			best, to = n, tripOf(rtt(p.self, n))
+		n := of[x%uint64(len(of))]
+		if far := tripOf(rtt(p.self, n)); best == kbr.None || far < to {
+			best, to = n, far
 		}
 	}
 	return best, to

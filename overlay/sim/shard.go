@@ -154,10 +154,21 @@ func (n *Net) both(until kbr.Ticks) {
 	a.come, b.away = b.away, a.come
 	b.come, a.away = a.away, b.come
 	a.first, b.first = never, never
-	var other sync.WaitGroup
-	other.Go(func() { b.run(until, nil) })
-	a.run(until, nil)
-	other.Wait()
+	n.parts(func(part int) { n.shards[part].run(until, nil) })
+}
+
+// parts does something for each part of the nodes: at the same time, where it is on two cores.
+func (n *Net) parts(do func(part int)) {
+	var others sync.WaitGroup
+	for part := range kbr.Parts - 1 {
+		if len(n.shards) > 1 {
+			others.Go(func() { do(part) })
+		} else {
+			do(part)
+		}
+	}
+	do(kbr.Parts - 1)
+	others.Wait()
 }
 
 // gather collects how searches ended, and tells the scenario.

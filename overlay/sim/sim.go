@@ -18,8 +18,8 @@ import (
 type Kind interface {
 	Grow()                      // makes room for all nodes of the table
 	Engine(kbr.Node) kbr.Engine // the engine of one
-	// Settle gives nodes the state that upkeep ends with; up is all that are up, in the order of their IDs, and rtt the round trip between two.
-	Settle(up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks)
+	// Settle gives nodes of a part the state that upkeep ends with; up is all that are up, in the order of their IDs, and rtt the round trip between two.
+	Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks)
 	// Owner returns whose a key is, of those nodes of order that are up, or None. The order is that of IDs.
 	Owner(order []kbr.Node, up func(kbr.Node) bool, key kbr.ID) kbr.Node
 	Audit(up []kbr.Node) error // what must hold at all times
@@ -192,16 +192,21 @@ func (n *Net) Settle(count int, upkeep bool) {
 		huge()
 		defer huge()
 	}
-	n.kind.Settle(up, n.rtt)
-	for _, p := range up { // who has been there for long has measured some round trips
-		for i := range uint64(measured) {
-			to := up[n.draw(forLatency, p, 3+i)%uint64(len(up))]
-			n.peers[p].rtt.Measure(n.rtt(p, to))
+	n.parts(func(part int) {
+		n.kind.Settle(part, up, n.rtt)
+		for _, p := range up {
+			if p.Part() != part {
+				continue
+			}
+			for i := range uint64(measured) { // who has been there for long has measured some round trips
+				to := up[n.draw(forLatency, p, 3+i)%uint64(len(up))]
+				n.peers[p].rtt.Measure(n.rtt(p, to))
+			}
+			if upkeep {
+				n.shard(p).step(p, &kbr.Event{What: kbr.Resume, Draw: n.nextDraw(p)})
+			}
 		}
-		if upkeep {
-			n.shard(p).step(p, &kbr.Event{What: kbr.Resume, Draw: n.nextDraw(p)})
-		}
-	}
+	})
 }
 
 // rtt returns the round trip between two nodes.

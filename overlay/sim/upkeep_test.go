@@ -13,7 +13,8 @@ import (
 	"kith/overlay/pastry"
 )
 
-// BenchmarkUpkeep is a second of upkeep among many nodes: 100,000, or KITH_SIM_NODES.
+// BenchmarkUpkeep is a second of upkeep among many nodes: 100,000, or KITH_SIM_NODES. Beside events a second it says as how many reads of memory, each of which has to
+// wait for the one before, an event takes on one core.
 func BenchmarkUpkeep(b *testing.B) {
 	nodes := 100_000
 	if s := os.Getenv("KITH_SIM_NODES"); s != "" {
@@ -22,6 +23,7 @@ func BenchmarkUpkeep(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	read := chase(b)
 	for name, kind := range kinds {
 		for cores := 1; cores <= kbr.Parts; cores++ {
 			b.Run(name+"/"+strconv.Itoa(cores), func(b *testing.B) {
@@ -39,10 +41,29 @@ func BenchmarkUpkeep(b *testing.B) {
 					n.Run(n.Now()+kbr.Second, nil)
 				}
 				b.ReportMetric(float64(n.Steps()-steps)/b.Elapsed().Seconds(), "events/s")
+				b.ReportMetric(b.Elapsed().Seconds()*float64(cores)/float64(n.Steps()-steps)/read, "reads/event")
 				b.ReportMetric(settled.Seconds(), "s-settle")
 			})
 		}
 	}
+}
+
+// chase returns how many seconds a read takes that has to wait for the one before, at random in 256 MiB.
+func chase(b *testing.B) float64 {
+	const places, reads = 64 << 20, 4 << 20
+	next := make([]uint32, places)
+	for i := range next { // a full period, since the multiplier is 1 modulo 4 and the summand odd
+		next[i] = uint32(i*1664525+1013904223) % places
+	}
+	begun, at := time.Now(), uint32(0)
+	for range reads {
+		at = next[at]
+	}
+	took := time.Since(begun).Seconds() / reads
+	if at == places {
+		b.Fatal("beyond the end")
+	}
+	return took
 }
 
 var kinds = map[string]func(*kbr.Table) Kind{
