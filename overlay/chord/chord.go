@@ -120,7 +120,7 @@ func (r *Ring) Warm(nodes []kbr.Node, keys []kbr.ID) (x uint64) {
 	}
 	for i, key := range keys {
 		c := &r.nodes[nodes[i]]
-		first := max(0, key.Sub(c.id()).Zeros()-1) // those before are behind the key
+		first := key.Sub(c.id()).Zeros()
 		x += r.table.Warm(c.finger[min(first, Fingers):min(first+1+onTheWay, Fingers)]) + r.table.Warm(c.succ[max(0, int(c.succs)-1):c.succs])
 	}
 	return x

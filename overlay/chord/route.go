@@ -47,7 +47,7 @@ func (c *Chord) before(m *kbr.Message, reach int) {
 		room = kbr.MaxNodes - int(m.Count)
 	}
 	self, last, s := c.id(), kbr.None, reach-1
-	for _, f := range c.finger {
+	for _, f := range c.finger[min(m.Key.Sub(self).Zeros(), Fingers):] { // those before are behind the key
 		if f == kbr.None || f == last {
 			continue
 		}

@@ -99,6 +99,7 @@ func (h *Host) arrived(now Ticks, self, at Node, m *Message, out *Outbox) {
 		for _, n := range m.Told() {
 			if n != None && n != at && s.find(n) < 0 {
 				s.list[s.count] = candidate{node: n, named: now, sure: true}
+				s.meet(n)
 				s.count++
 			}
 		}

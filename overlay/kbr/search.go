@@ -27,6 +27,7 @@ type search struct {
 	timeouts uint8 // asked in vain
 	ends     uint8 // how many of the candidates are ends: the first ones
 	count    uint8
+	met      [4]uint64            // a bit for some nodes each; those that have none are not in the list
 	list     [shortlist]candidate // nearest first
 }
 
@@ -79,7 +80,13 @@ func (r *Result) add(n Node) {
 // asTag returns the tag of what a search asks.
 func (s *search) asTag(slot uint32) Tag { return searchTag | Tag(s.gen)<<32 | Tag(slot) }
 
+// meet notes that a node is in the list now.
+func (s *search) meet(n Node) { s.met[n/64%4] |= 1 << (n % 64) }
+
 func (s *search) find(n Node) int {
+	if s.met[n/64%4]&(1<<(n%64)) == 0 {
+		return -1
+	}
 	for i := range s.list[:s.count] {
 		if s.list[i].node == n {
 			return i
@@ -136,6 +143,7 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 	s.count = min(s.count+1, shortlist) // the last one may go
 	copy(s.list[lo+1:s.count], s.list[lo:])
 	s.list[lo] = c
+	s.meet(n)
 	if end {
 		s.ends = min(s.ends+1, shortlist)
 	}

@@ -213,8 +213,11 @@ func (s *shard) warm() int {
 	}
 	for i := range next {
 		e := &next[i]
-		if e.what == deliver {
-			w.nodes[asked], w.keys[asked] = e.node, s.talks[e.tag].msg.Key
+		if e.what == deliver || e.what == rings { // at which a node may search for something itself
+			w.nodes[asked], w.keys[asked] = e.node, kbr.ID{}
+			if e.what == deliver {
+				w.keys[asked] = s.talks[e.tag].msg.Key
+			}
 			asked++
 			continue
 		}
