@@ -1,34 +1,50 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"kith"
 	"kith/cli"
-	"kith/internal/human"
 	"kith/overlay/chord"
 	"kith/overlay/kbr"
 	"kith/overlay/sim"
+	"kith/overlay/sim/scenario"
 )
 
 func simCommand() *cobra.Command {
+	var file string
+	var list, show bool
 	cmd := &cobra.Command{
 		Use:   "sim",
 		Short: "simulate overlay networks of up to millions of nodes",
 		Long: "Runs an overlay network in this process, with nodes, lines and failures that are made up and engines that are the real ones, and says how it\n" +
-			"did. Nobody is connected to, and nothing is written. The same flags give the same run to the bit: its trace_hash says so.",
+			"did. Nobody is connected to, and nothing is written but what --csv and --html name. The same flags give the same run to the bit: its trace_hash\n" +
+			"says so.\n\n" +
+			"A scenario is a file that says what happens and when, and what is swept: docs/overlays.md. Some come with the program: --list names them.",
+		Example: "  kith sim chord --nodes 100000 --lookups 10000 --fail 0.3 --html chord.html\n  kith sim --list\n  kith sim --scenario partition --html partition.html\n" +
+			"  kith sim --scenario partition --show >mine.toml\n  kith sim --scenario mine.toml --csv mine.csv",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case list:
+				return cli.Print(cmd, shippedScenarios())
+			case file != "":
+				return runScenario(cmd, file, show)
+			case show:
+				return kith.Hint(fmt.Errorf("sim: --show without --scenario: %w", kith.Invalid), "say which one: kith sim --list")
+			}
+			return cmd.Help()
+		},
 	}
+	cmd.Flags().StringVar(&file, "scenario", "", "run the `FILE`, or the scenario of that name that comes with the program")
+	cmd.Flags().BoolVar(&list, "list", false, "name the scenarios that come with the program")
+	cmd.Flags().BoolVar(&show, "show", false, "print the scenario instead of running it")
+	cmd.PersistentFlags().String("csv", "", "write a table to `FILE`, a run a row")
+	cmd.PersistentFlags().String("html", "", "write a page with plots to `FILE`, and a drawing of the network with a search in it")
 	cmd.AddCommand(simChordCommand(), simKademliaCommand(), simPastryCommand())
 	return cmd
 }
@@ -59,18 +75,11 @@ func (f *simFlags) add(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")
 	flags.IntVar(&f.Cores, "cores", 0, "on how many, 1 or 2; 0 is as many as are worth it. The result is the same")
-	flags.StringVar(&f.latency, "latency", "constant", "`MODEL` of the lines: constant (50 ms each way) or 3d (nodes in a cube, at most 200 ms)")
-}
-
-// A simulation is what sim can run.
-type simulation interface {
-	Check() error
-	Total() int // nodes, those that come later included
-	Run(kind func(*kbr.Table) sim.Kind, progress func(done int) error) (sim.Report, error)
+	flags.StringVar(&f.latency, "latency", "constant", "`MODEL` of the lines: constant (50 ms each way), 3d (nodes in a cube, at most 200 ms), king (round trips of 156 ms in the median) or transit-stub")
 }
 
 // simulation makes of the flags what to run.
-func (f *simFlags) simulation(cmd *cobra.Command) (s simulation, err error) {
+func (f *simFlags) simulation(cmd *cobra.Command) (s scenario.Simulation, err error) {
 	if f.Latency, err = sim.ParseLatency(f.latency); err != nil {
 		return nil, err
 	}
@@ -111,6 +120,21 @@ func (f *simFlags) simulation(cmd *cobra.Command) (s simulation, err error) {
 	return c, c.Check()
 }
 
+// point makes a run of what the flags say.
+func (f *simFlags) point(s scenario.Simulation, engine string, perNode int, kind func(*kbr.Table) sim.Kind) scenario.Point {
+	return scenario.Point{Engine: engine, Lookups: f.lookups, PerNode: perNode, Kind: kind, Simulation: func(look func(*sim.Net)) scenario.Simulation {
+		switch s := s.(type) {
+		case sim.Static:
+			s.Look = look
+			return s
+		case sim.Churn:
+			s.Look = look
+			return s
+		}
+		return s
+	}}
+}
+
 func simChordCommand() *cobra.Command {
 	var f simFlags
 	c := chord.Default()
@@ -134,7 +158,7 @@ func simChordCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runSim(cmd, s, f.lookups, "chord", chord.BytesPerNode, func(t *kbr.Table) sim.Kind { return chord.New(c, t) })
+			return runSim(cmd, f.point(s, "chord", chord.BytesPerNode, func(t *kbr.Table) sim.Kind { return chord.New(c, t) }))
 		},
 	}
 	flags := cmd.Flags()
@@ -144,96 +168,4 @@ func simChordCommand() *cobra.Command {
 	flags.IntVar(&c.Alternates, "alternates", c.Alternates, "a finger is the nearest, in time, of so many nodes")
 	flags.IntVar(&c.Repair, "repair", c.Repair, "every how many rounds a finger is looked for anew")
 	return cmd
-}
-
-// simOut is how a simulation is told.
-type simOut struct {
-	Engine string `json:"engine"`
-	sim.Report
-	Seconds float64 `json:"seconds"` // that it took
-}
-
-// redrawSim is how often the progress is drawn anew.
-const redrawSim = 100 * time.Millisecond
-
-func runSim(cmd *cobra.Command, s simulation, lookups int, engine string, perNode int, kind func(*kbr.Table) sim.Kind) error {
-	if err := fits(s.Total(), sim.Memory(s.Total(), lookups, perNode), freeMemory()); err != nil {
-		return err
-	}
-	begun, drawn := time.Now(), time.Time{}
-	show := term.IsTerminal(int(os.Stderr.Fd())) && !cli.JSON(cmd)
-	r, err := s.Run(kind, func(done int) error {
-		if now := time.Now(); show && now.Sub(drawn) >= redrawSim {
-			drawn = now
-			fmt.Fprintf(cmd.ErrOrStderr(), "\r%3d %%  %d of %d lookups\x1b[K", 100*done/lookups, done, lookups)
-		}
-		return context.Cause(cmd.Context())
-	})
-	if show {
-		fmt.Fprint(cmd.ErrOrStderr(), "\r\x1b[K")
-	}
-	if err != nil {
-		return err
-	}
-	return cli.Print(cmd, simOut{engine, r, time.Since(begun).Seconds()})
-}
-
-// fits says that there is not enough memory; where it is not known how much is free there is.
-func fits(nodes int, need, free int64) error {
-	if free == 0 || need <= free {
-		return nil
-	}
-	return kith.Hint(fmt.Errorf("sim: %s need %s of memory, and %s is free: %w", human.Count(nodes, "node"), human.Bytes(need), human.Bytes(free), kith.TooLarge), "take fewer nodes or lookups")
-}
-
-// freeMemory returns how many bytes programs may still take, or 0 where the system does not say.
-func freeMemory() int64 {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(data)) {
-		var kB int64
-		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kB); n == 1 {
-			return kB << 10
-		}
-	}
-	return 0
-}
-
-// WriteText implements app.Texter.
-func (o simOut) WriteText(w io.Writer, _ int) error {
-	part := func(n int) string { return fmt.Sprintf("%7.3f %%", 100*float64(n)/float64(o.Lookups)) }
-	went := fmt.Sprintf("of which %d failed", o.Failed)
-	if o.Joined > 0 {
-		went = fmt.Sprintf("%d gone and %d joined in %s", o.Failed, o.Joined, human.Seconds(o.Simulated))
-	}
-	fmt.Fprintf(w, "%s, %s, %s; %s; %s; seed %d\n\n", o.Engine, human.Count(o.Nodes, "node"), went, human.Count(o.Lookups, "lookup"), o.Model, o.Seed)
-	fmt.Fprintf(w, "  right     %s  ended at whose the key is\n  wrong     %s\n  lost      %s\n\n", part(o.Right), part(o.Wrong), part(o.Lost))
-	if o.Abandoned > 0 {
-		fmt.Fprintf(w, "  abandoned %s  whoever searched was gone before the end\n\n", part(o.Abandoned))
-	}
-	fmt.Fprintf(w, "  %-12s %9s %9s %9s %9s %9s\n", "", "mean", "1st", "median", "99th", "most")
-	for _, row := range []struct {
-		name string
-		sim.Spread
-	}{{"path", o.Path}, {"timeouts", o.Timeouts}, {"latency, ms", o.Latency}, {"stretch", o.Stretch}} {
-		fmt.Fprintf(w, "  %-12s %9.2f %9.4g %9.4g %9.4g %9.4g\n", row.name, row.Mean, row.P1, row.P50, row.P99, row.Max)
-	}
-	fmt.Fprintln(w)
-	most := 1
-	for _, n := range o.Hops {
-		most = max(most, n)
-	}
-	for i, n := range o.Hops {
-		if n > 0 {
-			fmt.Fprintf(w, "  path %3d  %s  %s\n", i, part(n), strings.Repeat("█", (40*n+most-1)/most))
-		}
-	}
-	sent := fmt.Sprintf("%.0f bytes a lookup", o.Bytes)
-	if o.Joined > 0 {
-		sent = fmt.Sprintf("%.1f bytes a node and second", o.Bandwidth)
-	}
-	_, err := fmt.Fprintf(w, "\n  %s; %d events in %s; trace %s\n", sent, o.Events, human.Seconds(o.Seconds), o.TraceHash)
-	return err
 }

@@ -42,7 +42,7 @@ func simKademliaCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runSim(cmd, s, f.lookups, "kademlia", c.BytesPerNode(s.Total()), func(t *kbr.Table) sim.Kind { return kademlia.New(c, t) })
+			return runSim(cmd, f.point(s, "kademlia", c.BytesPerNode(s.Total()), func(t *kbr.Table) sim.Kind { return kademlia.New(c, t) }))
 		},
 	}
 	flags := cmd.Flags()

@@ -35,7 +35,7 @@ func simPastryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runSim(cmd, s, f.lookups, "pastry", c.BytesPerNode(), func(t *kbr.Table) sim.Kind { return pastry.New(c, t) })
+			return runSim(cmd, f.point(s, "pastry", c.BytesPerNode(), func(t *kbr.Table) sim.Kind { return pastry.New(c, t) }))
 		},
 	}
 	flags := cmd.Flags()

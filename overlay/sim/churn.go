@@ -219,7 +219,7 @@ func (c *churning) join() {
 
 // live gives a node its session.
 func (c *churning) live(p kbr.Node) {
-	if c.o.Rate == 0 {
+	if c.o.Session.Median > 0 {
 		c.n.depart(c.n.Now()+c.o.Session.draw(c.n.draw(forChurn, p, 0)), p)
 	}
 }

@@ -26,6 +26,8 @@ const (
 	forChurn
 	forTarget
 	forHostile
+	forSevered
+	forTimeline
 )
 
 // draw returns the i-th random number of a node for a purpose: nothing is kept but counters, so that who draws first does not matter.

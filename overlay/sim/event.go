@@ -181,6 +181,7 @@ func (s *shard) act(p kbr.Node) {
 func (s *shard) send(p kbr.Node, a *kbr.Act) {
 	now := s.wheel.now
 	s.net.count(p, &a.Msg)
+	s.follow(p, a)
 	arrives := now + s.net.line(p, a.To)
 	over := a.Do == kbr.Ask && arrives > now+a.Wait
 	if over { // who asks gives up before it is even heard
@@ -233,7 +234,7 @@ func (n *Net) count(p kbr.Node, m *kbr.Message) {
 
 // loses reports whether a message between a node, whose doing it is, and another one does not arrive.
 func (n *Net) loses(here, there kbr.Node) bool {
-	if n.parted != nil && n.parted(here, there) {
+	if n.parted != nil && n.parted(here, there) || n.o.Severed > 0 && n.severed(here, there) {
 		return true
 	}
 	if n.o.Loss == 0 {
@@ -241,6 +242,11 @@ func (n *Net) loses(here, there kbr.Node) bool {
 	}
 	n.peers[here].losses++
 	return unit(n.draw(forLoss, here, uint64(n.peers[here].losses))) < n.o.Loss
+}
+
+// severed reports whether two nodes never hear of each other.
+func (n *Net) severed(a, b kbr.Node) bool {
+	return unit(n.draw(forSevered, min(a, b), uint64(max(a, b)))) < n.o.Severed
 }
 
 func (n *Net) nextDraw(p kbr.Node) uint64 {

@@ -28,6 +28,7 @@ type shard struct {
 	first kbr.Ticks // of these
 	come  []parcel  // from it
 	steps uint64
+	way   []Question // of the search that is followed
 	warmer
 }
 

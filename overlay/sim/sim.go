@@ -41,6 +41,9 @@ type Options struct {
 	Hostile  float64 // the part of the nodes that is hostile; they search for nothing, and no key is theirs
 	Attack   Attack  // what these do
 	Cores    int     // on so many, 1 or 2, with the same result; 0 is as many as are worth it
+	Severed  float64 // the part of all pairs of nodes that never hear anything of each other, though others hear both: links are not transitive
+
+	Look func(*Net) // is called, unless it is nil, with the network as a scenario has left it
 
 	Place    func(i int) kbr.ID // where the i-th node is, from 1 on; nil for random places
 	founders int                // the first nodes, which are numbered in the order of their IDs, so that neighbours are near in memory too
@@ -57,6 +60,8 @@ func (o Options) Check() error {
 		return kith.Hint(fmt.Errorf("sim: a part of %v is hostile: %w", o.Hostile, kith.Invalid), "from 0 up to 1, such as 0.2 for one of five")
 	case o.Cores < 0 || o.Cores > kbr.Parts:
 		return kith.Hint(fmt.Errorf("sim: on %d cores: %w", o.Cores, kith.Invalid), "1 or %d; 0 is as many as are worth it", kbr.Parts)
+	case !(o.Severed >= 0 && o.Severed < 1):
+		return kith.Hint(fmt.Errorf("sim: a part of %v of the pairs is severed: %w", o.Severed, kith.Invalid), "a part of 1, such as 0.05")
 	case o.Attack > Drop:
 		return kith.Hint(fmt.Errorf("sim: attack %d: %w", o.Attack, kith.Invalid), "%d misroutes, %d drops", Misroute, Drop)
 	}
@@ -92,6 +97,7 @@ type Net struct {
 	results  []kbr.Result
 	judge    func()      // is called when there are results, soon after
 	lie      kbr.Message // what a hostile node answers
+	followed *kbr.ID
 	departed func(kbr.Node)
 	parted   func(a, b kbr.Node) bool
 	up       []kbr.Node // of Up

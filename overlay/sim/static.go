@@ -93,11 +93,13 @@ type Report struct {
 	Hops      []int   `json:"hops"`          // [i] is how many searches asked i nodes that answered
 	Bytes     float64 `json:"bytes_per_lookup"`
 	Bandwidth float64 `json:"bytes_per_node_and_second"`
+	Load      Spread  `json:"load"` // bytes that a node sent that is up at the end and was from the beginning, in parts of their mean
 	Model     string  `json:"latency_model"`
 	Seed      uint64  `json:"seed"`
 	Events    uint64  `json:"events"`
 	Simulated float64 `json:"simulated_seconds"`
 	TraceHash string  `json:"trace_hash"`
+	Series    []Slice `json:"series,omitempty"` // of a timeline, in slices of equal length
 }
 
 // gap is the time between two searches; these do not touch each other, since nothing is learned from them.
@@ -148,7 +150,28 @@ func (r *Report) finish(n *Net, t *tally) {
 	if r.Simulated > 0 {
 		r.Bandwidth = float64(n.Bytes()) / r.Simulated / float64(r.Nodes)
 	}
+	r.Load = n.load(r.Nodes)
 	r.TraceHash = fmt.Sprintf("%016x", n.TraceHash())
+	if n.o.Look != nil {
+		n.judge, n.departed = nil, func(kbr.Node) {} // the scenario is over
+		n.o.Look(n)
+	}
+}
+
+// load returns what the first count nodes have sent, of those that are up, in parts of the mean.
+func (n *Net) load(count int) Spread {
+	var sum float64
+	sent := make([]float64, 0, count)
+	for _, p := range n.peers[1 : count+1] {
+		if p.up {
+			sent = append(sent, float64(p.bytes))
+			sum += float64(p.bytes)
+		}
+	}
+	for i := range sent {
+		sent[i] *= float64(len(sent)) / max(sum, 1)
+	}
+	return spread(sent)
 }
 
 func tell(progress func(int) error, done int) error {
@@ -159,21 +182,33 @@ func tell(progress func(int) error, done int) error {
 }
 
 // A tally collects results.
-type tally struct{ path, timeouts, latency, stretch, named []float64 }
+type tally struct {
+	path, timeouts, latency, stretch, named []float64
+	each                                    func(x *kbr.Result, right bool) // is told each result, unless it is nil
+}
 
-// add judges the searches that have ended: against whose the key is now.
+// Right reports whether a search has ended at whose the key is now, of those that the one who searched could reach.
+func (n *Net) Right(x *kbr.Result) bool {
+	owner := n.kind.Owner(n.order, func(p kbr.Node) bool { return n.honest(p) && (n.parted == nil || !n.parted(x.Self, p)) }, x.Key)
+	return x.Node != kbr.None && (x.Node == owner || n.o.Hostile > 0 && slices.Contains(x.Nodes[:x.Heard], owner))
+}
+
+// add judges the searches that have ended.
 func (t *tally) add(n *Net, r *Report) {
 	for _, x := range n.Results() {
-		switch owner := n.Owner(x.Key); {
+		right := n.Right(&x)
+		if t.each != nil {
+			t.each(&x, right)
+		}
+		switch {
 		case x.Node == kbr.None:
 			r.Lost++
 			continue
-		case x.Node == owner, n.o.Hostile > 0 && slices.Contains(x.Nodes[:x.Heard], owner):
-			r.Right++
-		default:
+		case !right:
 			r.Wrong++
 			continue
 		}
+		r.Right++
 		t.path = append(t.path, float64(x.Path))
 		t.timeouts = append(t.timeouts, float64(x.Timeouts))
 		t.latency = append(t.latency, float64(x.Ended-x.Began)/float64(kbr.Millisecond))
