@@ -194,9 +194,11 @@ func (n *Net) Settle(count int, upkeep bool) {
 	}
 	n.stale, n.alive = true, count
 	up := n.Up()
-	if count >= sharded { // before, for what nobody has touched yet, and after
+	if count >= sharded { // before, for what nobody has touched yet, and after, where it pays
 		huge()
-		defer huge()
+		if upkeep {
+			defer huge()
+		}
 	}
 	n.parts(func(part int) {
 		n.kind.Settle(part, up, n.rtt)
