@@ -43,6 +43,7 @@ func simCommand() *cobra.Command {
 	cmd.Flags().StringVar(&file, "scenario", "", "run the `FILE`, or the scenario of that name that comes with the program")
 	cmd.Flags().BoolVar(&list, "list", false, "name the scenarios that come with the program")
 	cmd.Flags().BoolVar(&show, "show", false, "print the scenario instead of running it")
+	cmd.Flags().String("keep", "", "keep what came of each run of the scenario in `FOLDER`, and do not run again what is there: for sweeps that take hours (pictures are not kept)")
 	cmd.PersistentFlags().String("csv", "", "write a table to `FILE`, a run a row")
 	cmd.PersistentFlags().String("html", "", "write a page with plots to `FILE`, and a drawing of the network with a search in it")
 	cmd.AddCommand(simChordCommand(), simKademliaCommand(), simPastryCommand())

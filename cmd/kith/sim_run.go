@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -65,10 +67,11 @@ func runStudy(cmd *cobra.Command, study *report.Study, points []scenario.Point) 
 		}
 	}
 	for i, p := range points {
-		r, err := runPoint(cmd, p, i, len(points), page != "")
+		r, err := kept(cmd, study.Text, i, func() (report.Run, error) { return runPoint(cmd, p, i, len(points), page != "") })
 		if err != nil {
 			return err
 		}
+		r.Set, r.Deeds, r.Expect = p.Set, p.Deeds, p.Expect
 		study.Runs = append(study.Runs, r)
 	}
 	for _, f := range []struct {
@@ -93,6 +96,29 @@ func runStudy(cmd *cobra.Command, study *report.Study, points []scenario.Point) 
 	return cli.Print(cmd, studyOut{*study})
 }
 
+// kept returns the i-th run of a scenario: from the folder that --keep names, if it is there, else it runs it, and keeps it there.
+func kept(cmd *cobra.Command, text string, i int, run func() (report.Run, error)) (r report.Run, err error) {
+	folder, _ := cmd.Flags().GetString("keep")
+	if folder == "" {
+		return run()
+	}
+	file := filepath.Join(folder, fmt.Sprintf("%x-%04d.json", sha256.Sum256([]byte(text)), i))
+	if data, err := os.ReadFile(file); err == nil && json.Unmarshal(data, &r) == nil {
+		return r, nil
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return r, fmt.Errorf("sim: %w", err)
+	}
+	if r, err = run(); err != nil {
+		return r, err
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return r, fmt.Errorf("sim: %w", err)
+	}
+	return r, atomicfile.Write(file, data, 0o644)
+}
+
 // writable says that a file, if one is named, cannot be written, before there is something to write.
 func writable(file string) error {
 	if file == "" {
@@ -112,7 +138,7 @@ func writable(file string) error {
 func runPoint(cmd *cobra.Command, p scenario.Point, i, all int, picture bool) (report.Run, error) {
 	begun, drawn := time.Now(), time.Time{}
 	show := term.IsTerminal(int(os.Stderr.Fd())) && !cli.JSON(cmd)
-	out := report.Run{Engine: p.Engine, Set: p.Set, Deeds: p.Deeds, Expect: p.Expect}
+	out := report.Run{Engine: p.Engine, Set: p.Set}
 	var look func(*sim.Net)
 	if picture {
 		look = func(n *sim.Net) { out.Picture = report.Look(p.Engine == "kademlia", n) }

@@ -126,9 +126,9 @@ func (o studyOut) WriteText(w io.Writer, _ int) error {
 // lines of a timeline that a terminal is told.
 const seriesLines = 20
 
-// writeSeries tells how a timeline went.
+// writeSeries tells how a timeline went in which something happened.
 func writeSeries(w io.Writer, r *report.Run) {
-	if len(r.Series) == 0 {
+	if len(r.Series) == 0 || len(r.Deeds) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "\n  %s\n  %8s %8s %10s %12s %9s\n", r.Name(), "minute", "up", "right", "latency", "bytes")

@@ -54,6 +54,37 @@ func TestSimScenario(t *testing.T) {
 	}
 }
 
+// What is kept is not run again, and what is not there is.
+func TestSimKeeps(t *testing.T) {
+	dir := t.TempDir()
+	file, folder := filepath.Join(dir, "few.toml"), filepath.Join(dir, "kept")
+	if err := os.WriteFile(file, []byte(fewRuns), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs := func() (o studyOut) {
+		out, errs, _ := simulate(t, "--scenario", file, "--keep", folder, "--json")
+		if err := json.Unmarshal([]byte(out), &o); err != nil || len(o.Runs) != 2 {
+			t.Fatalf("%v: %s%s", err, out, errs)
+		}
+		return o
+	}
+	first := runs()
+	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	again := runs()
+	if a, b := first.Runs[0], again.Runs[0]; a.Seconds != b.Seconds || a.TraceHash != b.TraceHash || len(b.Set) != 1 {
+		t.Errorf("%+v, and then %+v", a, b)
+	}
+	if a, b := first.Runs[1], again.Runs[1]; a.Seconds == b.Seconds || a.TraceHash != b.TraceHash {
+		t.Errorf("%+v, and then %+v", a, b)
+	}
+}
+
 // The same flags as a scenario are the same run.
 func TestSimScenarioIsFlags(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "one.toml")

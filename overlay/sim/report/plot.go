@@ -32,6 +32,7 @@ type series struct {
 type scale struct {
 	label  string
 	log    bool
+	zero   bool     // it begins at 0, across too
 	words  []string // where there are words and not numbers: 0 is the first
 	lo, hi float64
 }
@@ -153,7 +154,7 @@ func (p *plot) fit() {
 		p.x.lo, p.x.hi = -0.5, float64(len(p.x.words))-0.5
 	}
 	p.y.round()
-	if p.x.log || p.x.hi <= p.x.lo {
+	if p.x.log || p.x.hi <= p.x.lo || p.x.zero {
 		p.x.round()
 	}
 }

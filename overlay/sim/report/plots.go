@@ -177,7 +177,7 @@ func (s *Study) hull() *plot {
 		return nil
 	}
 	_, unit := s.Runs[0].cost()
-	p := &plot{title: "Cost against latency", x: scale{label: unit, log: true}, y: scale{label: "median latency of a search, ms"},
+	p := &plot{title: "Cost against latency", x: scale{label: unit, zero: true}, y: scale{label: "median latency of a search, ms"},
 		note: "A dot is a configuration. The line is the convex hull of those than which no other of the engine is better in both."}
 	of := map[string][]*Run{}
 	var engines []string
@@ -193,7 +193,7 @@ func (s *Study) hull() *plot {
 		dots := series{colour: engineColour[engine], dots: true}
 		for _, r := range of[engine] {
 			x, _ := r.cost()
-			dots.x, dots.y = append(dots.x, max(x, 1e-3)), append(dots.y, r.Latency.P50)
+			dots.x, dots.y = append(dots.x, x), append(dots.y, r.Latency.P50)
 			dots.say = append(dots.say, fmt.Sprintf("%s: %.1f bytes, %.0f ms, %.2f %% right", r.Name(), x, r.Latency.P50, r.right()))
 		}
 		hull := Hull(dots.x, dots.y)
@@ -233,15 +233,15 @@ func Hull(x, y []float64) (corners []int) {
 // overTime is a measure of slices of time, if the runs are timelines.
 func (s *Study) overTime(title, unit string, of func(*sim.Slice) (float64, bool)) *plot {
 	p := &plot{title: title + " over time", x: scale{label: "minutes"}, y: scale{label: unit}}
-	for i := range s.Runs {
-		r := &s.Runs[i]
-		line := series{name: r.Name(), colour: colour(i, r, len(s.Runs)), line: true}
+	few := s.few()
+	for i, r := range few {
+		line := series{name: r.Name(), colour: colour(i, r, len(few)), line: true}
 		for k := range r.Series {
 			if y, ok := of(&r.Series[k]); ok {
 				line.x, line.y = append(line.x, r.Series[k].From/60), append(line.y, y)
 			}
 		}
-		if len(line.x) > 0 && len(p.series) < colours {
+		if len(line.x) > 0 {
 			p.series = append(p.series, line)
 		}
 	}

@@ -150,7 +150,11 @@ func (s *Study) Table() Table {
 	}
 	t := Table{Words: len(names)}
 	for _, name := range names {
-		t.Header = append(t.Header, name[strings.LastIndexByte(name, '.')+1:])
+		_, short, below := strings.Cut(name, ".")
+		if !below || slices.ContainsFunc(names, func(other string) bool { return other != name && strings.HasSuffix(other, "."+short) }) {
+			short = name
+		}
+		t.Header = append(t.Header, short)
 	}
 	t.Header = append(t.Header, "right", "path", "timeouts", "latency", "99th", "stretch", "load 99th", "bytes")
 	for i := range s.Runs {
