@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"kith"
 	"kith/network"
+	"kith/overlay"
 	"kith/overlay/live"
 	"kith/overlay/overlaytest"
 	"kith/wire"
@@ -145,6 +147,10 @@ func TestClient(t *testing.T) {
 		}
 		until(t, "it is a client", func() bool { return c.Mode() == "client" })
 		until(t, "the others have it no more", func() bool { return all[0].Size() == 3 && all[3].Size() == 3 })
+		list, err := c.Router.Entries(t.Context())
+		if err != nil || len(list) != 4 || slices.ContainsFunc(list, func(e overlay.Entry) bool { return e.Part != overlay.Gate }) {
+			t.Errorf("it sees %+v, %v", list, err)
+		}
 		what := overlaytest.Key(t, 0)
 		if err := c.Router.Provide(t.Context(), what, true); err != nil {
 			t.Fatal(err)

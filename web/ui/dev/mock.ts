@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Plugin } from 'vite'
-import type { Contact, Item, Peer, Shared, ShowOut, Source } from '../src/types.ts'
+import type { Contact, FindStep, Item, OverlayEntry, OverlayOut, OverlayPeer, Peer, Shared, ShowOut, Source } from '../src/types.ts'
 
 const GB = 1e9
 const MB = 1e6
@@ -34,6 +34,14 @@ const peers: Peer[] = [
   { id: peerID(1), addrs: ['/ip4/203.0.113.9/tcp/4001'], direct: true, why: 'direct: its port is open', transport: 'tcp', rtt_ms: 48, agent: 'kith/0.1', up: 2 * MB, down: 210 * MB, since: now() },
   { id: peerID(2), name: 'Linus', addrs: ['/p2p-circuit'], direct: false, why: 'relayed: both are behind a NAT that could not be opened', transport: 'quic', rtt_ms: 131, agent: 'kith/0.1', up: 0, down: 14 * MB, since: now() },
 ]
+
+const id = (part: number): string => Math.floor(part * 2 ** 32).toString(16).padStart(8, '0').padEnd(40, '7')
+const spot = (part: number): OverlayPeer => ({ id: id(part), peer: `12D3KooW${id(part).slice(0, 12)}` })
+const entry = (part: number, of: OverlayEntry['part'], index: number, more: Partial<OverlayEntry> = {}): OverlayEntry => ({ ...spot(part), part: of, index, rtt_ms: 12 + index, connected: true, ...more })
+const overlay: OverlayOut = {
+  name: 'chord', mode: 'server', network: 'kith', self: { id: id(0.2), peer: peerID(4) },
+  entries: [entry(0.62, 'finger', 159), entry(0.46, 'finger', 158, { rtt_ms: -1, connected: false }), entry(0.17, 'predecessor', 0), ...[0.23, 0.25, 0.3, 0.33].map((part, n) => entry(part, 'successor', n + 1, { ...(n === 1 && { name: 'Grace' }), silent: n === 3 }))],
+}
 
 const sources: Source[] = [
   { peer: peerID(0), name: 'Grace', state: 'active', have: 1, bytes: 402 * MB, rate: 8.1 * MB, via: 'tcp' },
@@ -117,6 +125,14 @@ export function mock(): Plugin {
         if (locked) return problem(401, 'denied', 'no session')
         return json({ version: '0.1.0', peer_id: peerID(4), network: 'kith', dir: '/home/ada/.local/share/kith', command: 'kith', pid: 4711, started: now(), api: '127.0.0.1:4780', listening: [{ for: 'api', addr: '127.0.0.1:4780' }, { for: 'peers', addr: '/ip4/0.0.0.0/udp/4001/quic-v1' }, { for: 'peers', addr: '/ip4/0.0.0.0/tcp/4001' }], peers: peers.length, overlay: 'kad-dht, server, 3 in its table', stored: 2.2 * GB, quota: 0, memory: 41 * MB, rate: ls().rate, up_rate: ls().up_rate, notes: ['port 4001 was taken; this node listens on 4002 and keeps it'] })
       case 'node/peers': return json(peers)
+      case 'node/overlay': return json(overlay)
+      case 'node/overlay-find': {
+        const e = events()
+        const [a, b] = overlay.entries
+        const steps: Partial<FindStep>[] = [{ what: 'begins', key: id(0.71), key_is: 'text', names: [a!, b!] }, { what: 'asks', peer: a! }, { what: 'asks', peer: b! }, { what: 'answers', peer: a!, took_ms: 31, names: [spot(0.7), spot(0.73)] }, { what: 'asks', peer: spot(0.73) }, { what: 'silent', peer: b! }, { what: 'answers', peer: spot(0.73), took_ms: 44, mine: true }, { what: 'ends', names: [spot(0.73)], asked: 3, answered: 2 }]
+        for (const [n, s] of steps.entries()) { e.send({ after_ms: 40 * n, ...s }); await new Promise((r) => setTimeout(r, 300)) }
+        return e.end()
+      }
       case 'node/id': return json({ person: 'did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK', peer_id: peerID(4), addrs: [`/ip4/192.168.1.7/udp/4002/quic-v1/p2p/${peerID(4)}`, `/ip4/192.168.1.7/tcp/4002/p2p/${peerID(4)}`], name: 'Ada', device: 'workbench', master: 'here' })
       case 'node/people': return json({ people })
       case 'node/people-add': { const b = await body(req); people = [...people, { name: b['name'] ?? '', peers: [b['peer'] ?? ''], devices: [''], online: true, direct: true, proven: false, added: now() }]; return json({}) }
