@@ -61,8 +61,9 @@ func runStudy(cmd *cobra.Command, study *report.Study, points []scenario.Point) 
 		}
 	}
 	for _, p := range points {
-		total := p.Simulation(nil).Total()
-		if err := fits(total, sim.Memory(total, p.Lookups, p.PerNode), freeMemory()); err != nil {
+		s := p.Simulation(nil)
+		_, atRest := s.(sim.Static)
+		if err := fits(s.Total(), sim.Memory(s.Total(), p.Lookups, p.PerNode, !atRest), freeMemory()); err != nil {
 			return err
 		}
 	}

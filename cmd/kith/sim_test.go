@@ -82,9 +82,9 @@ func TestSimMakesNoSense(t *testing.T) {
 // What does not fit into memory is told before it starts.
 func TestSimNeedsMemory(t *testing.T) {
 	s := sim.Static{Options: sim.Options{Nodes: sim.MaxNodes}, Lookups: sim.MaxLookups}
-	need := sim.Memory(s.Total(), s.Lookups, chord.BytesPerNode)
-	if need < 10<<30 || need > 100<<30 {
-		t.Errorf("the largest needs %d bytes", need)
+	need, upkeep := sim.Memory(s.Total(), s.Lookups, chord.BytesPerNode, false), sim.Memory(s.Total(), s.Lookups, chord.BytesPerNode, true)
+	if need < 10<<30 || upkeep < need+8<<30 || upkeep > 100<<30 {
+		t.Errorf("the largest needs %d bytes, and %d with upkeep", need, upkeep)
 	}
 	if err := fits(s.Total(), need, need-1); !errors.Is(err, kith.TooLarge) || kith.HintOf(err) == "" {
 		t.Errorf("%v", err)

@@ -39,13 +39,16 @@ func (s Static) Check() error {
 // Total returns how many nodes there are.
 func (s Static) Total() int { return s.Nodes }
 
-// Memory estimates how many bytes a scenario takes, of which perNode are the engine's for each node.
-func Memory(nodes, lookups, perNode int) int64 {
+// Memory estimates how many bytes a scenario takes, of which perNode are the engine's for each node; with upkeep there are timers, messages and searches of every node.
+func Memory(nodes, lookups, perNode int, upkeep bool) int64 {
 	const (
 		perPeer   = int(unsafe.Sizeof(peer{})+unsafe.Sizeof(kbr.ID{})) + 2*4 // and its place in two lists
 		perLookup = 5*8 + 128                                                // in the report, and a little in flight
 	)
-	const program = 64 << 20
+	const program, underWay = 64 << 20, 2 << 10 // for each node, as measured with a million of each engine
+	if upkeep {
+		perNode += underWay
+	}
 	return program + (int64(nodes)*int64(perNode+perPeer)+int64(lookups)*perLookup)*5/4 // with a quarter of garbage
 }
 
