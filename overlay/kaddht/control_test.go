@@ -60,8 +60,8 @@ func TestControl(t *testing.T) {
 	full := os.Getenv("KITH_SIM_FULL") != ""
 	if full {
 		n, _ := strconv.Atoi(os.Getenv("KITH_SIM_FULL"))
-		c = overlaytest.Crossing{Nodes: max(n, 100), Searches: 1000, Rest: 10 * time.Minute, Idle: 5 * time.Minute, Mend: 5 * time.Minute, Last: 2 * time.Minute,
-			Churn: 20 * time.Minute, Median: 23 * time.Minute}
+		c = overlaytest.Crossing{Nodes: max(n, 100), Searches: 500, Rest: 5 * time.Minute, Idle: 3 * time.Minute, Mend: 3 * time.Minute, Last: 2 * time.Minute,
+			Churn: 10 * time.Minute, Median: 23 * time.Minute}
 	}
 	var wishes overlaytest.Wishes
 	for phase := range wishes {

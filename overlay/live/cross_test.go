@@ -208,8 +208,8 @@ func TestCross(t *testing.T) {
 	full := os.Getenv("KITH_SIM_FULL") != ""
 	switch {
 	case full:
-		c = overlaytest.Crossing{Nodes: 100, Searches: 1000, Rest: 10 * time.Minute, Idle: 5 * time.Minute, Mend: 5 * time.Minute, Last: 30 * time.Second,
-			Churn: 20 * time.Minute, Median: 23 * time.Minute}
+		c = overlaytest.Crossing{Nodes: 100, Searches: 500, Rest: 5 * time.Minute, Idle: 3 * time.Minute, Mend: 3 * time.Minute, Last: 30 * time.Second,
+			Churn: 10 * time.Minute, Median: 23 * time.Minute}
 	case testing.Short():
 		c.Nodes, c.Searches = 10, 40
 	}
