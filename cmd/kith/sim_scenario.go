@@ -135,11 +135,14 @@ func writeSeries(w io.Writer, r *report.Run) {
 	for part := range slices.Chunk(r.Series, (len(r.Series)+seriesLines-1)/seriesLines) {
 		var sum struct {
 			right, ended  int
+			left, found   int
 			latency, sent float64
 		}
 		for _, s := range part {
 			sum.right += s.Right
 			sum.ended += s.Right + s.Wrong + s.Lost
+			sum.left += s.Left
+			sum.found += s.Found
 			sum.latency += s.Latency * float64(s.Right)
 			sum.sent += s.Bandwidth / float64(len(part))
 		}
@@ -148,5 +151,8 @@ func writeSeries(w io.Writer, r *report.Run) {
 		}
 		right := float64(sum.right) / float64(sum.ended)
 		fmt.Fprintf(w, "  %8.1f %8d %8.2f %% %9.0f ms %9.0f  %s\n", part[0].From/60, part[0].Up, 100*right, sum.latency/float64(max(1, sum.right)), sum.sent, strings.Repeat("█", int(20*right+0.5)))
+		if sum.left > sum.found {
+			fmt.Fprintf(w, "  %8s %d of %d searches did not find a value of which a copy was left\n", "", sum.left-sum.found, sum.left)
+		}
 	}
 }

@@ -60,6 +60,9 @@ func (n *Net) key(p kbr.Node, i uint64) kbr.ID {
 			}
 		}
 	}
+	if len(n.keys) > 0 {
+		return n.keys[n.draw(forTarget, p, i)%uint64(len(n.keys))]
+	}
 	return n.place(forKey, p, i)
 }
 

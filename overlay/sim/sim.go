@@ -98,6 +98,7 @@ type Net struct {
 	judge    func()      // is called when there are results, soon after
 	lie      kbr.Message // what a hostile node answers
 	followed *kbr.ID
+	keys     []kbr.ID // what searches are for; none for random ones
 	departed func(kbr.Node)
 	parted   func(a, b kbr.Node) bool
 	up       []kbr.Node // of Up

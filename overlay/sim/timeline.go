@@ -14,6 +14,8 @@ type Timeline struct {
 	Length kbr.Ticks // how long it goes on
 	Every  kbr.Ticks // the mean time between two searches of anybody's, which come at random times
 	Deeds  []Deed
+	Keys   int // values that are kept in the network, and that searches are for; 0 for random keys
+	Copies int // of each of them
 }
 
 // A Deed is something that happens at a time.
@@ -45,6 +47,9 @@ func (d DeedKind) String() string { return deedNames[d] }
 // maxDeeds is how many deeds a timeline can have.
 const maxDeeds = 1000
 
+// maxKeys is how many values it can have.
+const maxKeys = 100_000
+
 // Check says what is wrong with the scenario. Its error is Invalid.
 func (t Timeline) Check() error {
 	seconds := func(at kbr.Ticks) float64 { return float64(at) / float64(kbr.Second) }
@@ -55,6 +60,10 @@ func (t Timeline) Check() error {
 		return kith.Hint(fmt.Errorf("sim: a timeline of %v s: %w", seconds(t.Length), kith.Invalid), "a second to 10000 hours")
 	case t.Every < 1 || t.Every > t.Length || float64(t.Length)/float64(t.Every) > MaxLookups:
 		return kith.Hint(fmt.Errorf("sim: a search every %v s in %v s: %w", seconds(t.Every), seconds(t.Length), kith.Invalid), "from 1 to %d searches in all", MaxLookups)
+	case t.Keys < 0 || t.Keys > maxKeys || t.Keys > 0 && t.Nodewise:
+		return kith.Hint(fmt.Errorf("sim: %d values: %w", t.Keys, kith.Invalid), "0 to %d, and searches for nodes are for no values", maxKeys)
+	case t.Keys > 0 && (t.Copies < 1 || t.Copies > kbr.MaxNodes):
+		return kith.Hint(fmt.Errorf("sim: %d copies of a value: %w", t.Copies, kith.Invalid), "1 to %d", kbr.MaxNodes)
 	case len(t.Deeds) > maxDeeds:
 		return kith.Hint(fmt.Errorf("sim: %d things happen: %w", len(t.Deeds), kith.Invalid), "at most %d", maxDeeds)
 	}
@@ -137,6 +146,8 @@ type Slice struct {
 	Latency   float64 `json:"latency_ms"` // mean of those that were right
 	Timeouts  float64 `json:"timeouts"`   // mean of those that were right
 	Bandwidth float64 `json:"bytes_per_node_and_second"`
+	Left      int     `json:"left,omitempty"`  // searches for values of which a copy was left
+	Found     int     `json:"found,omitempty"` // and those that found one
 }
 
 // slices of a timeline.
@@ -153,6 +164,8 @@ type playing struct {
 	heal   kbr.Ticks
 	healed Deed
 	calm   kbr.Ticks // when nodes stop to come and go
+	shelf  *shelf    // nil if there are no values
+	hand   kbr.Ticks // when it is handed on
 }
 
 // Run runs the scenario, as Static.Run does. While the network is parted a search is right when it ends at whose the key is among the nodes on its side.
@@ -166,7 +179,7 @@ func (t Timeline) Run(make func(*kbr.Table) Kind, progress func(done int) error)
 	if err != nil {
 		return Report{}, err
 	}
-	p := &playing{t: t, deeds: t.sorted(), width: max(kbr.Second, t.Length/slicesOf), heal: never, calm: never}
+	p := &playing{t: t, deeds: t.sorted(), width: max(kbr.Second, t.Length/slicesOf), heal: never, calm: never, hand: never}
 	p.churning = churning{o: Churn{Options: t.Options}, n: n, fresh: t.Nodes}
 	p.report = Report{Nodes: t.Nodes, Seed: t.Seed, Model: n.o.Latency.String()}
 	p.tally.each = p.tell
@@ -178,6 +191,9 @@ func (t Timeline) Run(make func(*kbr.Table) Kind, progress func(done int) error)
 		}
 	}
 	n.Settle(t.Nodes, true)
+	if t.Keys > 0 {
+		p.shelf, p.hand = n.stock(t.Keys, t.Copies), handOn
+	}
 	err = p.play(progress)
 	p.report.finish(n, &p.tally)
 	p.report.Bandwidth = 0
@@ -196,7 +212,7 @@ func (p *playing) play(progress func(int) error) error {
 			deed = p.deeds[0].At
 		}
 		cut := kbr.Ticks(len(p.report.Series)) * p.width
-		p.n.Run(min(next[0], next[1], next[2], deed, cut, p.heal, p.calm, p.t.Length), nil)
+		p.n.Run(min(next[0], next[1], next[2], deed, cut, p.heal, p.calm, p.hand, p.t.Length), nil)
 		switch now := p.n.Now(); now {
 		case p.t.Length:
 			p.end(now)
@@ -205,6 +221,9 @@ func (p *playing) play(progress func(int) error) error {
 			return nil
 		case deed:
 			p.begin(&next)
+		case p.hand:
+			p.shelf.pass(p.n)
+			p.hand += handOn
 		case p.heal:
 			p.mend()
 		case p.calm:
@@ -304,6 +323,15 @@ func (p *playing) end(now kbr.Ticks) {
 // tell takes a result into the slice in which the search began.
 func (p *playing) tell(x *kbr.Result, right bool) {
 	s := &p.report.Series[min(int(x.Began/p.width), len(p.report.Series)-1)]
+	if p.shelf != nil {
+		left, found := p.shelf.found(p.n, x)
+		if left {
+			s.Left++
+		}
+		if found {
+			s.Found++
+		}
+	}
 	switch {
 	case x.Node == kbr.None:
 		s.Lost++

@@ -73,6 +73,38 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// Of values with eight copies nearly all have one left when half of all nodes crash, and five minutes later each of these is found.
+func TestValues(t *testing.T) {
+	const m = kbr.Minute
+	c := chord.Default()
+	c.Round = 15 * kbr.Second
+	s := sim.Timeline{Options: sim.Options{Nodes: 200, Seed: 1}, Length: 15 * m, Every: 500 * kbr.Millisecond, Keys: 200, Copies: 8, Deeds: []sim.Deed{{What: sim.Fail, At: 5 * m, Part: 0.5}}}
+	var lookups, left, found int
+	for _, x := range play(t, s, ring(c)).Series {
+		switch at := kbr.Ticks(x.From) * kbr.Second; {
+		case at < 5*m && (x.Left != x.Lookups || x.Found != x.Left):
+			t.Errorf("at %v s %d of %d values had a copy left, and %d were found", x.From, x.Left, x.Lookups, x.Found)
+		case at >= 10*m:
+			lookups += x.Lookups
+			left += x.Left
+			found += x.Found
+		}
+	}
+	if lookups < 500 || found != left || float64(left) < 0.97*float64(lookups) {
+		t.Errorf("of %d searches %d were for values with a copy left, and %d found it", lookups, left, found)
+	}
+	s.Copies, s.Deeds[0].Part = 1, 0.9
+	left = 0
+	for _, x := range play(t, s, ring(c)).Series {
+		if kbr.Ticks(x.From) >= 10*60 {
+			left += x.Left
+		}
+	}
+	if left == 0 || float64(left) > 0.5*float64(lookups) {
+		t.Errorf("of %d searches %d were for values of which the one copy was left, where a tenth of the nodes was", lookups, left)
+	}
+}
+
 // Links that are not transitive: who cannot ask the one whose the key is ends elsewhere, and others go around.
 func TestSevered(t *testing.T) {
 	s := sim.Timeline{Options: sim.Options{Nodes: 200, Seed: 1, Severed: 0.05}, Length: 10 * kbr.Minute, Every: 500 * kbr.Millisecond}
@@ -113,7 +145,9 @@ func TestInvalidTimeline(t *testing.T) {
 		"two sessions": func(s *sim.Timeline) {
 			s.Deeds = []sim.Deed{{What: sim.Shift, Until: m, Session: hour}, {What: sim.Shift, At: m, Session: hour}}
 		},
-		"severed": func(s *sim.Timeline) { s.Severed = 1 },
+		"too many values": func(s *sim.Timeline) { s.Keys, s.Copies = 1_000_000, 8 },
+		"no copies":       func(s *sim.Timeline) { s.Keys = 5 },
+		"severed":         func(s *sim.Timeline) { s.Severed = 1 },
 	} {
 		s := good
 		s.Deeds = append([]sim.Deed(nil), good.Deeds...)

@@ -40,6 +40,9 @@ func (s *Study) plots() (plots []Plot) {
 		ended := x.Right + x.Wrong + x.Lost
 		return 100 * float64(x.Wrong+x.Lost) / float64(max(1, ended)), ended > 0
 	}))
+	add(s.overTime("Values that are not found", "of those with a copy left, %", func(x *sim.Slice) (float64, bool) {
+		return 100 * float64(x.Left-x.Found) / float64(max(1, x.Left)), x.Left > 0
+	}))
 	add(s.overTime("Latency", "mean of a slice of time, ms", func(x *sim.Slice) (float64, bool) { return x.Latency, x.Right > 0 }))
 	add(s.overTime("What is sent", "bytes a node and second", func(x *sim.Slice) (float64, bool) { return x.Bandwidth, x.Lookups > 0 }))
 	add(s.nearer())

@@ -74,6 +74,8 @@ type settings struct {
 	Fail          float64  `toml:"fail"`
 	Churn         string   `toml:"churn"`
 	At            []at     `toml:"at"`
+	Keys          int      `toml:"keys"`
+	Copies        int      `toml:"copies"`
 
 	Chord struct {
 		Successors int  `toml:"successors"`
@@ -124,7 +126,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 // usual returns what holds where a file says nothing.
 func usual() settings {
 	c, k, p := chord.Default(), kademlia.Default(), pastry.Default()
-	s := settings{Nodes: 1000, Seed: 1, Round: duration(c.Round), Lookups: 10_000, Every: duration(kbr.Second)}
+	s := settings{Nodes: 1000, Seed: 1, Round: duration(c.Round), Lookups: 10_000, Every: duration(kbr.Second), Copies: 8}
 	s.Chord.Successors, s.Chord.Repair, s.Chord.Alternates = c.Successors, c.Repair, c.Alternates
 	s.Kademlia.K, s.Kademlia.Alpha, s.Kademlia.Paths, s.Kademlia.Cache, s.Kademlia.Refresh, s.Kademlia.Alternates = k.K, k.Alpha, k.Paths, k.Cache, duration(k.Refresh), k.Alternates
 	s.Pastry.B, s.Pastry.Leafs, s.Pastry.Neighbours, s.Pastry.Probes = p.Digit, p.Leafs, p.Neighbours, p.Probes
@@ -191,6 +193,8 @@ func (s *settings) simulation(p *Point) error {
 	switch {
 	case s.Length == 0 && len(s.At) > 0:
 		return kith.Hint(fmt.Errorf("scenario: things happen, and no length: %w", kith.Invalid), "say how long it goes on: length = \"1h\"")
+	case s.Length == 0 && s.Keys != 0:
+		return kith.Hint(fmt.Errorf("scenario: values are kept, and no length: %w", kith.Invalid), "say how long it goes on: length = \"1h\"")
 	case s.Length != 0:
 		return s.timeline(o, p)
 	case s.Churn != "":
@@ -222,7 +226,7 @@ func (s *settings) churn(o sim.Options, p *Point) (err error) {
 }
 
 func (s *settings) timeline(o sim.Options, p *Point) error {
-	t := sim.Timeline{Options: o, Length: kbr.Ticks(s.Length), Every: kbr.Ticks(s.Every)}
+	t := sim.Timeline{Options: o, Length: kbr.Ticks(s.Length), Every: kbr.Ticks(s.Every), Keys: s.Keys, Copies: s.Copies}
 	happens := s.At
 	switch {
 	case s.Fail != 0:

@@ -89,6 +89,7 @@ func TestMakesNoSense(t *testing.T) {
 		"too many":           {"engine = \"chord\"\n[sweep]\nseed = [" + strings.Repeat("1,", 100) + "]\nnodes = [" + strings.Repeat("5,", 100) + "]", "line 4", "10000 runs"},
 		"a time":             {"engine = \"chord\"\nlength = \"soon\"", "line 2", "soon"},
 		"no length":          {"engine = \"chord\"\n[[at]]\ntime = \"5m\"\nfail = 0.5", "line 2", "no length"},
+		"values at rest":     {"engine = \"chord\"\nkeys = 5", "line 2", "no length"},
 		"two things":         {"engine = \"chord\"\nlength = \"10m\"\n[[at]]\ntime = \"5m\"\nfail = 0.5\n[[at]]\ntime = \"6m\"\nfail = 0.5\nsplit = 0.5", "line 6", "2 things"},
 		"too late":           {"engine = \"chord\"\nlength = \"10m\"\n[[at]]\ntime = \"11m\"\nfail = 0.5", "line 3", "660"},
 		"back":               {"engine = \"chord\"\nlength = \"10m\"\n[[at]]\ntime = \"5m\"\nuntil = \"6m\"\nfail = 0.5", "line 3", "until"},
