@@ -59,7 +59,7 @@ type simFlags struct {
 	churn   string
 	hours   float64
 	every   time.Duration
-	drop    bool
+	attack  string
 }
 
 func (f *simFlags) add(flags *pflag.FlagSet) {
@@ -71,7 +71,11 @@ func (f *simFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.every, "every", time.Second, "with --churn, mean time between two searches of anybody's")
 	flags.BoolVar(&f.Carried, "recursive", false, "searches are handed on from node to node; else who searches asks each one itself")
 	flags.Float64Var(&f.Hostile, "hostile", 0, "`PART` of the nodes that is hostile, such as 0.2, and names others of its kind when it is asked for the way")
-	flags.BoolVar(&f.drop, "drop", false, "with --hostile, they do not answer instead")
+	flags.IntVar(&f.Sybils, "sybils", 0, fmt.Sprintf("hostile `NODES` right behind each of %d keys, which are all that is searched for", sim.Targets))
+	flags.BoolVar(&f.Eclipse, "eclipse", false, fmt.Sprintf("with --sybils, they are around each of %d nodes instead, which are all that search", sim.Targets))
+	flags.StringVar(&f.attack, "attack", "misroute", "`WHAT` hostile nodes do: misroute, drop, collude (name nobody but their kind) or lie (that, and in upkeep too)")
+	flags.IntVar(&f.Wary, "wary", 0, fmt.Sprintf("searches check what they are told, on so many `TRAILS`, 1 to %d, such as 4", kbr.MaxTrails))
+	flags.Float64Var(&f.Severed, "severed", 0, "`PART` of all pairs of nodes that do not hear each other, such as 0.05")
 	flags.BoolVar(&f.Nodewise, "nodewise", false, "searches are for the places of nodes that are up; else for random keys")
 	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")
@@ -85,11 +89,11 @@ func (f *simFlags) simulation(cmd *cobra.Command) (s scenario.Simulation, err er
 		return nil, err
 	}
 	given := cmd.Flags().Changed
-	if f.drop && f.Hostile == 0 {
-		return nil, kith.Hint(fmt.Errorf("sim: --drop without --hostile: %w", kith.Invalid), "nobody is hostile; say --hostile 0.2, for one")
+	if given("attack") && f.Hostile == 0 && f.Sybils == 0 {
+		return nil, kith.Hint(fmt.Errorf("sim: --attack without --hostile or --sybils: %w", kith.Invalid), "nobody is hostile; say --hostile 0.2, for one")
 	}
-	if f.drop {
-		f.Attack = sim.Drop
+	if f.Attack, err = sim.ParseAttack(f.attack); err != nil {
+		return nil, err
 	}
 	if f.churn == "" {
 		for _, name := range []string{"hours", "every"} {

@@ -28,7 +28,7 @@ func TestSimKademlia(t *testing.T) {
 // Hostile nodes make searches go wrong, and disjoint paths make them right again.
 func TestSimKademliaHostile(t *testing.T) {
 	few := []string{"kademlia", "--nodes", "1000", "--lookups", "300", "--hostile", "0.3", "--alpha", "1", "--beta", "1", "--nodewise"}
-	one, four, drop := simulateJSON(t, few...), simulateJSON(t, append(few, "--paths", "4")...), simulateJSON(t, append(few, "--drop")...)
+	one, four, drop := simulateJSON(t, few...), simulateJSON(t, append(few, "--paths", "4")...), simulateJSON(t, append(few, "--attack", "drop")...)
 	if one.Right > 270 || four.Right < 280 || drop.Right != 300 || drop.Timeouts.Mean == 0 || one.Timeouts.Mean > 0 {
 		t.Errorf("%d of 300 are right on one path, %d on four, and %d where they do not answer", one.Right, four.Right, drop.Right)
 	}
@@ -44,7 +44,7 @@ func TestSimKademliaChurn(t *testing.T) {
 func TestSimKademliaMakesNoSense(t *testing.T) {
 	for _, args := range []string{"--k 0", "--k 33", "--alpha 0", "--alpha 17", "--beta 0", "--beta 33", "--k 4 --beta 5", "--tell 0", "--cache -1", "--round 1ms", "--refresh 1s", "--alternates 0",
 		"--paths 0", "--paths 9",
-		"--successors 8", "--fail 1", "--hostile 1", "--hostile -0.1", "--drop"} {
+		"--successors 8", "--fail 1", "--hostile 1", "--hostile -0.1", "--attack drop", "--hostile 0.2 --attack nothing", "--sybils 1000", "--eclipse", "--wary 9", "--wary 4 --recursive", "--severed 1"} {
 		out, errs, exit := simulate(t, append([]string{"kademlia"}, strings.Fields(args)...)...)
 		if exit != kith.Invalid.ExitCode() || out != "" || len(strings.Split(strings.TrimSpace(errs), "\n")) < 2 {
 			t.Errorf("%s ended with %d: %s%s", args, exit, out, errs)

@@ -81,3 +81,20 @@ func (c *Chord) Distance(key kbr.ID, end bool, n kbr.Node) kbr.ID {
 	}
 	return key.Sub(c.ring.id(n))
 }
+
+// Reach implements kbr.Guard: n nodes come after a key within what n successors take.
+func (c *Chord) Reach(n int) kbr.ID {
+	if c.succs == 0 {
+		return kbr.ID{}.Sub(kbr.Power(0))
+	}
+	return c.ring.id(c.succ[c.succs-1]).Sub(c.id()).Scale(uint32(n), uint32(c.succs))
+}
+
+// Beside implements kbr.Guard. Whoever comes after a key is known to those before it, and to nobody else.
+func (c *Chord) Beside(key kbr.ID, _ int) kbr.ID { return key }
+
+// Sparse implements kbr.Guard.
+func (c *Chord) Sparse(key kbr.ID, named []kbr.Node) bool {
+	var room [kbr.MaxNodes + 1]kbr.ID
+	return kbr.Sparse(c, kbr.Away(c, key, named, room[:0]), 1)
+}

@@ -82,3 +82,33 @@ func (c *Kademlia) sorted(key kbr.ID, level, want int, dst []kbr.Node) []kbr.Nod
 	}
 	return append(dst, near[:min(n, want-len(dst))]...)
 }
+
+// Reach implements kbr.Guard.
+func (c *Kademlia) Reach(n int) kbr.ID {
+	var room [MaxK + 1]kbr.Node
+	around, _ := c.nearest(c.id(), c.tree.K+1, room[:0])
+	if len(around) < 2 {
+		return kbr.ID{}.Sub(kbr.Power(0))
+	}
+	return c.id().Xor(c.tree.id(around[len(around)-1])).Scale(uint32(n), uint32(len(around)-1))
+}
+
+// Beside implements kbr.Guard: in the subtrees beside the key's, of about four nodes, of two, and of eight.
+func (c *Kademlia) Beside(key kbr.ID, i int) kbr.ID {
+	level := c.Reach(8).Zeros()
+	switch i % 4 {
+	case 0:
+		return key
+	case 2:
+		level++
+	case 3:
+		level--
+	}
+	return key.Xor(kbr.Power(kbr.Bits - 1 - max(0, min(level, last))))
+}
+
+// Sparse implements kbr.Guard.
+func (c *Kademlia) Sparse(key kbr.ID, named []kbr.Node) bool {
+	var room [kbr.MaxNodes + 1]kbr.ID
+	return kbr.Sparse(c, kbr.Away(c, key, named, room[:0]), 1)
+}

@@ -16,6 +16,7 @@ type Host struct {
 	Parallel int  // how many nodes an iterative search asks at once; 0 is 1
 	Ends     int  // how many of the nearest ends an iterative search of a user must have heard from; 0 is 1
 	Paths    int  // disjoint paths of an iterative search of a user, of which each asks Parallel at once; 0 is 1; only with Metric
+	Wary     int  // trails of a search of a user that mistrusts what it is told, which Ends counts for but not Paths; 0 is none; not with Carried; see wary.go
 	Carried  bool // searches of users are recursive; those of engines are not, since they need to go right more than fast
 	Silent   bool // engines are not told whom searches ask in vain, as where a table is to stay as it is
 	Learns   bool // engines are told Heard, unless Silent
@@ -48,9 +49,12 @@ func (h *Host) Suit(kind any) {
 // Find starts a search of self's user for a key. It ends in Results, with the tag.
 func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 	first := len(out.Acts)
-	if h.Carried {
+	switch {
+	case h.Carried:
 		h.send(now, self, key, tag|userTag, out)
-	} else {
+	case h.Wary > 0:
+		h.fork(now, self, key, tag|userTag, out)
+	default:
 		h.start(now, self, key, None, tag|userTag, h.Ends, out)
 	}
 	h.finish(now, self, out, first)
@@ -116,10 +120,18 @@ func (ev *Event) heard() bool {
 // fill makes m an answer to Find. Where searches want several ends, whose the key is names who keeps copies.
 func (h *Host) fill(e Engine, m *Message) {
 	e.Route(m)
-	if m.Flags&Mine != 0 && h.Ends > 1 && m.Count == 0 {
-		m.Count = uint8(len(e.Replicas(min(h.Ends, MaxNodes), m.Nodes[:0])))
+	if ends := h.ends(); m.Flags&Mine != 0 && ends > 1 && m.Count == 0 {
+		m.Count = uint8(len(e.Replicas(ends, m.Nodes[:0])))
 		m.Ends = m.Count
 	}
+}
+
+// ends returns how many nodes are named where a key is.
+func (h *Host) ends() int {
+	if h.Wary > 0 {
+		return max(h.Ends, waryNamed)
+	}
+	return min(h.Ends, MaxNodes)
 }
 
 // Forget ends the searches of a node that is gone, without a word to anybody.
@@ -201,6 +213,11 @@ func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
 	if s == nil || s.waits {
 		return
 	}
+	if s.wary.untrod > 0 {
+		if slot, s = h.trail(s, ev.From); s == nil {
+			return
+		}
+	}
 	s.flying--
 	carries := s.carried.origin != None
 	if ev.What == Answer && ev.Msg.Flags&Outside == 0 {
@@ -209,7 +226,11 @@ func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
 			return
 		}
 		s.path++
-		s.hear(now, h.Engine(self), ev.From, ev.Msg)
+		if s.wary.side {
+			h.weigh(now, s, h.Engine(self).(Guard), ev.From, ev.Msg)
+		} else {
+			s.hear(now, h.Engine(self), ev.From, ev.Msg)
+		}
 	} else {
 		s.timeouts++
 		if i := s.find(ev.From); i >= 0 {
@@ -233,11 +254,19 @@ func (h *Host) advance(now Ticks, self Node, ev *Event, out *Outbox) {
 // proceed asks whom there is to ask, or ends the search.
 func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 	s := &h.searches[slot]
-	if s.paths > 1 {
+	switch {
+	case s.wary.side:
+		h.follow(now, slot, out)
+		return
+	case s.paths > 1:
 		h.spread(now, slot, out)
 		return
 	}
-	for int(s.flying) < max(1, h.Parallel) {
+	parallel := max(1, h.Parallel)
+	if s.wary.region != (ID{}) {
+		parallel = max(parallel, waryAtOnce)
+	}
+	for int(s.flying) < parallel {
 		end, ask := s.next()
 		if ask < 0 && (end != None || s.flying == 0) {
 			h.end(now, slot, end, out)
@@ -255,7 +284,11 @@ func (h *Host) ask(s *search, slot uint32, ask int, out *Outbox) {
 	c := &s.list[ask]
 	c.state = asked
 	s.flying++
-	m := out.Ask(c.node, Find, s.asTag(slot))
+	tag := s.asTag(slot)
+	if s.wary.side {
+		tag = h.searches[s.wary.trunk].asTag(s.wary.trunk)
+	}
+	m := out.Ask(c.node, Find, tag)
 	m.Key = s.key
 	if c.sure {
 		m.Flags = AsEnd

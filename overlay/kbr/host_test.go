@@ -16,7 +16,9 @@ type desk struct {
 	knows kbr.Message // what node 1 says of the way
 	told  []kbr.Event // what its engine was told
 	keeps []kbr.Node  // copies of what is node 1's
-	wants kbr.Node    // through whom its engine wants to join
+	crowd int
+	liars kbr.Node // from this one on nodes lie too far apart, unless it is None
+	wants kbr.Node // through whom its engine wants to join
 	out   kbr.Outbox
 	now   kbr.Ticks
 }
@@ -55,6 +57,15 @@ func (d *desk) Distance(_ kbr.ID, end bool, n kbr.Node) kbr.ID {
 
 func (d *desk) Replicas(r int, dst []kbr.Node) []kbr.Node {
 	return append(dst, d.keeps[:min(r, len(d.keeps))]...)
+}
+
+// Reach makes n nodes reach as far as node n, and some more where there is a crowd.
+func (d *desk) Reach(n int) kbr.ID { return at(n + d.crowd) }
+
+func (d *desk) Beside(key kbr.ID, _ int) kbr.ID { return key }
+
+func (d *desk) Sparse(_ kbr.ID, named []kbr.Node) bool {
+	return len(named) > 0 && named[0] >= d.liars && d.liars > 0
 }
 
 // says makes an answer of ends and of nodes on the way.

@@ -80,6 +80,24 @@ func (a ID) Sub(b ID) ID {
 	return ID{hi, mid, lo}
 }
 
+// Scale returns a*by/of, or the greatest ID if that is more. It is 0/0 that may not be.
+func (a ID) Scale(by, of uint32) ID {
+	lo := uint64(a.lo) * uint64(by)
+	up, mid := bits.Mul64(a.mid, uint64(by))
+	mid, carry := bits.Add64(mid, lo>>32, 0)
+	top, hi := bits.Mul64(a.hi, uint64(by))
+	hi, carry = bits.Add64(hi, up+carry, 0)
+	if top += carry; top >= uint64(of) {
+		return ID{}.Sub(ID{lo: 1})
+	}
+	var q ID
+	var rest uint64
+	q.hi, rest = bits.Div64(top, hi, uint64(of))
+	q.mid, rest = bits.Div64(rest, mid, uint64(of))
+	q.lo = uint32((rest<<32 | lo&0xffffffff) / uint64(of))
+	return q
+}
+
 // Xor returns how far it is from a to b as Kademlia counts.
 func (a ID) Xor(b ID) ID { return ID{a.hi ^ b.hi, a.mid ^ b.mid, a.lo ^ b.lo} }
 

@@ -238,3 +238,14 @@ type Engine interface {
 	// Replicas appends to dst the nodes that keep copies of what is this node's, nearest first, at most r with itself.
 	Replicas(r int, dst []Node) []Node
 }
+
+// A Guard is an Engine whose searches can be wary; see Host.
+type Guard interface {
+	Engine
+	// Reach returns how far from a key, as ends, n nodes are to be expected, going by those around this one.
+	Reach(n int) ID
+	// Beside returns the i-th place at which who is around a key can be asked for, the key itself for 0: from elsewhere one may see whom others hide.
+	Beside(key ID, i int) ID
+	// Sparse reports whether nodes, named as those around a key, lie so much farther apart than those around this one that others must have been left out.
+	Sparse(key ID, named []Node) bool
+}

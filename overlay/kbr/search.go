@@ -27,7 +27,8 @@ type search struct {
 	timeouts uint8 // asked in vain
 	ends     uint8 // how many of the candidates are ends: the first ones
 	count    uint8
-	met      [4]uint64            // a bit for some nodes each; those that have none are not in the list
+	met      [4]uint64 // a bit for some nodes each; those that have none are not in the list
+	wary     wary
 	list     [shortlist]candidate // nearest first
 }
 
@@ -201,11 +202,13 @@ func (s *search) next() (end Node, ask int) {
 			if end == None {
 				end = c.node
 			}
-			if heard++; heard >= s.want && waits {
-				return None, -1
-			} else if heard >= s.want {
-				return end, -1
+			if heard++; heard < s.want || heard < MaxNodes && c.distance.Less(s.wary.region) {
+				continue
 			}
+			if waits {
+				return None, -1
+			}
+			return end, -1
 		}
 	}
 	return s.rest(end), -1
@@ -221,7 +224,7 @@ func (s *search) rest(end Node) Node {
 
 // result returns how the search ended.
 func (s *search) result(now Ticks, end Node) *Result {
-	r := &Result{Key: s.key, Tag: s.tag &^ userTag, Self: s.self, Node: end, Path: int(s.path), Timeouts: int(s.timeouts), Began: s.began, Named: now, Ended: now}
+	r := &Result{Key: s.key, Tag: s.tag &^ userTag, Self: s.self, Node: end, Path: int(s.path) + int(s.wary.trod), Timeouts: int(s.timeouts) + int(s.wary.vain), Began: s.began, Named: now, Ended: now}
 	if end == None {
 		return r
 	}

@@ -106,3 +106,37 @@ func (p *Pastry) way(m *kbr.Message) {
 		m.Add(n)
 	}
 }
+
+// Reach implements kbr.Guard: half of n nodes are on each side of a key, within what so many leafs take.
+func (p *Pastry) Reach(n int) kbr.ID {
+	most := kbr.ID{}.Sub(kbr.Power(0))
+	var far [2]kbr.ID
+	for s := range p.leaf {
+		if far[s] = most; p.leafs[s] > 0 {
+			far[s] = p.away(s, p.last(s)).Scale(uint32(n), 4*uint32(p.leafs[s]))
+		}
+	}
+	if sum := far[0].Add(far[1]); !sum.Less(far[0]) {
+		return sum
+	}
+	return most
+}
+
+// Beside implements kbr.Guard: on both sides, where leaf sets still reach the key.
+func (p *Pastry) Beside(key kbr.ID, i int) kbr.ID {
+	far := p.Reach(p.ring.Leafs / 2)
+	if i%2 == 0 {
+		return key.Add(far)
+	}
+	return key.Sub(far)
+}
+
+// Sparse implements kbr.Guard. Named are the leafs of a node, of which the key may be at the edge.
+func (p *Pastry) Sparse(key kbr.ID, named []kbr.Node) bool {
+	var room [kbr.MaxNodes + 1]kbr.ID
+	at, begin := room[:0], key.Sub(kbr.Power(kbr.Bits-1)) // on the other side of the ring
+	for _, n := range named {
+		at = append(at, p.ring.id(n).Sub(begin))
+	}
+	return kbr.Sparse(p, append(at, key.Sub(begin)), 2)
+}

@@ -53,6 +53,9 @@ func (s *shard) handle(e *event) {
 
 // key returns the i-th key that a node searches for.
 func (n *Net) key(p kbr.Node, i uint64) kbr.ID {
+	if n.o.Sybils > 0 && !n.o.Eclipse {
+		return n.target(i)
+	}
 	if n.o.Nodewise && n.alive > 0 {
 		for k := range uint64(64 * len(n.peers) / n.alive) { // nobody is missed that often
 			if to := kbr.Node(1 + n.draw(forTarget, p, i<<20|k)%uint64(len(n.peers)-1)); n.honest(to) {
@@ -97,6 +100,7 @@ func (s *shard) deliver(i uint32) {
 	if reply == nil {
 		s.unheard(i)
 	} else {
+		s.net.hush(to, reply)
 		s.answer(i, reply)
 	}
 	s.act(to)
@@ -172,6 +176,7 @@ func (s *shard) act(p kbr.Node) {
 	for i := range s.out.Acts {
 		switch a := &s.out.Acts[i]; a.Do {
 		case kbr.Ask, kbr.Tell:
+			s.net.hush(p, &a.Msg)
 			s.send(p, a)
 		case kbr.After:
 			s.wheel.put(event{at: s.wheel.now + a.Wait, what: rings, node: p, from: p, turn: s.net.turn(p), life: s.net.peers[p].life, tag: a.Tag})

@@ -38,8 +38,11 @@ type Options struct {
 	Carried  bool    // searches of users are recursive
 	Nodewise bool    // searches are for the places of nodes that are up, not for random keys
 	Silent   bool    // tables stay as they are when a search finds a node dead; see kbr.Host
+	Wary     int     // searches mistrust what they are told, on so many trails; see kbr.Host
 	Hostile  float64 // the part of the nodes that is hostile; they search for nothing, and no key is theirs
-	Attack   Attack  // what these do
+	Sybils   int     // hostile nodes, beside these, right behind each of Targets places
+	Eclipse  bool    // these places are those of nodes, which are all that search, and not keys, which are all that is searched for
+	Attack   Attack  // what hostile nodes do
 	Cores    int     // on so many, 1 or 2, with the same result; 0 is as many as are worth it
 	Severed  float64 // the part of all pairs of nodes that never hear anything of each other, though others hear both: links are not transitive
 
@@ -56,16 +59,12 @@ func (o Options) Check() error {
 		return kith.Hint(fmt.Errorf("sim: %d nodes: %w", o.Nodes, kith.Invalid), "1 to %d", MaxNodes)
 	case !(o.Loss >= 0 && o.Loss < 1):
 		return kith.Hint(fmt.Errorf("sim: a loss of %v: %w", o.Loss, kith.Invalid), "a part of 1, such as 0.05")
-	case !(o.Hostile >= 0 && o.Hostile < 1):
-		return kith.Hint(fmt.Errorf("sim: a part of %v is hostile: %w", o.Hostile, kith.Invalid), "from 0 up to 1, such as 0.2 for one of five")
+	case !(o.Severed >= 0 && o.Severed < 1):
+		return kith.Hint(fmt.Errorf("sim: a part of %v of all pairs is severed: %w", o.Severed, kith.Invalid), "from 0 up to 1, such as 0.05")
 	case o.Cores < 0 || o.Cores > kbr.Parts:
 		return kith.Hint(fmt.Errorf("sim: on %d cores: %w", o.Cores, kith.Invalid), "1 or %d; 0 is as many as are worth it", kbr.Parts)
-	case !(o.Severed >= 0 && o.Severed < 1):
-		return kith.Hint(fmt.Errorf("sim: a part of %v of the pairs is severed: %w", o.Severed, kith.Invalid), "a part of 1, such as 0.05")
-	case o.Attack > Drop:
-		return kith.Hint(fmt.Errorf("sim: attack %d: %w", o.Attack, kith.Invalid), "%d misroutes, %d drops", Misroute, Drop)
 	}
-	return nil
+	return o.checkHostile()
 }
 
 // peer is what the simulation knows of a node beside its engine.
@@ -117,19 +116,19 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	n := &Net{Table: &kbr.Table{}, o: o, peers: make([]peer, o.Nodes+1), order: make([]kbr.Node, 0, o.Nodes)}
 	n.least = min(max(1, o.Latency.Least()), mostWindow)
 	n.Table.Grow(o.Nodes)
-	if o.Place == nil {
-		o.Place = func(i int) kbr.ID { return n.place(forPlace, kbr.Node(i), 0) }
+	if n.o.Place == nil {
+		n.o.Place = func(i int) kbr.ID { return n.place(forPlace, kbr.Node(i), 0) }
 	}
 	ids := make([]kbr.ID, o.Nodes)
 	for i := range ids {
-		ids[i] = o.Place(i + 1)
+		ids[i] = n.where(kbr.Node(i + 1))
 	}
-	slices.SortFunc(ids[:o.founders], kbr.ID.Compare)
+	slices.SortFunc(ids[min(o.placed(), o.founders):o.founders], kbr.ID.Compare)
 	for _, id := range ids {
 		n.order = append(n.order, n.Table.Add(id))
 	}
-	for p := 1; p < len(n.peers) && o.Hostile > 0; p++ {
-		n.peers[p].bad = unit(n.draw(forHostile, kbr.Node(p), 0)) < o.Hostile
+	for p := 1; p < len(n.peers) && o.attacked(); p++ {
+		n.peers[p].bad = p <= o.Sybils*Targets || p > o.placed() && unit(n.draw(forHostile, kbr.Node(p), 0)) < o.Hostile
 	}
 	slices.SortFunc(n.order, func(a, b kbr.Node) int { return n.Table.ID(a).Compare(n.Table.ID(b)) })
 	n.kind = kind(n.Table)
@@ -146,7 +145,7 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 // cores returns on how many cores it is run. Hostile nodes know of each other at once, so that these are not parted.
 func (o Options) cores() int {
 	switch {
-	case o.Hostile > 0:
+	case o.attacked():
 		return 1
 	case o.Cores > 0:
 		return o.Cores

@@ -127,7 +127,11 @@ func (s Static) Run(make func(*kbr.Table) Kind, progress func(done int) error) (
 	}
 	for i := range s.Lookups {
 		at := kbr.Ticks(i) * gap
-		n.Search(at, up[n.draw(forKey, kbr.None, uint64(i))%uint64(len(up))], kbr.Tag(i))
+		who := up[n.draw(forKey, kbr.None, uint64(i))%uint64(len(up))]
+		if s.Eclipse {
+			who = n.victim(uint64(i))
+		}
+		n.Search(at, who, kbr.Tag(i))
 		if i%1000 == 999 { // so that the queue stays short
 			n.Run(at, nil)
 			t.add(n, &r)
@@ -193,7 +197,7 @@ type tally struct {
 // Right reports whether a search has ended at whose the key is now, of those that the one who searched could reach.
 func (n *Net) Right(x *kbr.Result) bool {
 	owner := n.kind.Owner(n.order, func(p kbr.Node) bool { return n.honest(p) && (n.parted == nil || !n.parted(x.Self, p)) }, x.Key)
-	return x.Node != kbr.None && (x.Node == owner || n.o.Hostile > 0 && slices.Contains(x.Nodes[:x.Heard], owner))
+	return x.Node != kbr.None && (x.Node == owner || n.o.attacked() && slices.Contains(x.Nodes[:x.Heard], owner))
 }
 
 // add judges the searches that have ended.

@@ -181,7 +181,12 @@ func TestInvalid(t *testing.T) {
 		"everything lost":  func(s *sim.Static) { s.Loss = 1 },
 		"less than a loss": func(s *sim.Static) { s.Loss = -1 },
 		"all are hostile":  func(s *sim.Static) { s.Hostile = 1 },
-		"no such attack":   func(s *sim.Static) { s.Attack = 2 },
+		"no such attack":   func(s *sim.Static) { s.Attack = sim.Lie + 1 },
+		"too many trails":  func(s *sim.Static) { s.Wary = 9 },
+		"wary and carried": func(s *sim.Static) { s.Wary, s.Carried = 4, true },
+		"all are Sybils":   func(s *sim.Static) { s.Sybils = s.Nodes / sim.Targets },
+		"nobody eclipses":  func(s *sim.Static) { s.Eclipse = true },
+		"all are severed":  func(s *sim.Static) { s.Severed = 1 },
 	} {
 		s := good
 		change(&s)
