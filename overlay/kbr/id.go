@@ -80,7 +80,7 @@ func (a ID) Sub(b ID) ID {
 	return ID{hi, mid, lo}
 }
 
-// Scale returns a*by/of, or the greatest ID if that is more. It is 0/0 that may not be.
+// Scale returns a*by/of, or the greatest ID if that is more; of is not 0.
 func (a ID) Scale(by, of uint32) ID {
 	lo := uint64(a.lo) * uint64(by)
 	up, mid := bits.Mul64(a.mid, uint64(by))

@@ -15,7 +15,7 @@ const (
 
 	trailAsks  = 20 // nodes that a trail asks before it gives up
 	waryEnds   = 8  // ends that must have answered, at least
-	waryRegion = 8  // and all that are named within what so many honest nodes take: none is in there once in 400 times
+	waryRegion = 8  // and all that are named within what so many honest nodes take: none is in there once in 3,000 times
 	waryNamed  = 16 // nodes that whoever holds a key for its own names around it
 	waryLeast  = 8  // nodes that must be named to be judged, or half of what this node would name itself
 	waryAtOnce = 4  // ends that are asked at once
