@@ -75,7 +75,7 @@ func (f *simFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.Eclipse, "eclipse", false, fmt.Sprintf("with --sybils, they are around each of %d nodes instead, which are all that search", sim.Targets))
 	flags.StringVar(&f.attack, "attack", "misroute", "`WHAT` hostile nodes do: misroute, drop, collude (name nobody but their kind) or lie (that, and in upkeep too)")
 	flags.IntVar(&f.Wary, "wary", 0, fmt.Sprintf("searches check what they are told, on so many `TRAILS`, 1 to %d, such as 4", kbr.MaxTrails))
-	flags.Float64Var(&f.Severed, "severed", 0, "`PART` of all pairs of nodes that do not hear each other, such as 0.05")
+	flags.Float64Var(&f.Severed, "non-transitive", 0, "`PART` of all pairs of nodes that do not hear each other, such as 0.05")
 	flags.BoolVar(&f.Nodewise, "nodewise", false, "searches are for the places of nodes that are up; else for random keys")
 	flags.Float64Var(&f.Loss, "loss", 0, "`PART` of the messages that is lost, such as 0.01")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the same `NUMBER` gives the same run")

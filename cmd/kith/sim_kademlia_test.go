@@ -44,7 +44,7 @@ func TestSimKademliaChurn(t *testing.T) {
 func TestSimKademliaMakesNoSense(t *testing.T) {
 	for _, args := range []string{"--k 0", "--k 33", "--alpha 0", "--alpha 17", "--beta 0", "--beta 33", "--k 4 --beta 5", "--tell 0", "--cache -1", "--round 1ms", "--refresh 1s", "--alternates 0",
 		"--paths 0", "--paths 9",
-		"--successors 8", "--fail 1", "--hostile 1", "--hostile -0.1", "--attack drop", "--hostile 0.2 --attack nothing", "--sybils 1000", "--eclipse", "--wary 9", "--wary 4 --recursive", "--severed 1"} {
+		"--successors 8", "--fail 1", "--hostile 1", "--hostile -0.1", "--attack drop", "--hostile 0.2 --attack nothing", "--sybils 1000", "--eclipse", "--wary 9", "--wary 4 --recursive", "--non-transitive 1"} {
 		out, errs, exit := simulate(t, append([]string{"kademlia"}, strings.Fields(args)...)...)
 		if exit != kith.Invalid.ExitCode() || out != "" || len(strings.Split(strings.TrimSpace(errs), "\n")) < 2 {
 			t.Errorf("%s ended with %d: %s%s", args, exit, out, errs)

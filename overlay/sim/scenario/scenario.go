@@ -63,7 +63,10 @@ type settings struct {
 	Latency       string   `toml:"latency"`
 	Loss          float64  `toml:"loss"`
 	Hostile       float64  `toml:"hostile"`
-	Drop          bool     `toml:"drop"`
+	Attack        string   `toml:"attack"`
+	Sybils        int      `toml:"sybils"`
+	Eclipse       bool     `toml:"eclipse"`
+	Wary          int      `toml:"wary"`
 	NonTransitive float64  `toml:"non_transitive"`
 	Recursive     bool     `toml:"recursive"`
 	Nodewise      bool     `toml:"nodewise"`
@@ -183,12 +186,15 @@ func (s *settings) simulation(p *Point) error {
 	if err != nil {
 		return err
 	}
-	o := sim.Options{Nodes: s.Nodes, Seed: s.Seed, Latency: latency, Loss: s.Loss, Carried: s.Recursive, Nodewise: s.Nodewise, Hostile: s.Hostile, Severed: s.NonTransitive}
-	switch {
-	case s.Drop && s.Hostile == 0:
-		return kith.Hint(fmt.Errorf("scenario: drop without hostile: %w", kith.Invalid), "nobody is hostile; say hostile = 0.2, for one")
-	case s.Drop:
-		o.Attack = sim.Drop
+	o := sim.Options{Nodes: s.Nodes, Seed: s.Seed, Latency: latency, Loss: s.Loss, Carried: s.Recursive, Nodewise: s.Nodewise,
+		Hostile: s.Hostile, Sybils: s.Sybils, Eclipse: s.Eclipse, Wary: s.Wary, Severed: s.NonTransitive}
+	if s.Attack != "" {
+		if s.Hostile == 0 && s.Sybils == 0 {
+			return kith.Hint(fmt.Errorf("scenario: an attack without hostile or sybils: %w", kith.Invalid), "nobody is hostile; say hostile = 0.2, for one")
+		}
+		if o.Attack, err = sim.ParseAttack(s.Attack); err != nil {
+			return err
+		}
 	}
 	switch {
 	case s.Length == 0 && len(s.At) > 0:
