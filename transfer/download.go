@@ -416,7 +416,7 @@ func (d *Download) runStage(ctx context.Context, st *stage.Stage, end func() err
 			d.checking = true
 			d.mu.Unlock()
 			d.set(Checking, nil)
-			return end()
+			return st.Cause(end())
 		case err := <-st.Failed:
 			return err
 		case <-tick.C:

@@ -71,14 +71,14 @@ func (s *Stage) put(ctx context.Context, i int, f *openFile) error {
 func (s *Stage) finish(ctx context.Context, i int, f *openFile) error {
 	if loose := f.blob.Loose(); loose.Count() == 0 {
 		defer s.unuse(i, f)
-		return f.blob.Finish(ctx)
+		return s.Cause(f.blob.Finish(ctx))
 	}
 	s.Mu.Lock()
 	s.ending++
 	s.Mu.Unlock()
 	s.hashing.Go(func() {
 		defer s.unuse(i, f)
-		err := f.blob.Finish(ctx)
+		err := s.Cause(f.blob.Finish(ctx))
 		s.Mu.Lock()
 		defer s.Mu.Unlock()
 		s.ending--
@@ -191,16 +191,8 @@ func (s *Stage) Prove(ctx context.Context, st Stretch, proof []byte) error {
 			return wrongAt(err, s.Row.First[st.File]+st.First, "proof")
 		}
 	}
-	bad, err := f.blob.Settle(ctx, st.Range)
-	if err != nil {
+	if err := s.judge(ctx, f.blob, st); err != nil {
 		return err
-	}
-	if len(bad) > 0 {
-		n := int64(0)
-		for _, r := range bad {
-			n += r.N
-		}
-		return &blob.Mixed{Ref: s.Row.Files[st.File].Ref, Loose: n}
 	}
 	have := f.blob.Have()
 	s.Mu.Lock()
@@ -212,6 +204,22 @@ func (s *Stage) Prove(ctx context.Context, st Stretch, proof []byte) error {
 		}
 	}
 	return nil
+}
+
+// judge compares loose groups with their proof. If one is wrong, Failed says so before anybody hears that it is missing now.
+func (s *Stage) judge(ctx context.Context, b *blob.Blob, st Stretch) error {
+	s.judging.RLock()
+	defer s.judging.RUnlock()
+	bad, err := b.Settle(ctx, st.Range)
+	if err != nil || len(bad) == 0 {
+		return err
+	}
+	m := &blob.Mixed{Ref: s.Row.Files[st.File].Ref}
+	for _, r := range bad {
+		m.Loose += r.N
+	}
+	s.Fail(m)
+	return m
 }
 
 // Unprove lets a proof be asked for again.

@@ -33,6 +33,7 @@ type Stage struct {
 	base    time.Time
 
 	hashing sync.WaitGroup // files that are being hashed whole
+	judging sync.RWMutex   // held for reading from when loose groups are found to be wrong until Failed says so
 
 	Mu       sync.Mutex // guards what is below
 	Engine   *engine.Engine
@@ -443,4 +444,18 @@ func (s *Stage) Fail(err error) {
 	case s.Failed <- err:
 	default:
 	}
+}
+
+// Cause returns why the whole could not be put in place, which failed with err: a proof may have shown just then that a part of it is wrong, which is taken away at once.
+func (s *Stage) Cause(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	select {
+	case err = <-s.Failed:
+	default:
+	}
+	return err
 }

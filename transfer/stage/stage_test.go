@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -105,5 +106,51 @@ func TestTakeAfterClose(t *testing.T) {
 	}
 	if s.Here.Count() > 0 || b.Have().Count() > 0 {
 		t.Error("something is noted as here")
+	}
+}
+
+// A group that a proof shows to be wrong is taken away, so the whole cannot be put in place: what is said is that it is wrong, and not that it is missing.
+func TestCause(t *testing.T) {
+	store, err := blob.Open(t.Context(), blob.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	data := make([]byte, 5*bao.GroupSize)
+	parents := make(bao.Memory, bao.OutboardSize(int64(len(data))))
+	sum, err := bao.Build(t.Context(), bytes.NewReader(data), int64(len(data)), parents, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, all := kith.RawRef(sum), Stretch{Range: bao.Range{N: 5}}
+	proof, err := bao.NewTree(sum, int64(len(data)), parents).Proof(nil, all.Range)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := store.Create(t.Context(), ref, int64(len(data)), filepath.Join(t.TempDir(), "film.mkv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s := New(Options{Number: proto.RowRoot, Row: RootRow(ref, int64(len(data)))})
+	s.OpenRoot(b)
+	defer s.Close()
+	data[3*bao.GroupSize] = 1
+	if err := s.TakeLoose(t.Context(), all, data); err != nil {
+		t.Fatal(err)
+	}
+	var m *blob.Mixed
+	if err := s.Prove(t.Context(), all, proof); !errors.As(err, &m) || m.Loose != 1 {
+		t.Errorf("proven: %v", err)
+	}
+	missing := b.Finish(t.Context())
+	if !errors.Is(missing, kith.Invalid) {
+		t.Errorf("finished: %v", missing)
+	}
+	if err := s.Cause(missing); !errors.As(err, &m) {
+		t.Errorf("the cause: %v", err)
+	}
+	if err := s.Cause(nil); err != nil {
+		t.Errorf("of nothing: %v", err)
 	}
 }
