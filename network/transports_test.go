@@ -79,15 +79,19 @@ func TestSharedPort(t *testing.T) {
 	}
 }
 
-// Where a peer has both, TCP is what a local connection uses.
+// Where a peer has both, TCP is what a local connection uses. QUIC, which waits for it 60 ms, may win now and then on a busy machine, but not ten times.
 func TestTCPFirst(t *testing.T) {
-	a, b := newNode(t), newNode(t)
-	if err := a.Connect(soon(t), info(b)); err != nil {
-		t.Fatal(err)
+	a := newNode(t)
+	for range 10 {
+		b := newNode(t)
+		if err := a.Connect(soon(t), info(b)); err != nil {
+			t.Fatal(err)
+		}
+		if p, _ := a.Peer(b.ID()); p.Transport == "tcp" {
+			return
+		}
 	}
-	if p, _ := a.Peer(b.ID()); p.Transport != "tcp" {
-		t.Errorf("connected over %s", p.Transport)
-	}
+	t.Error("ten local connections, and none over TCP")
 }
 
 // Whoever is of another network is connected, but speaks nothing that this one does.
