@@ -17,8 +17,8 @@ type carried struct {
 
 // send begins a recursive search.
 func (h *Host) send(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
-	slot, s := h.open()
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, waits: true}
+	slot, s := h.open(self)
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, waits: true}
 	out.After(searchLimit, s.asTag(slot))
 	h.carry(now, self, &Message{Kind: Carry, Key: key, Node: self, Tag: s.asTag(slot)}, out)
 }
@@ -43,8 +43,8 @@ func (h *Host) carry(now Ticks, self Node, m *Message, out *Outbox) {
 		h.arrive(now, self, m.Key, c, out)
 		return
 	}
-	slot, s := h.open()
-	*s = search{key: m.Key, began: now, self: self, gen: s.gen, on: true, metric: h.Metric, want: 1, carried: c}
+	slot, s := h.open(self)
+	*s = search{key: m.Key, began: now, self: self, gen: s.gen, metric: h.Metric, want: 1, carried: c}
 	s.hear(now, e, None, &h.route)
 	h.pass(now, slot, out)
 }

@@ -26,6 +26,7 @@ type Host struct {
 	Results []Result
 
 	searches []search
+	owners   []Node // of the searches that go on, by slot, beside them: there may be many, and Forget reads all of these
 	free     []uint32
 	event    Event
 	route    Message
@@ -136,28 +137,30 @@ func (h *Host) ends() int {
 
 // Forget ends the searches of a node that is gone, without a word to anybody.
 func (h *Host) Forget(self Node) {
-	for i := range h.searches {
-		if s := &h.searches[i]; s.on && s.self == self {
-			h.close(uint32(i))
+	for slot, p := range h.owners {
+		if p == self {
+			h.close(uint32(slot))
 		}
 	}
 }
 
-// open returns a free slot, of a new generation.
-func (h *Host) open() (uint32, *search) {
+// open returns a free slot for a search of a node, of a new generation.
+func (h *Host) open(self Node) (uint32, *search) {
 	if len(h.free) == 0 {
 		h.free = append(h.free, uint32(len(h.searches)))
 		h.searches = append(h.searches, search{})
+		h.owners = append(h.owners, None)
 	}
 	slot := h.free[len(h.free)-1]
 	h.free = h.free[:len(h.free)-1]
+	h.owners[slot] = self
 	s := &h.searches[slot]
 	s.gen = s.gen%(generations-1) + 1 // never 0
 	return slot, s
 }
 
 func (h *Host) close(slot uint32) {
-	h.searches[slot].on = false
+	h.owners[slot] = None
 	h.free = append(h.free, slot)
 }
 
@@ -166,7 +169,7 @@ func (h *Host) find(tag Tag, self Node) (slot uint32, s *search) {
 	if slot = uint32(tag); tag&searchTag == 0 || int(slot) >= len(h.searches) {
 		return 0, nil
 	}
-	if s = &h.searches[slot]; !s.on || s.self != self || s.asTag(slot) != tag {
+	if s = &h.searches[slot]; h.owners[slot] != self || s.asTag(slot) != tag {
 		return 0, nil
 	}
 	return slot, s
@@ -191,8 +194,8 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 }
 
 func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, ends int, out *Outbox) {
-	slot, s := h.open()
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, joins: via != None, metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
+	slot, s := h.open(self)
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, joins: via != None, metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
 	if h.Metric && tag&userTag != 0 && h.Paths > 1 {
 		s.paths = uint8(min(h.Paths, MaxPaths))
 	}

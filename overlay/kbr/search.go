@@ -14,13 +14,12 @@ type search struct {
 	tag      Tag
 	self     Node
 	gen      uint32 // of the slot
-	on       bool
-	joins    bool  // self is not in the network yet
-	metric   bool  // see Host
-	paths    uint8 // disjoint ones; 0 and 1 are one
-	named    uint8 // as known, of nodes that are named now; 0 deals them out
-	want     uint8 // how many ends must answer before it is over
-	waits    bool  // it is recursive, and others have it
+	joins    bool   // self is not in the network yet
+	metric   bool   // see Host
+	paths    uint8  // disjoint ones; 0 and 1 are one
+	named    uint8  // as known, of nodes that are named now; 0 deals them out
+	want     uint8  // how many ends must answer before it is over
+	waits    bool   // it is recursive, and others have it
 	carried  carried
 	flying   uint8 // asked, and nothing came yet
 	path     uint8 // asked, and answered

@@ -68,8 +68,8 @@ func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 		h.start(now, self, key, None, tag, h.Ends, out)
 		return
 	}
-	slot, s := h.open()
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, on: true, metric: h.Metric, want: uint8(min(max(waryEnds, h.Ends), MaxNodes)), wary: wary{region: e.Reach(waryRegion)}}
+	slot, s := h.open(self)
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, metric: h.Metric, want: uint8(min(max(waryEnds, h.Ends), MaxNodes)), wary: wary{region: e.Reach(waryRegion)}}
 	h.route = Message{Kind: Find, Key: key, Flags: AtHome}
 	h.fill(e, &h.route)
 	home := h.route
@@ -81,8 +81,8 @@ func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 	count := min(h.Wary, MaxTrails, int(home.Count))
 	s.wary.trails, s.wary.untrod = uint8(count), uint8(count)
 	for i := range count {
-		trail, s := h.open()
-		*s = search{key: e.Beside(key, i), began: now, self: self, gen: s.gen, on: true, metric: h.Metric, want: 1, wary: wary{side: true, trunk: slot}}
+		trail, s := h.open(self)
+		*s = search{key: e.Beside(key, i), began: now, self: self, gen: s.gen, metric: h.Metric, want: 1, wary: wary{side: true, trunk: slot}}
 		for j := i; j < int(home.Count); j += count {
 			s.learn(now, e, home.Nodes[j], false)
 		}
