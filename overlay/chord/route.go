@@ -94,7 +94,7 @@ func (c *Chord) Reach(n int) kbr.ID {
 func (c *Chord) Beside(key kbr.ID, _ int) kbr.ID { return key }
 
 // Sparse implements kbr.Guard.
-func (c *Chord) Sparse(key kbr.ID, named []kbr.Node) bool {
+func (c *Chord) Sparse(reach func(n int) kbr.ID, key kbr.ID, named []kbr.Node) bool {
 	var room [kbr.MaxNodes + 1]kbr.ID
-	return kbr.Sparse(c, kbr.Away(c, key, named, room[:0]), 1)
+	return kbr.Sparse(reach, kbr.Away(c, key, named, room[:0]), 1)
 }

@@ -108,7 +108,7 @@ func (c *Kademlia) Beside(key kbr.ID, i int) kbr.ID {
 }
 
 // Sparse implements kbr.Guard.
-func (c *Kademlia) Sparse(key kbr.ID, named []kbr.Node) bool {
+func (c *Kademlia) Sparse(reach func(n int) kbr.ID, key kbr.ID, named []kbr.Node) bool {
 	var room [kbr.MaxNodes + 1]kbr.ID
-	return kbr.Sparse(c, kbr.Away(c, key, named, room[:0]), 1)
+	return kbr.Sparse(reach, kbr.Away(c, key, named, room[:0]), 1)
 }

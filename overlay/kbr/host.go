@@ -16,7 +16,8 @@ type Host struct {
 	Parallel int  // how many nodes an iterative search asks at once; 0 is 1
 	Ends     int  // how many of the nearest ends an iterative search of a user must have heard from; 0 is 1
 	Paths    int  // disjoint paths of an iterative search of a user, of which each asks Parallel at once; 0 is 1; only with Metric
-	Wary     int  // trails of a search of a user that mistrusts what it is told, which Ends counts for but not Paths; 0 is none; not with Carried; see wary.go
+	Wary     int  // trails of the searches of Find, which then mistrust what they are told, and for which Ends counts but not Paths; 0 is none; not with Carried; see wary.go
+	Checks   int  // trails of the wary search that follows one of an engine, which is in the network, when that has not ended among those around the key; 0 is none; see wary.go
 	Carried  bool // searches of users are recursive; those of engines are not, since they need to go right more than fast
 	Silent   bool // engines are not told whom searches ask in vain, as where a table is to stay as it is
 	Learns   bool // engines are told Heard, unless Silent
@@ -54,10 +55,17 @@ func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 	case h.Carried:
 		h.send(now, self, key, tag|userTag, out)
 	case h.Wary > 0:
-		h.fork(now, self, key, tag|userTag, out)
+		h.fork(now, self, key, tag|userTag, h.Wary, out)
 	default:
 		h.start(now, self, key, None, tag|userTag, h.Ends, out)
 	}
+	h.finish(now, self, out, first)
+}
+
+// FindWarily is Find with a search that is wary on so many trails, whatever Wary says; not with Carried.
+func (h *Host) FindWarily(now Ticks, self Node, key ID, tag Tag, trails int, out *Outbox) {
+	first := len(out.Acts)
+	h.fork(now, self, key, tag|userTag, trails, out)
 	h.finish(now, self, out, first)
 }
 
@@ -78,7 +86,7 @@ func (h *Host) Step(now Ticks, self Node, ev *Event, out *Outbox) {
 		out.Acts = append(out.Acts, Act{Do: Ask, To: ev.From, Tag: ev.Tag, Try: ev.Try + 1, Msg: *ev.Msg})
 	case ev.What == Request && ev.Msg.Kind == Find:
 		m := out.Reply(Find)
-		m.Key, m.Flags = ev.Msg.Key, ev.Msg.Flags&AsEnd
+		m.Key, m.Flags = ev.Msg.Key, ev.Msg.Flags&(AsEnd|Around)
 		h.fill(e, m)
 		m.Flags &= Mine | Outside
 	case ev.What == Request && ev.Msg.Kind == Carry:
@@ -118,21 +126,17 @@ func (ev *Event) heard() bool {
 	return (ev.What == Request && ev.Msg.Kind < Own || ev.What == Answer && ev.Tag&searchTag != 0) && ev.Msg.Flags&Outside == 0
 }
 
-// fill makes m an answer to Find. Where searches want several ends, whose the key is names who keeps copies.
+// fill makes m an answer to Find. Where searches want several ends, or the one that asks is wary, whose the key is names who keeps copies.
 func (h *Host) fill(e Engine, m *Message) {
+	ends := min(h.Ends, MaxNodes)
+	if m.Flags&Around != 0 {
+		ends = max(ends, waryNamed)
+	}
 	e.Route(m)
-	if ends := h.ends(); m.Flags&Mine != 0 && ends > 1 && m.Count == 0 {
+	if m.Flags&Mine != 0 && ends > 1 && m.Count == 0 {
 		m.Count = uint8(len(e.Replicas(ends, m.Nodes[:0])))
 		m.Ends = m.Count
 	}
-}
-
-// ends returns how many nodes are named where a key is.
-func (h *Host) ends() int {
-	if h.Wary > 0 {
-		return max(h.Ends, waryNamed)
-	}
-	return min(h.Ends, MaxNodes)
 }
 
 // Forget ends the searches of a node that is gone, without a word to anybody.
@@ -299,11 +303,18 @@ func (h *Host) ask(s *search, slot uint32, ask int, out *Outbox) {
 	if s.joins {
 		m.Flags |= Outside
 	}
+	if s.wary.on || h.checks(s) && c.sure && s.ends < waryLeast {
+		m.Flags |= Around
+	}
 }
 
 func (h *Host) end(now Ticks, slot uint32, end Node, out *Outbox) {
 	s := &h.searches[slot]
 	h.close(slot)
+	if h.checks(s) && end != None && end != s.self && !h.plausible(s) {
+		h.fork(now, s.self, s.key, s.tag, h.Checks, out)
+		return
+	}
 	if s.tag&userTag != 0 {
 		h.Results = append(h.Results, *s.result(now, end))
 		return

@@ -64,7 +64,7 @@ func (d *desk) Reach(n int) kbr.ID { return at(n + d.crowd) }
 
 func (d *desk) Beside(key kbr.ID, _ int) kbr.ID { return key }
 
-func (d *desk) Sparse(_ kbr.ID, named []kbr.Node) bool {
+func (d *desk) Sparse(_ func(int) kbr.ID, _ kbr.ID, named []kbr.Node) bool {
 	return len(named) > 0 && named[0] >= d.liars && d.liars > 0
 }
 

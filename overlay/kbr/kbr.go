@@ -99,6 +99,7 @@ const (
 	Mine                      // the one that answers holds the key for its own
 	AtHome                    // the node asks itself: nothing needs to be short
 	Outside                   // the one that answers is in no network yet: look elsewhere; or the one that asks is not, and no use to others
+	Around                    // the one that asks is wary: who holds the key for its own is to name those around it
 )
 
 // Add names one more node, and reports whether there was room.
@@ -246,6 +247,6 @@ type Guard interface {
 	Reach(n int) ID
 	// Beside returns the i-th place at which who is around a key can be asked for, the key itself for 0: from elsewhere one may see whom others hide.
 	Beside(key ID, i int) ID
-	// Sparse reports whether nodes, named as those around a key, lie so much farther apart than those around this one that others must have been left out.
-	Sparse(key ID, named []Node) bool
+	// Sparse reports whether nodes, named as those around a key, lie so much farther apart than reach, which is Reach, says that others must have been left out.
+	Sparse(reach func(n int) ID, key ID, named []Node) bool
 }

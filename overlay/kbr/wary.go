@@ -25,18 +25,18 @@ const (
 // four of five were left out.
 const Doubt = 2
 
-// Sparse is Guard.Sparse for nodes at some distances from one place, itself included; each side of a place has one of so many parts of those that Reach counts.
+// Sparse is Guard.Sparse for nodes at some distances from one place, itself included; each side of a place has one of so many parts of those that reach counts.
 // Of nodes that are closer to each other than an eighth of what they should be one counts: others may be there to make up for whoever is left out.
-func Sparse(e Guard, at []ID, sides int) bool {
+func Sparse(reach func(n int) ID, at []ID, sides int) bool {
 	slices.SortFunc(at, ID.Compare)
-	apart, count, last := e.Reach(sides).Scale(1, 8), 1, at[0]
+	apart, count, last := reach(sides).Scale(1, 8), 1, at[0]
 	for _, a := range at[1:] {
 		if !a.Sub(last).Less(apart) {
 			last = a
 			count++
 		}
 	}
-	return e.Reach(sides * Doubt * count).Less(at[len(at)-1].Sub(at[0]))
+	return reach(sides * Doubt * count).Less(at[len(at)-1].Sub(at[0]))
 }
 
 // Away returns how far nodes are from a key, as ends, the key itself included, in dst.
@@ -56,21 +56,22 @@ type wary struct {
 	trail  [MaxTrails]uint32
 	trails uint8
 	untrod uint8  // trails that are not over
+	on     bool   // it is wary, or a trail of one that is
 	side   bool   // it is a trail itself
 	over   bool   // of a trail: somebody has named those around the key
 	trunk  uint32 // of a trail: whose it is
 }
 
 // fork begins a wary search, if the engine is one for that.
-func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
+func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, trails int, out *Outbox) {
 	e, ok := h.Engine(self).(Guard)
 	if !ok {
 		h.start(now, self, key, None, tag, h.Ends, out)
 		return
 	}
 	slot, s := h.open(self)
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, metric: h.Metric, want: uint8(min(max(waryEnds, h.Ends), MaxNodes)), wary: wary{region: e.Reach(waryRegion)}}
-	h.route = Message{Kind: Find, Key: key, Flags: AtHome}
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, metric: h.Metric, want: uint8(min(max(waryEnds, h.Ends), MaxNodes)), wary: wary{on: true, region: e.Reach(waryRegion)}}
+	h.route = Message{Kind: Find, Key: key, Flags: AtHome | Around}
 	h.fill(e, &h.route)
 	home := h.route
 	if home.Flags&Mine != 0 || home.Count == 0 {
@@ -78,11 +79,11 @@ func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 		h.proceed(now, slot, out)
 		return
 	}
-	count := min(h.Wary, MaxTrails, int(home.Count))
+	count := min(trails, MaxTrails, int(home.Count))
 	s.wary.trails, s.wary.untrod = uint8(count), uint8(count)
 	for i := range count {
 		trail, s := h.open(self)
-		*s = search{key: e.Beside(key, i), began: now, self: self, gen: s.gen, metric: h.Metric, want: 1, wary: wary{side: true, trunk: slot}}
+		*s = search{key: e.Beside(key, i), began: now, self: self, gen: s.gen, metric: h.Metric, want: 1, wary: wary{on: true, side: true, trunk: slot}}
 		for j := i; j < int(home.Count); j += count {
 			s.learn(now, e, home.Nodes[j], false)
 		}
@@ -145,10 +146,32 @@ next:
 // weigh takes in an answer on a trail.
 func (h *Host) weigh(now Ticks, s *search, e Guard, from Node, m *Message) {
 	s.hear(now, e, from, m)
+	s.wary.over = Plausible(e, s.key, m.Told()[:min(int(m.Ends), len(m.Told()))])
+}
+
+// Plausible reports whether nodes can be those around a key, going by those around the engine's node: they are enough, lie no farther apart, and do not all crowd there.
+func Plausible(e Guard, key ID, named []Node) bool {
 	var own [MaxNodes]Node
-	named := m.Told()[:min(int(m.Ends), len(m.Told()))]
 	least := max(1, min(waryLeast, len(e.Replicas(MaxNodes, own[:0]))/2))
-	s.wary.over = len(named) >= least && !crowded(e, s.key, named) && !e.Sparse(s.key, named)
+	return len(named) >= least && !crowded(e, key, named) && !e.Sparse(e.Reach, key, named)
+}
+
+// checks reports whether what a search finds is to be judged.
+func (h *Host) checks(s *search) bool {
+	return h.Checks > 0 && s.tag&userTag == 0 && !s.joins && !s.wary.on && s.carried.origin == None
+}
+
+// plausible reports whether the ends of a search can be those around the key.
+func (h *Host) plausible(s *search) bool {
+	e, ok := h.Engine(s.self).(Guard)
+	var room [MaxNodes]Node
+	named := room[:0]
+	for _, c := range s.list[:s.ends] {
+		if (c.sure || c.state == answered) && c.state != dead && len(named) < MaxNodes {
+			named = append(named, c.node)
+		}
+	}
+	return !ok || Plausible(e, s.key, named)
 }
 
 // crowded reports whether nodes around a place all are so near to it that others, who are honest, may be behind them.

@@ -103,7 +103,7 @@ func (c *crossing) simulate(t *testing.T, name string) (o overlaytest.Outcome, w
 	for _, turn := range turns {
 		total += len(turn.Come)
 	}
-	n, err := sim.New(sim.Options{Nodes: total, Seed: 1, Latency: star{}, Place: func(i int) kbr.ID {
+	n, err := sim.New(sim.Options{Nodes: total, Seed: 1, Latency: star{}, Checks: live.Trails, Place: func(i int) kbr.ID {
 		id, err := peer.IDFromPrivateKey(overlaytest.HostKey(i - 1))
 		if err != nil {
 			t.Fatal(err)

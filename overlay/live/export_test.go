@@ -23,6 +23,9 @@ const Copies = copies
 // Parallel is how many nodes a search asks at once.
 const Parallel = parallel
 
+// Trails is how many trails a wary search has.
+const Trails = trails
+
 // MeetAnyway is how often a node looks whether somebody is in the same network.
 const MeetAnyway = meetAnyway
 
@@ -35,7 +38,7 @@ func Place(p peer.ID) kbr.ID { return placeOf(p) }
 // Once searches for a place once, and says where that ended ("": nowhere), who answered and who did not, and how long it took.
 func (r *Router) Once(ctx context.Context, key kbr.ID) (found peer.ID, path, timeouts int, took time.Duration, err error) {
 	c := make(chan end, 1)
-	if err = r.do(ctx, func() { r.find(key, c, nil) }); err != nil {
+	if err = r.do(ctx, func() { r.find(key, false, c, nil) }); err != nil {
 		return found, 0, 0, 0, err
 	}
 	select {

@@ -23,7 +23,7 @@ type kind interface {
 
 // A knower is an engine that says whom it knows by number, some perhaps more than once, so that all other numbers can be used again; and what of that is in its tables.
 type knower interface {
-	kbr.Engine
+	kbr.Guard
 	Known(dst []kbr.Node) []kbr.Node
 	Entries(dst []kbr.Entry) []kbr.Entry
 }

@@ -71,6 +71,7 @@ type Router struct {
 	gate      *gate
 	todo      chan func()   // for the loop
 	finds     chan struct{} // room for searches
+	looking   sync.Mutex    // held by who finds out what is around
 	joined    chan struct{} // closed when the first peer is known
 	changed   chan struct{} // cap 1: the neighbours have changed
 	due       chan struct{} // cap 1: something is to be announced

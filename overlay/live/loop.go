@@ -52,18 +52,19 @@ type loop struct {
 	tables []kbr.Node
 	before []kbr.Node // what the engine knew when it was last looked
 	view   []peer.ID  // who kept copies with this node when it was last looked
+	around around     // of a client
 }
 
-// desk is the engine as the host has it: where it is in no network, searches begin at peers that are.
+// desk is the engine as the host has it: where it is in no network, searches begin at peers that are, and go by what these have around them.
 type desk struct {
-	kbr.Engine
+	kbr.Guard
 	l *loop
 }
 
 // Route implements kbr.Engine.
 func (d desk) Route(m *kbr.Message) {
 	home := m.Flags&kbr.AtHome != 0
-	d.Engine.Route(m)
+	d.Guard.Route(m)
 	if m.Flags&kbr.Outside == 0 || !home {
 		return
 	}
@@ -79,7 +80,7 @@ func (l *loop) init(self peer.ID, of func(*kbr.Table) kind, r *Router) {
 	k.Grow()
 	l.engine = k.Engine(self1).(knower)
 	l.kbr = kbr.Host{
-		Engine: func(kbr.Node) kbr.Engine { return desk{l.engine, l} }, RTT: func(kbr.Node) *kbr.RTT { return &l.rtt }, Parallel: parallel,
+		Engine: func(kbr.Node) kbr.Engine { return desk{l.engine, l} }, RTT: func(kbr.Node) *kbr.RTT { return &l.rtt }, Parallel: parallel, Checks: trails,
 	}
 	l.kbr.Suit(k)
 }
@@ -178,9 +179,10 @@ func (l *loop) act() {
 	l.look()
 }
 
-// An end is what a search found: who is nearest, the nearest first, and whether these are all who keep copies. And what that took.
+// An end is what a search found: who is nearest, the nearest first, of which so many have answered, and whether these are all who keep copies. And what that took.
 type end struct {
 	ids      []peer.ID
+	heard    int
 	all      bool
 	path     int // peers that were asked and answered
 	timeouts int // and in vain
@@ -193,20 +195,27 @@ func (l *loop) ended(res *kbr.Result) (e end) {
 		return e
 	}
 	e.all = l.kbr.Ends > 1
-	for _, n := range append([]kbr.Node{res.Node}, res.Nodes[:res.Count]...) {
-		if id := l.peers.id(n); id != "" && !slices.Contains(e.ids, id) {
+	for i, n := range res.Nodes[:res.Count] {
+		if id := l.peers.id(n); id != "" {
 			e.ids = append(e.ids, id)
+		}
+		if i < res.Heard {
+			e.heard = len(e.ids)
 		}
 	}
 	return e
 }
 
-// find searches for a key, and sends who is near it. If see is not nil it is told each step, and must wait for nobody.
-func (l *loop) find(key kbr.ID, to chan<- end, see func(overlay.Step)) kbr.Tag {
+// find searches for a key, warily or not, and sends who is near it. If see is not nil it is told each step, and must wait for nobody.
+func (l *loop) find(key kbr.ID, wary bool, to chan<- end, see func(overlay.Step)) kbr.Tag {
 	l.tag++
 	l.waiting[l.tag] = to
 	tag := l.tag
-	l.kbr.Find(l.ticks(), self1, key, tag, &l.out)
+	if wary {
+		l.kbr.FindWarily(l.ticks(), self1, key, tag, trails, &l.out)
+	} else {
+		l.kbr.Find(l.ticks(), self1, key, tag, &l.out)
+	}
 	if see != nil {
 		l.trace(key, tag, see)
 	}
@@ -265,8 +274,8 @@ func (l *loop) sort(key kbr.ID, ids []peer.ID) {
 	slices.SortStableFunc(ids, func(a, b peer.ID) int { return far[a].Compare(far[b]) })
 }
 
-// used returns the numbers that the engine has in its tables.
-func (l *loop) used() []kbr.Node { return l.engine.Known(nil) }
+// used returns the numbers that the engine has in its tables, or of a client what it goes by.
+func (l *loop) used() []kbr.Node { return append(l.engine.Known(nil), l.around.nodes...) }
 
 // neighbours returns the peers that the engine has in its tables.
 func (l *loop) neighbours() (ids []peer.ID) {
@@ -397,6 +406,7 @@ func (l *loop) serve(on bool) {
 		return
 	}
 	l.r.host.SetStreamHandler(l.r.protocol, l.r.answer)
+	l.around = around{}
 	l.step(kbr.Event{What: kbr.Start})
 	for _, p := range l.r.host.Network().Peers() {
 		l.met(p)

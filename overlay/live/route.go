@@ -49,25 +49,32 @@ func (r *Router) ready(ctx context.Context) {
 	}
 }
 
-// nearest returns who is nearest to a place, and tells see of each step, if it is not nil. It is Unavailable if nobody is found.
-func (r *Router) nearest(ctx context.Context, key kbr.ID, see func(overlay.Step)) (end, error) {
+// nearest searches for who is nearest to a place, warily or not, and tells see of each step, if it is not nil. It is Unavailable if nobody is found.
+func (r *Router) nearest(ctx context.Context, key kbr.ID, wary bool, see func(overlay.Step)) (end, error) {
+	if err := r.lookAround(ctx); err != nil {
+		return end{}, err
+	}
 	select {
 	case r.finds <- struct{}{}:
 		defer func() { <-r.finds }()
 	case <-ctx.Done():
 		return end{}, ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(ctx, findTime)
+	limit := findTime
+	if wary {
+		limit = waryTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for range findTries {
 		c := make(chan end, 1)
 		var tag kbr.Tag
-		if err := r.do(ctx, func() { tag = r.find(key, c, see) }); err != nil {
+		if err := r.do(ctx, func() { tag = r.find(key, wary, c, see) }); err != nil {
 			return end{}, err
 		}
 		select {
 		case e := <-c:
-			r.log.Debug("searched", "place", key, "found", len(e.ids), "path", e.path, "timeouts", e.timeouts, "took", e.took)
+			r.log.Debug("searched", "place", key, "wary", wary, "found", len(e.ids), "path", e.path, "timeouts", e.timeouts, "took", e.took)
 			if len(e.ids) > 0 {
 				return e, nil
 			}
@@ -81,12 +88,19 @@ func (r *Router) nearest(ctx context.Context, key kbr.ID, see func(overlay.Step)
 	return end{}, fmt.Errorf("live: nobody is found near the key: %w", kith.Unavailable)
 }
 
-// replicasOf returns the n peers that keep what stands at a place, the nearest first, this node among them if it is one.
-func (r *Router) replicasOf(ctx context.Context, key kbr.ID, n int) ([]peer.ID, error) {
-	e, err := r.nearest(ctx, key, nil)
+// keepers is whom a plain search found.
+type keepers struct {
+	ids       []peer.ID // who keep what stands at the place, and others behind them, the nearest first, this node among them if it is one
+	plausible bool      // they can be those
+	more      bool      // this node knows others that it could ask
+}
+
+// replicasOf returns who keep what stands at a place, by a plain search.
+func (r *Router) replicasOf(ctx context.Context, key kbr.ID) (k keepers, err error) {
+	e, err := r.nearest(ctx, key, false, nil)
 	switch {
 	case err != nil:
-		return nil, err
+		return k, err
 	case e.all:
 	case e.ids[0] == r.host.ID():
 		err = r.do(ctx, func() {
@@ -106,9 +120,13 @@ func (r *Router) replicasOf(ctx context.Context, key kbr.ID, n int) ([]peer.ID, 
 		}
 	}
 	if err == nil {
-		err = r.do(ctx, func() { r.sort(key, e.ids) }) // they were told as who is nearest to the first, not to the key
+		err = r.do(ctx, func() {
+			r.sort(key, e.ids) // they were told as who is nearest to the first, not to the key
+			k.plausible, k.more = r.judge(key, e.ids)
+		})
 	}
-	return e.ids[:min(n, len(e.ids))], err
+	k.ids = e.ids
+	return k, err
 }
 
 // announceHere makes an announcement of a key and keeps it here: whoever asks this node learns of it at once.
@@ -156,42 +174,64 @@ func (r *Router) Withdraw(ctx context.Context, keys ...cid.Cid) error {
 	return nil
 }
 
-// holders returns who may keep what stands under a key: those whose it is, and, where these are fewer than there ought to be, whoever is connected, since then the network
-// is small, or this node is only just coming into it.
-func (r *Router) holders(ctx context.Context, key []byte) ([]peer.ID, error) {
-	ids, err := r.replicasOf(ctx, place(key), copies)
-	if err != nil && !errors.Is(err, kith.Unavailable) || len(ids) >= copies {
-		return ids, err
+// holders returns who may keep what stands under a key, by a plain search: those whose it is, and, where these are fewer than there ought to be, whoever is connected, since
+// then the network is small, or this node is only just coming into it.
+func (r *Router) holders(ctx context.Context, key []byte) (keepers, error) {
+	k, err := r.replicasOf(ctx, place(key))
+	k.ids = k.ids[:min(copies, len(k.ids))]
+	if err != nil && !errors.Is(err, kith.Unavailable) || len(k.ids) >= copies {
+		return k, err
 	}
 	if e := r.do(ctx, func() {
 		for _, n := range r.gates() {
-			if id := r.peers.id(n); len(ids) < copies && !slices.Contains(ids, id) {
-				ids = append(ids, id)
+			if id := r.peers.id(n); len(k.ids) < copies && !slices.Contains(k.ids, id) {
+				k.ids = append(k.ids, id)
 			}
 		}
 	}); e != nil {
-		return nil, e
+		return k, e
 	}
-	if len(ids) > 0 {
+	if len(k.ids) > 0 {
 		err = nil
 	}
-	return ids, err
+	return k, err
 }
 
-// askAll asks those who are to keep what stands under a key, all at once, and hands over what each has, this node's own first. A peer that does not answer has nothing.
-func (r *Router) askAll(ctx context.Context, space uint8, key []byte, see func(p peer.ID, items []item) bool) error {
+// A seer is told what a peer has of what was asked for. It says whether any of that is right, and whether to go on.
+type seer func(p peer.ID, items []item) (right, on bool)
+
+// askAll asks those who are to keep what stands under a key, all at once, and hands over what each has, this node's own first. A peer that does not answer has nothing. Where
+// nothing is right, or others ought to keep it than those whom a plain search finds, those are asked too whom a wary one does.
+func (r *Router) askAll(ctx context.Context, space uint8, key []byte, see seer) error {
 	own, err := r.store.get(ctx, space, key)
 	if err != nil {
 		return fmt.Errorf("live: %w", err)
 	}
-	if !see(r.host.ID(), own) {
+	here, on := see(r.host.ID(), own)
+	if !on {
 		return nil
 	}
 	r.ready(ctx)
-	ids, err := r.holders(ctx, key)
+	near, err := r.holders(ctx, key)
 	if err != nil {
 		return err
 	}
+	there, on, err := r.askEach(ctx, near.ids, space, key, see)
+	if err != nil || !on || !near.more || near.plausible && (here || there) {
+		return err
+	}
+	ids, err := r.warily(ctx, place(key))
+	if err == nil {
+		ids = slices.DeleteFunc(ids, func(p peer.ID) bool { return slices.Contains(near.ids, p) })
+		_, _, err = r.askEach(ctx, ids, space, key, see)
+		return err
+	}
+	r.log.Debug("no wary search", "err", err)
+	return ctx.Err()
+}
+
+// askEach asks peers what they keep under a key, all at once, until see has enough.
+func (r *Router) askEach(ctx context.Context, ids []peer.ID, space uint8, key []byte, see seer) (right, on bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -219,14 +259,18 @@ func (r *Router) askAll(ctx context.Context, space uint8, key []byte, see func(p
 	for range ids {
 		select {
 		case g := <-c:
-			if g.p != "" && g.p != r.host.ID() && !see(g.p, g.items) {
-				return nil
+			if g.p == "" || g.p == r.host.ID() {
+				continue
+			}
+			is, on := see(g.p, g.items)
+			if right = right || is; !on {
+				return right, false, nil
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return right, false, ctx.Err()
 		}
 	}
-	return nil
+	return right, true, nil
 }
 
 // FindProvidersAsync implements routing.ContentRouting: up to count providers, or all that are found if it is 0. The channel is closed when the search
@@ -254,10 +298,13 @@ func (r *Router) FindProvidersAsync(ctx context.Context, key cid.Cid, count int)
 // providers hands over who has announced a key, each once.
 func (r *Router) providers(ctx context.Context, key []byte, see func(peer.AddrInfo) bool) error {
 	found := map[peer.ID]bool{}
-	return r.askAll(ctx, announcements, key, func(_ peer.ID, items []item) bool {
+	return r.askAll(ctx, announcements, key, func(_ peer.ID, items []item) (right, on bool) {
 		for _, it := range items {
 			a, err := readAnnouncement(key, it.Data)
-			if err != nil || found[peer.ID(a.Peer)] {
+			if err != nil {
+				continue
+			}
+			if right = true; found[peer.ID(a.Peer)] {
 				continue
 			}
 			p := peer.AddrInfo{ID: peer.ID(a.Peer), Addrs: readAddrs(a.Addrs)}
@@ -266,10 +313,10 @@ func (r *Router) providers(ctx context.Context, key []byte, see func(peer.AddrIn
 				p.Addrs = together(r.host.Peerstore().Addrs(p.ID), p.Addrs)
 			}
 			if !see(p) {
-				return false
+				return true, false
 			}
 		}
-		return true
+		return right, true
 	})
 }
 
@@ -317,7 +364,7 @@ func (r *Router) PutValue(ctx context.Context, key string, value []byte, _ ...ro
 		return exists
 	}
 	r.ready(ctx)
-	ids, err := r.replicasOf(ctx, place(it.Key), copies)
+	ids, err := r.keepersOf(ctx, place(it.Key))
 	if err != nil && !errors.Is(err, kith.Unavailable) {
 		return kinded(err)
 	}
@@ -376,28 +423,28 @@ func (r *Router) SearchValue(ctx context.Context, key string, _ ...routing.Optio
 		var best []byte
 		var behind []peer.ID // who has none, or an older one
 		var with []peer.ID   // who has the best
-		err := r.askAll(ctx, values, []byte(key), func(p peer.ID, items []item) bool {
+		err := r.askAll(ctx, values, []byte(key), func(p peer.ID, items []item) (right, on bool) {
 			if len(items) == 0 || r.validator.Validate(key, items[0].Data) != nil {
 				behind = append(behind, p)
-				return true
+				return false, true
 			}
 			v := items[0].Data
 			if string(v) == string(best) {
 				with = append(with, p)
-				return true
+				return true, true
 			}
 			if best != nil {
 				if i, err := r.validator.Select(key, [][]byte{best, v}); err != nil || i == 0 {
 					behind = append(behind, p)
-					return true
+					return true, true
 				}
 			}
 			best, behind, with = v, append(behind, with...), []peer.ID{p}
 			select {
 			case out <- v:
-				return true
+				return true, true
 			case <-ctx.Done():
-				return false
+				return true, false
 			}
 		})
 		if err == nil && best != nil {
@@ -429,11 +476,11 @@ func (r *Router) mend(it item, behind []peer.ID) {
 // Closest implements overlay.Router. This node itself is never among them.
 func (r *Router) Closest(ctx context.Context, key []byte, n int) (out []peer.AddrInfo, err error) {
 	r.ready(ctx)
-	ids, err := r.replicasOf(ctx, place(key), n+1)
+	near, err := r.replicasOf(ctx, place(key))
 	if errors.Is(err, kith.Unavailable) {
 		return nil, nil
 	}
-	for _, p := range ids {
+	for _, p := range near.ids {
 		if p != r.host.ID() && len(out) < n {
 			out = append(out, r.host.Peerstore().PeerInfo(p))
 		}

@@ -120,7 +120,7 @@ func (r *Router) handOver(ctx context.Context, all bool) error {
 			}
 		}
 		if len(lost) >= min {
-			for i, arrived := range r.deliver(ctx, lost) {
+			for i, arrived := range r.deliver(ctx, lost, r.plainly) {
 				if !arrived {
 					t.took(place(lost[i].Key))
 					failed[r.host.ID()] = true
@@ -213,8 +213,8 @@ func (l *loop) nearer(key kbr.ID, of []peer.ID) (list []peer.ID) {
 	return list
 }
 
-// deliver gives items to those who are to keep them. It returns which have arrived somewhere else than here.
-func (r *Router) deliver(ctx context.Context, items []item) (arrived []bool) {
+// deliver gives items to those who are to keep them, as to says. It returns which have arrived somewhere else than here.
+func (r *Router) deliver(ctx context.Context, items []item, to func(context.Context, kbr.ID) ([]peer.ID, error)) (arrived []bool) {
 	arrived = make([]bool, len(items))
 	var mu sync.Mutex
 	loads := map[peer.ID][2][]int{} // by peer: those of which it is the first, and others
@@ -223,7 +223,7 @@ func (r *Router) deliver(ctx context.Context, items []item) (arrived []bool) {
 	for range min(workers, len(items)) {
 		work.Go(func() {
 			for i := range next {
-				ids, err := r.replicasOf(ctx, place(items[i].Key), copies)
+				ids, err := to(ctx, place(items[i].Key))
 				if err != nil {
 					continue
 				}
@@ -329,7 +329,7 @@ func (r *Router) announceAll(ctx context.Context, keys []string) (done []string)
 			items = append(items, it)
 		}
 	}
-	for i, ok := range r.deliver(ctx, items) {
+	for i, ok := range r.deliver(ctx, items, r.keepersOf) {
 		if ok {
 			done = append(done, string(items[i].Key))
 		}

@@ -67,7 +67,7 @@ func (r *Router) Search(ctx context.Context, t overlay.Target) iter.Seq2[overlay
 		go func() {
 			defer close(ended)
 			var e end
-			if e, err = r.nearest(ctx, key, see); err == nil {
+			if e, err = r.nearest(ctx, key, false, see); err == nil {
 				see(overlay.Step{What: overlay.Ends, Names: e.ids})
 			}
 		}()

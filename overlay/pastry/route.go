@@ -132,11 +132,11 @@ func (p *Pastry) Beside(key kbr.ID, i int) kbr.ID {
 }
 
 // Sparse implements kbr.Guard. Named are the leafs of a node, of which the key may be at the edge.
-func (p *Pastry) Sparse(key kbr.ID, named []kbr.Node) bool {
+func (p *Pastry) Sparse(reach func(n int) kbr.ID, key kbr.ID, named []kbr.Node) bool {
 	var room [kbr.MaxNodes + 1]kbr.ID
 	at, begin := room[:0], key.Sub(kbr.Power(kbr.Bits-1)) // on the other side of the ring
 	for _, n := range named {
 		at = append(at, p.ring.id(n).Sub(begin))
 	}
-	return kbr.Sparse(p, append(at, key.Sub(begin)), 2)
+	return kbr.Sparse(reach, append(at, key.Sub(begin)), 2)
 }

@@ -50,7 +50,7 @@ const sharded = 1 << 14
 // newShards makes the shards of a network.
 func (n *Net) newShards(count int) {
 	for part := range count {
-		host := kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Carried: n.o.Carried, Silent: n.o.Silent, Wary: n.o.Wary}
+		host := kbr.Host{Engine: n.kind.Engine, RTT: func(p kbr.Node) *kbr.RTT { return &n.peers[p].rtt }, Carried: n.o.Carried, Silent: n.o.Silent, Wary: n.o.Wary, Checks: max(n.o.Wary, n.o.Checks)}
 		host.Suit(n.kind)
 		n.shards = append(n.shards, &shard{net: n, part: part, alone: count == 1, host: host, talks: make([]talk, 1), first: never})
 	}

@@ -39,6 +39,7 @@ type Options struct {
 	Nodewise bool    // searches are for the places of nodes that are up, not for random keys
 	Silent   bool    // tables stay as they are when a search finds a node dead; see kbr.Host
 	Wary     int     // searches mistrust what they are told, on so many trails; see kbr.Host
+	Checks   int     // what searches of engines find is checked, on so many trails, though those of users are not wary; with Wary it is too
 	Hostile  float64 // the part of the nodes that is hostile; they search for nothing, and no key is theirs
 	Sybils   int     // hostile nodes, beside these, right behind each of Targets places
 	Eclipse  bool    // these places are those of nodes, which are all that search, and not keys, which are all that is searched for
