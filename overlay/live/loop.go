@@ -48,6 +48,7 @@ type loop struct {
 	traced  map[kbr.Tag]tracer // by the tags of their questions
 
 	meets  []peer.ID // that wait
+	metAt  time.Time // when one of them was looked at
 	meetAt time.Time // when it is looked next whether somebody is of the same overlay; zero: not at all
 	tables []kbr.Node
 	before []kbr.Node // what the engine knew when it was last looked
@@ -360,12 +361,15 @@ func (l *loop) setMeet(d time.Duration) {
 	})
 }
 
-// meet has the engine look whether somebody is in the same network: two that were apart grow together so. When nobody new is there it looks at somebody at random, now
-// and then.
+// meet has the engine look whether somebody is in the same network: two that were apart grow together so. When nobody new is there it looks at somebody at random,
+// now and then.
 func (l *loop) meet() {
-	wait := meetEvery
-	if len(l.meets) == 0 {
-		wait = meetAnyway
+	now := l.r.now()
+	if len(l.view) > 1 {
+		l.meets = slices.DeleteFunc(l.meets, func(p peer.ID) bool { return !l.news(p) })
+	}
+	if len(l.meets) == 0 && now.Sub(l.metAt) >= meetAnyway {
+		l.metAt = now
 		for _, p := range l.r.host.Network().Peers() {
 			if l.r.speaks(p) && l.r.host.ID() != p {
 				l.meets = append(l.meets, p)
@@ -376,19 +380,41 @@ func (l *loop) meet() {
 		}
 	}
 	if len(l.meets) > 0 && l.server {
+		l.metAt = now
 		p := l.meets[0]
 		l.meets = l.meets[1:]
 		if n := l.number(p, ""); n != kbr.None && l.r.host.Network().Connectedness(p) == network.Connected {
 			l.step(kbr.Event{What: kbr.Meet, From: n})
 		}
 	}
+	wait := meetEvery
+	if len(l.meets) == 0 {
+		wait = meetAnyway - now.Sub(l.metAt)
+	}
 	l.setMeet(wait)
+}
+
+// spoken notes that a peer is in the same network: it has said something, and neither it nor who asked it is looking for its place there.
+func (l *loop) spoken(n kbr.Node, t *talk, asked uint8) {
+	if (t.Flags|asked)&kbr.Outside == 0 {
+		l.peers.list[n].spoke = l.life
+	}
+}
+
+// news reports whether a peer may be in another network: over the connection that is there it has not spoken as one of this one yet.
+func (l *loop) news(p peer.ID) bool {
+	n, ok := l.peers.numbers[p]
+	return !ok || l.peers.list[n].spoke != l.life
 }
 
 // parted hears that a peer is no longer connected: if it is a neighbour, it may be gone.
 func (l *loop) parted(p peer.ID) {
 	n, ok := l.peers.numbers[p]
-	if ok && l.server && slices.Contains(l.used(), n) {
+	if !ok {
+		return
+	}
+	l.peers.list[n].spoke = 0
+	if l.server && slices.Contains(l.used(), n) {
 		l.step(kbr.Event{What: kbr.Slow, From: n})
 	}
 }

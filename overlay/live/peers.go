@@ -24,6 +24,7 @@ type known struct {
 	by     peer.ID   // who named it, unless it has been spoken to
 	region string    // of that one
 	flying int       // questions that it has not answered yet
+	spoke  int       // the life of this node in which it last spoke, over the connection that is there, as one of the same network
 }
 
 // peers gives numbers to peers, as engines know them. Number 1 is the node itself.

@@ -91,7 +91,7 @@ func (r *Router) askFor(l *loop, a kbr.Act, p peer.ID, q question, wait time.Dur
 			}
 		case life != l.life:
 		default:
-			l.number(p, "")
+			l.spoken(l.number(p, ""), ans.Talk, a.Msg.Flags)
 			ev := kbr.Event{What: kbr.Answer, From: a.To, Tag: a.Tag, Took: toTicks(max(took, time.Microsecond)), Try: a.Try, Msg: l.understand(ans.Talk, p)}
 			if !first {
 				ev.What = kbr.Late
@@ -230,6 +230,7 @@ func (l *loop) hear(what kbr.What, p peer.ID, t *talk) *talk {
 	if n == kbr.None || n == self1 || !l.server {
 		return nil
 	}
+	l.spoken(n, t, 0)
 	l.reply = nil
 	l.step(kbr.Event{What: what, From: n, Msg: l.understand(t, p)})
 	t, l.reply = l.reply, nil
