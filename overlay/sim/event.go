@@ -12,6 +12,7 @@ const (
 	comesLate             // an answer arrives after that
 	rings                 // a timer
 	searches              // a search of the node's user begins
+	closes                // a connection to one that is gone
 )
 
 // A talk is a message on its way, with what who asked must know when an answer comes or none does.
@@ -41,12 +42,14 @@ func (s *shard) handle(e *event) {
 		if s.net.here(e.node, e.life) {
 			s.step(e.node, &kbr.Event{What: kbr.Timer, Tag: e.tag, Draw: s.net.nextDraw(e.node)})
 		}
+	case closes:
+		delete(s.net.dialled, pair(e.node, e.from))
+		if s.net.here(e.node, e.life) {
+			s.step(e.node, &kbr.Event{What: kbr.Slow, From: e.from})
+		}
 	case searches:
 		if s.net.here(e.node, e.life) {
-			key := s.net.key(e.node, uint64(e.tag))
-			s.note(e.node, kbr.None, uint64(e.what))
-			s.host.Find(s.wheel.now, e.node, key, e.tag, &s.out)
-			s.act(e.node)
+			s.find(e.node, s.net.key(e.node, uint64(e.tag)), e.tag)
 		}
 	}
 }
@@ -187,24 +190,31 @@ func (s *shard) act(p kbr.Node) {
 
 // send sends a question or a notice on its way.
 func (s *shard) send(p kbr.Node, a *kbr.Act) {
-	now := s.wheel.now
-	s.net.count(p, &a.Msg)
 	s.follow(p, a)
+	now, connected := s.net.dial(s.wheel.now, p, a.To)
+	if !connected {
+		if a.Do == kbr.Ask {
+			a.Try = dialTry
+			s.post(now+dialTime, gives, p, s.ask(now, p, a))
+		}
+		return
+	}
+	s.net.count(p, &a.Msg)
 	arrives := now + s.net.line(p, a.To)
 	over := a.Do == kbr.Ask && arrives > now+a.Wait
 	if over { // who asks gives up before it is even heard
-		s.post(now+a.Wait, gives, p, s.ask(p, a))
+		s.post(now+a.Wait, gives, p, s.ask(now, p, a))
 	}
-	i := s.ask(p, a)
+	i := s.ask(now, p, a)
 	s.talks[i].over = over
 	s.post(arrives, deliver, p, i)
 }
 
-// ask makes a talk of an act, and returns where.
-func (s *shard) ask(p kbr.Node, a *kbr.Act) uint32 {
+// ask makes a talk of an act, which begins at a time, and returns where.
+func (s *shard) ask(sent kbr.Ticks, p kbr.Node, a *kbr.Act) uint32 {
 	i := s.talk()
 	t := &s.talks[i]
-	t.tag, t.sent, t.wait, t.from, t.to, t.try, t.life, t.asked, t.over = a.Tag, s.wheel.now, a.Wait, p, a.To, a.Try, s.net.peers[p].life, a.Do == kbr.Ask, false
+	t.tag, t.sent, t.wait, t.from, t.to, t.try, t.life, t.asked, t.over = a.Tag, sent, a.Wait, p, a.To, a.Try, s.net.peers[p].life, a.Do == kbr.Ask, false
 	t.msg.Set(&a.Msg)
 	return i
 }

@@ -21,6 +21,20 @@ func (s *shard) follow(p kbr.Node, a *kbr.Act) {
 	}
 }
 
+// SearchFor lets a node's user search for a key now. What comes of it is in Results, with the tag.
+func (n *Net) SearchFor(p kbr.Node, key kbr.ID, tag kbr.Tag) {
+	if n.peers[p].up {
+		n.shard(p).find(p, key, tag)
+	}
+}
+
+// find begins a search.
+func (s *shard) find(p kbr.Node, key kbr.ID, tag kbr.Tag) {
+	s.note(p, kbr.None, uint64(searches))
+	s.host.Find(s.wheel.now, p, key, tag, &s.out)
+	s.act(p)
+}
+
 // Follow lets a node's user search for a random key now, as Search does, lets time pass until that is over, and returns what was asked on the way and how it ended.
 // Results that others were waiting for are lost.
 func (n *Net) Follow(p kbr.Node, tag kbr.Tag) (way []Question, end kbr.Result) {

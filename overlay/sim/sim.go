@@ -45,6 +45,7 @@ type Options struct {
 	Eclipse  bool    // these places are those of nodes, which are all that search, and not keys, which are all that is searched for
 	Attack   Attack  // what hostile nodes do
 	Cores    int     // on so many, 1 or 2, with the same result; 0 is as many as are worth it
+	Dials    bool    // messages need a connection, as they do between real nodes; on one core
 	Severed  float64 // the part of all pairs of nodes that never hear anything of each other, though others hear both: links are not transitive
 
 	Look func(*Net) // is called, unless it is nil, with the network as a scenario has left it
@@ -101,9 +102,10 @@ type Net struct {
 	keys     []kbr.ID // what searches are for; none for random ones
 	departed func(kbr.Node)
 	parted   func(a, b kbr.Node) bool
-	up       []kbr.Node // of Up
-	stale    bool       // up is
-	alive    int        // how many are up
+	dialled  map[[2]kbr.Node]kbr.Ticks // with Dials, the connections, and since or from when they can be used
+	up       []kbr.Node                // of Up
+	stale    bool                      // up is
+	alive    int                       // how many are up
 }
 
 // New makes a network whose nodes are all down. The kind is made of a table of them.
@@ -114,7 +116,7 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	if o.Latency == nil {
 		o.Latency = Constant(50 * kbr.Millisecond)
 	}
-	n := &Net{Table: &kbr.Table{}, o: o, peers: make([]peer, o.Nodes+1), order: make([]kbr.Node, 0, o.Nodes)}
+	n := &Net{Table: &kbr.Table{}, o: o, dialled: map[[2]kbr.Node]kbr.Ticks{}, peers: make([]peer, o.Nodes+1), order: make([]kbr.Node, 0, o.Nodes)}
 	n.least = min(max(1, o.Latency.Least()), mostWindow)
 	n.Table.Grow(o.Nodes)
 	if n.o.Place == nil {
@@ -143,10 +145,10 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 	return n, nil
 }
 
-// cores returns on how many cores it is run. Hostile nodes know of each other at once, so that these are not parted.
+// cores returns on how many cores it is run. Hostile nodes know of each other at once, and so do the two ends of a connection.
 func (o Options) cores() int {
 	switch {
-	case o.attacked():
+	case o.attacked() || o.Dials:
 		return 1
 	case o.Cores > 0:
 		return o.Cores
@@ -259,6 +261,9 @@ func (n *Net) Crash(p kbr.Node) {
 	n.peers[p].life++
 	n.peers[p].rtt = kbr.RTT{}
 	n.shard(p).host.Forget(p)
+	if n.o.Dials {
+		n.hangUp(p)
+	}
 }
 
 // Leave turns a node off, after it has taken leave.
