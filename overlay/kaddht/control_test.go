@@ -63,12 +63,6 @@ func TestControl(t *testing.T) {
 		c = overlaytest.Crossing{Nodes: max(n, 100), Searches: 500, Rest: 5 * time.Minute, Idle: 3 * time.Minute, Mend: 3 * time.Minute, Last: 2 * time.Minute,
 			Churn: 10 * time.Minute, Median: 23 * time.Minute}
 	}
-	var wishes overlaytest.Wishes
-	for phase := range wishes {
-		for i := range c.Searches {
-			wishes[phase] = append(wishes[phase], overlaytest.Wish{Node: c.Who(phase, i), Key: kbr.Hash([]byte{byte(phase), byte(i >> 8), byte(i)})})
-		}
-	}
 	var sent atomic.Int64
 	o := c.Run(t, overlaytest.Crossers{
 		Sent: sent.Load,
@@ -89,7 +83,7 @@ func TestControl(t *testing.T) {
 			}
 			return best
 		},
-	}, wishes)
+	})
 	for i, phase := range []string{"at rest", "after a crash", "when that is mended", "under churn"} {
 		s := o.Phases[i]
 		path, timeouts, rounds := s.Mean()

@@ -35,6 +35,9 @@ func Kind(name string, t *kbr.Table) any { return engines[name](t) }
 // Place returns where a peer is.
 func Place(p peer.ID) kbr.ID { return placeOf(p) }
 
+// Announced returns the place of what a node announces of itself.
+func Announced(p peer.ID) kbr.ID { return place(placeKey(p)) }
+
 // Once searches for a place once, and says where that ended ("": nowhere), who answered and who did not, and how long it took.
 func (r *Router) Once(ctx context.Context, key kbr.ID) (found peer.ID, path, timeouts int, took time.Duration, err error) {
 	c := make(chan end, 1)

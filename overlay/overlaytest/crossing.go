@@ -75,14 +75,8 @@ type Outcome struct {
 	Upkeep float64
 }
 
-// A Wish is a search of a node: the i-th, from 0.
-type Wish struct {
-	Node int
-	Key  kbr.ID
-}
-
-// Wishes are the searches of each phase but the last, in order, Gap apart.
-type Wishes [Churned][]Wish
+// Sought returns what the i-th search of a phase is for.
+func Sought(phase, i int) kbr.ID { return kbr.Hash([]byte{byte(phase), byte(i >> 8), byte(i)}) }
 
 // Crashes reports whether the i-th node is one of those that crash at once.
 func (c Crossing) Crashes(i int) bool { return i%10 == 3 || i%10 == 6 || i%10 == 9 }
@@ -95,9 +89,6 @@ func (c Crossing) Who(phase, i int) int {
 		}
 	}
 }
-
-// Phase returns how long a phase of searches takes.
-func (c Crossing) Phase() time.Duration { return time.Duration(c.Searches)*Gap + c.Last }
 
 // A Turn is one second of churn: who crashes, and as many who come, each meeting one that is there; and who searches.
 type Turn struct {
@@ -139,6 +130,57 @@ func (c Crossing) Turns() (turns []Turn) {
 	return turns
 }
 
+// A Place is where a Crossing takes place.
+type Place interface {
+	Start(i, via int) // the i-th node comes, and meets another one unless it is that itself
+	Crash(i int)
+	Search(i int, key kbr.ID, into *Seen) // the i-th node begins to search; what comes of it is added when it ends, unless the node is gone then
+	Pass(time.Duration)
+	Sent() int64 // bytes of upkeep and searches so far, of all nodes
+}
+
+// On lets the crossing take place. What comes of it is whole when no search goes on any more.
+func (c Crossing) On(p Place) *Outcome {
+	o := new(Outcome)
+	for i := range c.Nodes {
+		p.Start(i, 0)
+		p.Pass(time.Second)
+	}
+	p.Pass(c.Rest)
+	before := p.Sent()
+	p.Pass(c.Idle)
+	o.Upkeep = float64(p.Sent()-before) / float64(c.Nodes) / c.Idle.Seconds()
+	for phase := range Churned {
+		switch phase {
+		case Crashed:
+			for i := range c.Nodes {
+				if c.Crashes(i) {
+					p.Crash(i)
+				}
+			}
+		case Mended:
+			p.Pass(c.Mend)
+		}
+		for i := range c.Searches {
+			p.Search(c.Who(phase, i), Sought(phase, i), &o.Phases[phase])
+			p.Pass(Gap)
+		}
+		p.Pass(c.Last)
+	}
+	for i, turn := range c.Turns() {
+		for _, n := range turn.Crash {
+			p.Crash(n)
+		}
+		for j, n := range turn.Come {
+			p.Start(n, turn.Via[j])
+		}
+		p.Search(turn.Who, Sought(Churned, i), &o.Phases[Churned])
+		p.Pass(time.Second)
+	}
+	p.Pass(c.Last)
+	return o
+}
+
 // A Crosser is a node of a Crossing over libp2p.
 type Crosser interface {
 	Search(ctx context.Context, key kbr.ID) (Went, error)
@@ -149,62 +191,25 @@ type Crosser interface {
 type Crossers struct {
 	New   func(t *testing.T, h host.Host) Crosser
 	Owner func(key kbr.ID, self peer.ID, up map[peer.ID]bool) peer.ID
-	Sent  func() int64 // bytes of upkeep and searches so far
+	Sent  func() int64 // as that of a Place
 }
 
-// Run runs the crossing over libp2p, with the time of a synctest bubble.
-func (c Crossing) Run(t *testing.T, with Crossers, wishes Wishes) (o Outcome) {
+// Run lets the crossing take place over libp2p, in the time of a synctest bubble.
+func (c Crossing) Run(t *testing.T, with Crossers) (o *Outcome) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := crossed{Crossing: c, with: with, net: NewInternet(t), up: map[peer.ID]bool{}}
-		for i := range c.Nodes {
-			r.start(t, i, 0)
-			time.Sleep(time.Second)
-		}
-		time.Sleep(c.Rest)
-		before := with.Sent()
-		time.Sleep(c.Idle)
-		o.Upkeep = float64(with.Sent()-before) / float64(c.Nodes) / c.Idle.Seconds()
-		for phase := range Churned {
-			switch phase {
-			case Crashed:
-				for i := range c.Nodes {
-					if c.Crashes(i) {
-						r.crash(i)
-					}
-				}
-			case Mended:
-				time.Sleep(c.Mend)
-			}
-			over := time.After(c.Phase())
-			for _, w := range wishes[phase] {
-				r.search(t, w, &o.Phases[phase])
-				time.Sleep(Gap)
-			}
-			<-over
-		}
-		for i, turn := range c.Turns() {
-			for _, n := range turn.Crash {
-				r.crash(n)
-			}
-			for j, n := range turn.Come {
-				r.start(t, n, turn.Via[j])
-			}
-			r.search(t, Wish{turn.Who, ChurnKey(i)}, &o.Phases[Churned])
-			time.Sleep(time.Second)
-		}
+		r := &crossed{Crossers: with, t: t, last: c.Last, net: NewInternet(t), up: map[peer.ID]bool{}}
+		o = c.On(r)
 		r.work.Wait()
 	})
 	return o
 }
 
-// ChurnKey returns what is searched for in the i-th second of churn.
-func ChurnKey(i int) kbr.ID { return kbr.Hash([]byte{byte(i >> 8), byte(i)}) }
-
-// crossed is a run of a Crossing over libp2p.
+// crossed is libp2p as a Place.
 type crossed struct {
-	Crossing
-	with  Crossers
+	Crossers
+	t     *testing.T
+	last  time.Duration
 	net   Internet
 	nodes []crossNode
 	work  sync.WaitGroup
@@ -219,14 +224,15 @@ type crossNode struct {
 	pull func()
 }
 
-func (r *crossed) start(t *testing.T, i, via int) {
-	h, pull := r.net.Host(t, i)
-	node := crossNode{r.with.New(t, h), h, pull}
-	t.Cleanup(func() { node.Crosser.Close() })
+// Start implements Place.
+func (r *crossed) Start(i, via int) {
+	h, pull := r.net.Host(r.t, i)
+	node := crossNode{r.New(r.t, h), h, pull}
+	r.t.Cleanup(func() { node.Crosser.Close() })
 	r.nodes = append(r.nodes, node)
-	if i > 0 {
-		if err := h.Connect(t.Context(), peer.AddrInfo{ID: r.nodes[via].ID(), Addrs: r.nodes[via].Addrs()}); err != nil {
-			t.Fatal(err)
+	if i != via {
+		if err := h.Connect(r.t.Context(), peer.AddrInfo{ID: r.nodes[via].ID(), Addrs: r.nodes[via].Addrs()}); err != nil {
+			r.t.Fatal(err)
 		}
 	}
 	r.mu.Lock()
@@ -234,28 +240,31 @@ func (r *crossed) start(t *testing.T, i, via int) {
 	r.up[h.ID()] = true
 }
 
-func (r *crossed) crash(i int) {
+// Crash implements Place.
+func (r *crossed) Crash(i int) {
 	r.nodes[i].pull()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.up, r.nodes[i].ID())
 }
 
-// search has a node search, and judges it at the moment in which the search ends. One of a node that is gone then is not counted.
-func (r *crossed) search(t *testing.T, w Wish, into *Seen) {
+// Search implements Place. It judges at the moment in which the search ends.
+func (r *crossed) Search(i int, key kbr.ID, into *Seen) {
 	r.work.Go(func() {
-		ctx, cancel := context.WithTimeout(t.Context(), r.Last)
+		ctx, cancel := context.WithTimeout(r.t.Context(), r.last)
 		defer cancel()
-		self := r.nodes[w.Node].ID()
-		went, err := r.nodes[w.Node].Search(ctx, w.Key)
+		self := r.nodes[i].ID()
+		went, err := r.nodes[i].Search(ctx, key)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		switch {
-		case !r.up[self]:
-		case err != nil:
-			into.Add(false, went)
-		default:
-			into.Add(went.Found == r.with.Owner(w.Key, self, r.up), went)
+		if r.up[self] {
+			into.Add(err == nil && went.Found == r.Owner(key, self, r.up), went)
 		}
 	})
 }
+
+// Pass implements Place.
+func (r *crossed) Pass(d time.Duration) { time.Sleep(d) }
+
+// Sent implements Place.
+func (r *crossed) Sent() int64 { return r.Crossers.Sent() }
