@@ -37,7 +37,7 @@ const (
 // version is left alone: the error is Unavailable.
 func Open(path string, log *slog.Logger, migrations []string) (db *sql.DB, note string, err error) {
 	db, err = open(path, migrations)
-	if err == nil || !damaged(err) {
+	if err == nil || !Damaged(err) {
 		return db, "", wrap(path, err)
 	}
 	aside, errAside := setAside(path, time.Now())
@@ -112,7 +112,7 @@ func open(path string, migrations []string) (_ *sql.DB, err error) {
 	return db, nil
 }
 
-// errDamaged is what a failed check is; the driver's own codes for it are in damaged.
+// errDamaged is what a failed check is; the driver's own codes for it are in Damaged.
 var errDamaged = errors.New("database is damaged")
 
 func check(db *sql.DB) error {
@@ -126,7 +126,8 @@ func check(db *sql.DB) error {
 	return nil
 }
 
-func damaged(err error) bool {
+// Damaged reports whether err says that a database is damaged, or that a file is none: for who can make anew what was in it.
+func Damaged(err error) bool {
 	var se *sqlite.Error
 	if errors.As(err, &se) {
 		code := se.Code() & 0xff // the primary code, without its extension

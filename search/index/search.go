@@ -1,0 +1,535 @@
+package index
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"kith"
+	"kith/search/query"
+)
+
+// How far a search looks.
+const (
+	maxCandidates = 1500 // documents that are ranked
+	maxScan       = 6000 // documents that have the words and are looked at for all else
+	maxRead       = 500  // documents of which the text is read to find a phrase
+	maxPhrase     = 250  // documents with a phrase that are ranked, and as many as there are results if these are more
+	maxLimit      = 1000 // results
+	maxSame       = 100  // documents of one content that are shown
+	maxFlood      = 3    // publishers without whom a search is made again
+	maxTrusted    = 250  // publishers whose documents are looked at however old they are
+)
+
+// SearchOptions says how to search. The zero value finds DefaultLimit results.
+type SearchOptions struct {
+	Limit  int                // results; DefaultLimit if 0
+	Typing bool               // the last word is perhaps not typed to its end: what begins with it is found too
+	Trust  map[string]float64 // by publisher; the most that any publisher of a content has is added to its Score. A word that few documents have is worth about 10
+	Rank   func(*Hit) float64 // added to a Hit's Score too, but only of those, somewhat more than Limit, that are best without it
+}
+
+// DefaultLimit is how many results a search has if it does not say.
+const DefaultLimit = 50
+
+// A Hit is one content that was found.
+type Hit struct {
+	Doc                 // the document that answers best
+	Names      []string // all names that it has, that of Doc first
+	Publishers []string // all who publish it, that of Doc first
+	Missing    []string // words that it does not have
+	Score      float64
+}
+
+// Results is what a search found.
+type Results struct {
+	Hits       []Hit
+	Total      int         // contents that were found; Hits has the first of them
+	More       bool        // there are more than Total: not all were looked at, the newest were
+	Query      query.Query // what was looked for: what was asked for, or what was meant where a word is in no document
+	Corrected  bool        // Query is not what was asked for
+	DidYouMean string      // a query that may have been meant, "" if there is none; if Corrected it is the one whose results these are
+	Rebuilding bool        // the index is being made anew: there may be more
+}
+
+// Search returns the contents that answer q, the best first: those that have all its words, and if these are few then those that have two thirds of them. It is Invalid if
+// nothing in q can be looked for.
+func (x *Index) Search(ctx context.Context, q query.Query, o SearchOptions) (Results, error) {
+	if o.Limit <= 0 {
+		o.Limit = DefaultLimit
+	}
+	o.Limit = min(o.Limit, maxLimit)
+	var r Results
+	err := x.use(func(handle *sql.DB) error {
+		conn, err := handle.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size=-%d", readCache)); err != nil {
+			return err
+		}
+		s := search{x: x, ctx: ctx, conn: conn, q: q, o: o, now: x.o.Now(), trust: map[int64]float64{}, found: map[int64]*group{}, seen: map[int64]struct{}{}}
+		rebuilding := x.Status().Rebuilding // before: what is found is not all if it is whole only afterwards
+		r, err = s.run()
+		r.Rebuilding = rebuilding
+		return err
+	})
+	if err != nil {
+		return Results{}, fmt.Errorf("index: search: %w", err)
+	}
+	return r, nil
+}
+
+// A search is one search under way.
+type search struct {
+	x    *Index
+	ctx  context.Context
+	conn *sql.Conn
+	q    query.Query
+	o    SearchOptions
+	now  time.Time
+
+	needs   []need            // of words and then of phrases
+	words   int               // how many of needs are of words: these may be missing
+	phrases []phrase          // that have to stand somewhere, or may not
+	trust   map[int64]float64 // by the hash of the publisher
+	found   map[int64]*group
+	seen    map[int64]struct{} // documents that are in found
+	read    int                // documents of which the text was read
+	more    bool               // not all were looked at
+}
+
+// A group is what was found of one content.
+type group struct {
+	content int64
+	id      int64 // of the document that answers best
+	docs    int
+	missing int
+	which   []int // needs
+	score   float64
+	trust   float64
+	size    int64
+	newest  int64 // seconds since 1970
+}
+
+func (s *search) run() (Results, error) {
+	r := Results{Query: s.q}
+	for p, worth := range s.o.Trust {
+		s.trust[s.x.hash(ofPublisher, p)] = worth
+	}
+	if err := s.prepare(&r); err != nil {
+		return r, err
+	}
+	filter := s.filter()
+	if len(s.needs) == 0 && filter == "" && s.q.Size == (query.Range[int64]{}) && s.q.Age == (query.Range[time.Duration]{}) {
+		return r, kith.Hint(fmt.Errorf("nothing to look for: %w", kith.Invalid), "type a word")
+	}
+	all := true
+	for _, n := range s.needs {
+		all = all && len(n.any) > 0
+	}
+	if all {
+		if err := s.scan(match(s.needs, filter)); err != nil {
+			return r, err
+		}
+	}
+	if len(s.found) < s.o.Limit && s.least() < s.words {
+		if expr := s.relaxed(s.least(), filter); expr != "" {
+			if err := s.scan(expr); err != nil {
+				return r, err
+			}
+		}
+	}
+	var err error
+	r.Hits, err = s.hits()
+	r.Total, r.More = len(s.found), s.more
+	return r, err
+}
+
+// scan looks at the documents that match an expression of FTS5, the newest first. If not all were looked at because most of them are one publisher's, it looks at those of the
+// others too: nobody hides what others have by publishing more. Nor does what is new hide what those have who are trusted.
+func (s *search) scan(expr string) error {
+	others := expr
+	for range maxFlood + 1 {
+		most, err := s.pass(others)
+		if err != nil {
+			return err
+		}
+		if most == 0 {
+			break
+		}
+		others = within(others, `"`+every+`" NOT "`+facet(ofPublisher, most)+`"`)
+	}
+	var trusted []string
+	for p, worth := range s.trust {
+		if worth > 0 && len(trusted) < maxTrusted {
+			trusted = append(trusted, facet(ofPublisher, p))
+		}
+	}
+	if !s.more || len(trusted) == 0 {
+		return nil
+	}
+	_, err := s.pass(within(expr, strings.Join(quoted(trusted), " OR ")))
+	return err
+}
+
+// pass looks at the documents that match until it has enough. It returns the hash of the publisher who has most of them, if that is why there is more than it looked at; else 0.
+func (s *search) pass(expr string) (most int64, err error) {
+	rows, err := s.conn.QueryContext(s.ctx, "SELECT d.id, d.content, d.publisher, d.size, d.published, d.terms FROM fts JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ? ORDER BY fts.rowid DESC", expr)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var c candidate
+	var terms sql.RawBytes
+	enough, candidates, scanned, of := maxCandidates, 0, 0, map[int64]int{}
+	if len(s.phrases) > 0 {
+		enough = max(maxPhrase, s.o.Limit)
+	}
+	s.read = 0
+	for rows.Next() {
+		if err := rows.Scan(&c.id, &c.content, &c.publisher, &c.size, &c.published, &terms); err != nil {
+			return 0, err
+		}
+		if scanned >= maxScan || candidates >= enough || s.read >= maxRead {
+			s.more = true
+			for p, n := range of {
+				if 2*n > scanned {
+					most = p
+				}
+			}
+			return most, nil
+		}
+		scanned++
+		of[c.publisher]++
+		if _, twice := s.seen[c.id]; twice || !c.parse(terms) {
+			continue
+		}
+		ok, err := s.consider(&c)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			candidates++
+		}
+	}
+	return 0, rows.Err()
+}
+
+// consider adds a candidate to what was found, if it is what is looked for.
+func (s *search) consider(c *candidate) (bool, error) {
+	if !s.q.Size.Holds(c.size) || !s.q.Age.Holds(max(0, s.now.Sub(time.Unix(c.published, 0)))) {
+		return false, nil
+	}
+	score, missing := s.score(c)
+	if len(missing) > s.words-s.least() || slices.ContainsFunc(missing, func(i int) bool { return i >= s.words }) {
+		return false, nil
+	}
+	if ok, err := s.hasPhrases(c); err != nil || !ok {
+		return false, err
+	}
+	s.seen[c.id] = struct{}{}
+	s.add(c, score, missing)
+	return true, nil
+}
+
+// least returns how many of the words a document has to have.
+func (s *search) least() int { return (2*s.words + 2) / 3 }
+
+func (s *search) add(c *candidate, score float64, missing []int) {
+	g := s.found[c.content]
+	if g == nil {
+		g = &group{content: c.content, missing: math.MaxInt, trust: math.Inf(-1)}
+		s.found[c.content] = g
+	}
+	g.docs++
+	g.newest = max(g.newest, c.published)
+	g.trust = max(g.trust, s.trust[c.publisher])
+	if len(missing) < g.missing || len(missing) == g.missing && score > g.score {
+		g.id, g.score, g.missing, g.which, g.size = c.id, score, len(missing), slices.Clone(missing), c.size
+	}
+}
+
+// order compares two groups as the query sorts them; score has the whole of it.
+func (s *search) order(a, b *group) int {
+	c := 0
+	switch s.q.Sort {
+	case query.BySize:
+		c = cmp.Compare(b.size, a.size)
+	case query.ByAge:
+		c = cmp.Compare(b.newest, a.newest)
+	case query.BySources:
+		c = cmp.Compare(b.docs, a.docs)
+	}
+	return cmp.Or(c, cmp.Compare(a.missing, b.missing), cmp.Compare(b.score, a.score), cmp.Compare(b.id, a.id))
+}
+
+// hits reads the best of what was found. Some more than are wanted are read, since how many publish each, and what Rank says, may change their order.
+func (s *search) hits() ([]Hit, error) {
+	groups := make([]*group, 0, len(s.found))
+	for _, g := range s.found {
+		g.score += s.fresh(g.newest) + popular(g.docs) + g.trust
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, s.order)
+	groups = groups[:min(len(groups), s.o.Limit+s.o.Limit/4+10)]
+	type pair struct {
+		g *group
+		h Hit
+	}
+	// The limit is in the text: with a parameter in its place SQLite plans the statement anew each time.
+	stmt, err := s.conn.PrepareContext(s.ctx, fmt.Sprint(selectDoc, "WHERE d.content = ? ORDER BY d.id DESC LIMIT ", maxSame))
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	pairs := make([]pair, 0, len(groups))
+	for _, g := range groups {
+		h, err := s.hit(stmt, g)
+		if err != nil {
+			return nil, err
+		}
+		if h.ID != "" {
+			pairs = append(pairs, pair{g, h})
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int { return s.order(a.g, b.g) })
+	hits := make([]Hit, 0, min(len(pairs), s.o.Limit))
+	for _, p := range pairs[:min(len(pairs), s.o.Limit)] {
+		hits = append(hits, p.h)
+	}
+	return hits, nil
+}
+
+// hit reads all documents of a group.
+func (s *search) hit(stmt *sql.Stmt, g *group) (h Hit, err error) {
+	rows, err := stmt.QueryContext(s.ctx, g.content)
+	if err != nil {
+		return h, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		id, doc, err := scanDoc(rows)
+		if err != nil {
+			return h, err
+		}
+		if id == g.id {
+			h.Doc = doc
+		}
+		if !slices.Contains(h.Names, doc.Name) {
+			h.Names = append(h.Names, doc.Name)
+		}
+		if !slices.Contains(h.Publishers, doc.Publisher) {
+			h.Publishers = append(h.Publishers, doc.Publisher)
+		}
+		g.newest = max(g.newest, doc.Published.Unix())
+	}
+	if err := rows.Err(); err != nil {
+		return h, err
+	}
+	if h.ID == "" { // behind maxSame others, or gone
+		_, h.Doc, err = scanDoc(s.conn.QueryRowContext(s.ctx, selectDoc+"WHERE d.id = ?", g.id))
+		if err != nil {
+			return Hit{}, gone(err)
+		}
+	}
+	h.Names, h.Publishers = front(h.Names, h.Name), front(h.Publishers, h.Publisher)
+	trust := math.Inf(-1)
+	for _, p := range h.Publishers {
+		trust = max(trust, s.o.Trust[p])
+	}
+	g.score += popular(len(h.Publishers)) - popular(g.docs) + trust - g.trust
+	g.docs = len(h.Publishers)
+	for _, i := range g.which {
+		h.Missing = append(h.Missing, s.needs[i].text)
+	}
+	if h.Score = g.score; s.o.Rank != nil {
+		h.Score += s.o.Rank(&h)
+		g.score = h.Score
+	}
+	return h, nil
+}
+
+// gone makes no error of a document that was deleted since it was found.
+func gone(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+// front returns list with s before all others.
+func front(list []string, s string) []string {
+	return slices.Insert(slices.DeleteFunc(list, func(t string) bool { return t == s }), 0, s)
+}
+
+// filter returns what of the query's filters FTS5 can tell: for an AND, and after " NOT " what is left out; "" if there is nothing.
+func (s *search) filter() string {
+	var all, none []string
+	choice := func(kind byte, c query.Choice) {
+		var in []string
+		for _, v := range c.In {
+			in = append(in, s.x.facet(kind, v))
+		}
+		if kind == ofTag {
+			all = append(all, in...)
+		} else if len(in) > 0 {
+			all = append(all, strings.Join(in, " "))
+		}
+		for _, v := range c.Out {
+			none = append(none, s.x.facet(kind, v))
+		}
+	}
+	choice(ofType, s.q.Type)
+	choice(ofLanguage, s.q.Lang)
+	choice(ofTag, s.q.Tag)
+	choice(ofPublisher, s.q.By)
+	if z := s.q.Size; z != (query.Range[int64]{}) {
+		high := 32
+		if z.Max != 0 {
+			high = sizeClass(z.Max)
+		}
+		var in []string
+		for class := sizeClass(z.Min); class <= high; class++ {
+			in = append(in, sizeFacet(class))
+		}
+		all = append(all, strings.Join(in, " "))
+	}
+	if a := s.q.Age; a != (query.Range[time.Duration]{}) {
+		in, out := s.ages(a)
+		if len(in) > 0 {
+			all = append(all, strings.Join(in, " "))
+		}
+		none = append(none, out...)
+	}
+	for i, any := range all {
+		all[i] = "(" + strings.Join(quoted(strings.Fields(any)), " OR ") + ")"
+	}
+	none = append(none, s.exclusions()...)
+	expr := strings.Join(all, " AND ")
+	if len(none) > 0 {
+		for i, n := range none {
+			none[i] = "(" + strings.Join(quoted(strings.Fields(n)), " AND ") + ")"
+		}
+		expr = cmp.Or(expr, `"`+every+`"`) + " NOT (" + strings.Join(none, " OR ") + ")"
+	}
+	return expr
+}
+
+// maxAges is how many classes of age are named in an expression: six years.
+const maxAges = 24
+
+// ages returns the classes of age that a can hold, or those that it cannot, whichever are few.
+func (s *search) ages(a query.Range[time.Duration]) (in, out []string) {
+	newest := ageClass(s.now.Unix()) + 1 // of clocks that are fast
+	young := newest
+	if a.Min > 0 {
+		young = ageClass(s.now.Add(-a.Min).Unix())
+	}
+	if a.Max != 0 {
+		if old := ageClass(s.now.Add(-a.Max).Unix()); young-old < maxAges {
+			for c := old; c <= young; c++ {
+				in = append(in, ageFacet(c))
+			}
+			return in, nil
+		}
+	}
+	for c := young + 1; c <= newest && newest-young < maxAges; c++ {
+		out = append(out, ageFacet(c))
+	}
+	return nil, out
+}
+
+func quoted(terms []string) []string {
+	out := make([]string, len(terms))
+	for i, t := range terms {
+		out[i] = `"` + t + `"`
+	}
+	return out
+}
+
+// match returns the expression of FTS5 for all needs and a filter.
+func match(needs []need, filter string) string {
+	parts := make([]string, 0, len(needs)+1)
+	for _, n := range needs {
+		parts = append(parts, n.expr())
+	}
+	return within(strings.Join(parts, " AND "), filter)
+}
+
+func within(expr, filter string) string {
+	switch {
+	case filter == "":
+		return expr
+	case expr == "":
+		return filter
+	}
+	return "(" + expr + ") AND (" + filter + ")"
+}
+
+// maxCombine is up to how many words all ways to have two thirds of them are asked for.
+const maxCombine = 6
+
+// relaxed returns the expression for documents that have at least some of the words, and all phrases; "" if there can be none. Of many words it asks for any of the rarest,
+// of which such a document has one.
+func (s *search) relaxed(least int, filter string) string {
+	var have []need
+	for _, n := range s.needs[:s.words] {
+		if len(n.any) > 0 {
+			have = append(have, n)
+		}
+	}
+	for _, n := range s.needs[s.words:] {
+		if len(n.any) == 0 {
+			return ""
+		}
+	}
+	if len(have) < least {
+		return ""
+	}
+	slices.SortStableFunc(have, func(a, b need) int { return cmp.Compare(a.docs, b.docs) })
+	var any []string
+	if s.words <= maxCombine {
+		combine(len(have), least, func(which []int) {
+			var all []string
+			for _, i := range which {
+				all = append(all, have[i].expr())
+			}
+			any = append(any, "("+strings.Join(all, " AND ")+")")
+		})
+	} else {
+		for _, n := range have[:len(have)-least+1] {
+			any = append(any, n.expr())
+		}
+	}
+	expr := "(" + strings.Join(any, " OR ") + ")"
+	for _, n := range s.needs[s.words:] {
+		expr += " AND " + n.expr()
+	}
+	return within(expr, filter)
+}
+
+// combine calls do with every choice of k of n.
+func combine(n, k int, do func([]int)) {
+	which := make([]int, 0, k)
+	var next func(from int)
+	next = func(from int) {
+		if len(which) == k {
+			do(which)
+			return
+		}
+		for i := from; i <= n-(k-len(which)); i++ {
+			which = append(which, i)
+			next(i + 1)
+			which = which[:len(which)-1]
+		}
+	}
+	next(0)
+}
