@@ -53,6 +53,9 @@ var floors = map[string][]string{
 	"search/words":       {"."},
 	"search/query":       {".", "internal"},
 	"search/index":       {".", "internal", "search/query", "search/words"},
+	"search/publication": {".", "internal", "wire"},
+	"search/sets":        {"."},
+	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets"},
 	"bridge":             {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
 	"bridge/*":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
 	"bridge/bittorrent/census": {".", "internal", "transfer", "bridge",
@@ -61,6 +64,7 @@ var floors = map[string][]string{
 	"apps/*": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
 	"apps/torrents": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app",
 		"bridge/bittorrent/tracker"}, // a role of its own, which needs no bridge
+	"apps/search":          {".", "internal", "identity", "wire", "config", "network", "blob", "app", "search"},
 	"apps/torrents/resume": {".", "internal", "bridge/bittorrent/metainfo"}, // files of other programs of BitTorrent
 	"apps":                 {".", "internal", "transfer", "bridge", "app", "apps"},
 	"node":                 {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app"},
