@@ -1,0 +1,195 @@
+// Package spread keeps what devices publish about what they share, and brings it to every node of the network.
+//
+// It is no index, and it asks nobody a question for a person. Its one idea: all nodes keep the same set of publications, as far as they have room. What is new is
+// offered to a few neighbours, who offer it on; and two nodes that meet, or have not talked for long, find out in what their sets differ (search/sets) and give each
+// other what is missing. So nobody need be asked, and what one missed comes from the next.
+package spread
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith/internal/db"
+	"kith/network"
+	"kith/search/sets"
+)
+
+// Life is how long what is published lasts, unless it is published again.
+const Life = 30 * 24 * time.Hour
+
+// When a node talks of its own accord.
+const (
+	neighbours  = 8                      // who are told at once of what is new
+	gather      = 200 * time.Millisecond // what comes in so much time is told together
+	meetEvery   = 10 * time.Minute       // it is compared with one peer, drawn at random, what both keep
+	expireEvery = time.Hour
+	maxQueue    = 4096 // publications that are to be told; beyond it comparing will bring them
+)
+
+// Options of a Spread.
+type Options struct {
+	Path    string                                                       // of the database
+	Key     crypto.PrivKey                                               // of this device
+	Open    func(ctx context.Context, p peer.ID) (network.Stream, error) // a conversation with a peer
+	Peers   func() []peer.ID                                             // who is connected
+	Known   func(peer.ID) bool                                           // whether a device is a contact's, or of the person
+	Changed func(ctx context.Context, c Change) error                    // hears of each change, one at a time, again after a crash or an error; nil: nobody does
+	Now     func() time.Time                                             // nil: time.Now
+	Log     *slog.Logger
+}
+
+// A Spread is what is published, as far as this node knows.
+type Spread struct {
+	o  Options
+	me peer.ID
+	db *sql.DB
+
+	write sync.Mutex // one change at a time
+
+	mu      sync.Mutex // guards what is below
+	set     sets.Set
+	count   map[peer.ID]int // publications of each publisher
+	refused map[sets.ID]bool
+	queue   []offer
+	talking map[peer.ID]bool // with whom it is being compared
+
+	news chan struct{} // cap 1: there is something to tell
+	came chan peer.ID
+}
+
+// An offer is a publication that is to be told, and who has told it.
+type offer struct {
+	id   sets.ID
+	from peer.ID
+}
+
+// Open opens what is kept. Of a database that was damaged and set aside, note says so.
+func Open(ctx context.Context, o Options) (s *Spread, note string, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	me, err := peer.IDFromPrivateKey(o.Key)
+	if err != nil {
+		return nil, "", fmt.Errorf("spread: open: %w", err)
+	}
+	state, note, err := db.Open(o.Path, o.Log, database)
+	if err != nil {
+		return nil, "", fmt.Errorf("spread: open: %w", err)
+	}
+	s = &Spread{
+		o: o, me: me, db: state, count: map[peer.ID]int{}, refused: map[sets.ID]bool{}, talking: map[peer.ID]bool{},
+		news: make(chan struct{}, 1), came: make(chan peer.ID, 64),
+	}
+	if err := s.load(ctx); err != nil {
+		state.Close()
+		return nil, "", fmt.Errorf("spread: open: %w", err)
+	}
+	return s, note, nil
+}
+
+// Close gives the database back. Run has ended before.
+func (s *Spread) Close() error { return s.db.Close() }
+
+// Met says that a peer is connected now.
+func (s *Spread) Met(p peer.ID) {
+	if p < s.me { // of two that meet one begins
+		return
+	}
+	select {
+	case s.came <- p:
+	default: // it is compared later
+	}
+}
+
+// tell lets neighbours be told of what is new, but for who has told it.
+func (s *Spread) tell(news []Kept, from peer.ID) {
+	s.mu.Lock()
+	for _, k := range news {
+		if len(s.queue) < maxQueue {
+			s.queue = append(s.queue, offer{sets.ID(k.ID), from})
+		}
+	}
+	s.mu.Unlock()
+	if len(news) > 0 {
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Run talks with peers until ctx ends.
+func (s *Spread) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if err := s.again(ctx); err != nil {
+		return err
+	}
+	meet, expire := time.NewTicker(meetEvery), time.NewTicker(expireEvery)
+	defer meet.Stop()
+	defer expire.Stop()
+	places := make(chan struct{}, neighbours)
+	var due <-chan time.Time
+	compare := func(p peer.ID) {
+		wg.Go(func() {
+			select {
+			case places <- struct{}{}:
+				defer func() { <-places }()
+				s.compare(ctx, p)
+			case <-ctx.Done():
+			}
+		})
+	}
+	for {
+		select {
+		case p := <-s.came:
+			compare(p)
+		case <-meet.C:
+			if list := s.o.Peers(); len(list) > 0 {
+				compare(list[rand.IntN(len(list))])
+			}
+		case <-expire.C:
+			if err := s.expire(ctx); err != nil {
+				s.o.Log.Warn("what has expired is still there", "err", err)
+			}
+		case <-s.news:
+			if due == nil {
+				due = time.After(gather)
+			}
+		case <-due:
+			due = nil
+			s.spreadNews(ctx, &wg)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// spreadNews offers what is new to some peers, drawn at random.
+func (s *Spread) spreadNews(ctx context.Context, wg *sync.WaitGroup) {
+	s.mu.Lock()
+	queue := s.queue
+	s.queue = nil
+	s.mu.Unlock()
+	list := s.o.Peers()
+	rand.Shuffle(len(list), func(i, k int) { list[i], list[k] = list[k], list[i] })
+	for _, p := range list[:min(len(list), neighbours)] {
+		var ids []sets.ID
+		for _, o := range queue {
+			if o.from != p {
+				ids = append(ids, o.id)
+			}
+		}
+		if len(ids) > 0 {
+			wg.Go(func() { s.offer(ctx, p, ids) })
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package spread
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"kith"
+	"kith/network"
+	"kith/search/sets"
+	"kith/wire"
+)
+
+// ProtocolID is that of conversations about publications.
+const ProtocolID protocol.ID = "/kith/publications/1"
+
+// Limits of a conversation.
+const (
+	maxMessage = 1 << 20          // bytes of a message
+	maxGiven   = 256 << 10        // bytes of publications in one
+	maxAsked   = 2048             // publications that one message asks for
+	maxGive    = 2 * sets.MaxTold // publications that are to be given
+	maxTurns   = 10_000           // messages of one conversation
+	turnTime   = 30 * time.Second // for one message to come
+	maxBad     = 16               // of what is sent that is no publication, after which a conversation ends
+)
+
+// A message is one turn of a conversation. Both sides take turns; it ends when both have nothing to say.
+type message struct {
+	Salt  uint64   `cbor:"1,keyasint,omitempty"` // of the first one that compares
+	Parts []part   `cbor:"2,keyasint,omitempty"` // what is kept, by ranges
+	Offer []byte   `cbor:"3,keyasint,omitempty"` // IDs of what is new, 16 bytes each
+	Want  []byte   `cbor:"4,keyasint,omitempty"` // IDs of what is to be given
+	Give  [][]byte `cbor:"5,keyasint,omitempty"` // publications
+	More  bool     `cbor:"6,keyasint,omitempty"` // there is more to come, or to be asked for, than what was said
+}
+
+// part is a sets.Part.
+type part struct {
+	Digits []byte `cbor:"1,keyasint,omitempty"` // of the prefix, two a byte
+	Depth  uint8  `cbor:"2,keyasint,omitempty"` // how many digits
+	Prints []byte `cbor:"3,keyasint,omitempty"` // 8 bytes each, little endian
+	IDs    []byte `cbor:"4,keyasint,omitempty"`
+}
+
+func (m *message) empty() bool {
+	return len(m.Parts)+len(m.Offer)+len(m.Want)+len(m.Give) == 0 && !m.More
+}
+
+func encodeParts(list []sets.Part) (out []part) {
+	for _, p := range list {
+		q := part{Digits: slices.Clone(p.Prefix.ID[:(p.Prefix.Depth+1)/2]), Depth: p.Prefix.Depth, IDs: encodeIDs(p.IDs)}
+		for _, print := range p.Prints {
+			q.Prints = binary.LittleEndian.AppendUint64(q.Prints, print)
+		}
+		out = append(out, q)
+	}
+	return out
+}
+
+func decodeParts(list []part) (out []sets.Part, err error) {
+	for _, q := range list {
+		p := sets.Part{Prefix: sets.Prefix{Depth: q.Depth}}
+		if len(q.Digits) > len(p.Prefix.ID) || len(q.Prints)%8 != 0 {
+			return nil, fmt.Errorf("spread: a part of %d digits and %d bytes: %w", q.Depth, len(q.Prints), kith.Invalid)
+		}
+		copy(p.Prefix.ID[:], q.Digits)
+		for print := range slices.Chunk(q.Prints, 8) {
+			p.Prints = append(p.Prints, binary.LittleEndian.Uint64(print))
+		}
+		if p.IDs, err = decodeIDs(q.IDs); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func encodeIDs(ids []sets.ID) (out []byte) {
+	for _, id := range ids {
+		out = append(out, id[:]...)
+	}
+	return out
+}
+
+func decodeIDs(data []byte) (ids []sets.ID, err error) {
+	if len(data)%len(sets.ID{}) != 0 {
+		return nil, fmt.Errorf("spread: %d bytes are no IDs: %w", len(data), kith.Invalid)
+	}
+	for id := range slices.Chunk(data, len(sets.ID{})) {
+		ids = append(ids, sets.ID(id))
+	}
+	return ids, nil
+}
+
+// A talk is one conversation, on either side.
+type talk struct {
+	s     *Spread
+	p     peer.ID
+	salt  uint64
+	give  []sets.ID // what the other side lacks
+	want  []sets.ID // what this side lacks
+	asked map[sets.ID]bool
+	bad   int
+	came  int // publications that are new here
+}
+
+// compare finds out in what a peer and this node differ, and evens it out.
+func (s *Spread) compare(ctx context.Context, p peer.ID) {
+	s.mu.Lock()
+	busy := s.talking[p]
+	s.talking[p] = true
+	s.mu.Unlock()
+	if busy {
+		return
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.talking, p)
+	}()
+	for came := sets.MaxTold; came >= sets.MaxTold/2 && ctx.Err() == nil; { // there was more than one conversation finds
+		salt := rand.Uint64()
+		s.mu.Lock()
+		parts := s.set.Begin(salt)
+		s.mu.Unlock()
+		came = s.converse(ctx, p, &message{Salt: salt, Parts: encodeParts(parts)})
+	}
+}
+
+// offer tells a peer of what is new.
+func (s *Spread) offer(ctx context.Context, p peer.ID, ids []sets.ID) {
+	s.converse(ctx, p, &message{Offer: encodeIDs(ids)})
+}
+
+// converse begins a conversation, and has it. It returns how many publications came that are new here.
+func (s *Spread) converse(ctx context.Context, p peer.ID, first *message) int {
+	t := &talk{s: s, p: p, salt: first.Salt, asked: map[sets.ID]bool{}}
+	open, cancel := context.WithTimeout(ctx, turnTime)
+	st, err := s.o.Open(open, p)
+	cancel()
+	if err == nil {
+		err = t.lead(ctx, st, first)
+	}
+	if err != nil && ctx.Err() == nil && !errors.Is(err, kith.NotFound) { // NotFound: it does not speak this
+		s.o.Log.Debug("publications were not compared", "peer", p, "err", err)
+	}
+	return t.came
+}
+
+// lead has a conversation that this node begins: until there is nothing to say on either side.
+func (t *talk) lead(ctx context.Context, st network.Stream, first *message) error {
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	r := bufio.NewReader(st)
+	said := first
+	for range maxTurns {
+		if err := say(st, said); err != nil {
+			return err
+		}
+		m, err := hear(st, r)
+		if err != nil {
+			return err
+		}
+		if said, err = t.answer(ctx, m); err != nil {
+			st.Reset()
+			return err
+		}
+		if said.empty() && !m.More {
+			return nil
+		}
+	}
+	return fmt.Errorf("spread: %d messages and no end: %w", maxTurns, kith.TooLarge)
+}
+
+// Serve has a conversation that a peer began, and ends when that one does.
+func (s *Spread) Serve(ctx context.Context, st network.Stream) error {
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	t, r := &talk{s: s, p: st.Peer(), asked: map[sets.ID]bool{}}, bufio.NewReader(st)
+	for range maxTurns {
+		m, err := hear(st, r)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		answer, err := t.answer(ctx, m)
+		if err != nil {
+			return err
+		}
+		if err := say(st, answer); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("spread: %d messages and no end: %w", maxTurns, kith.TooLarge)
+}
+
+func hear(st network.Stream, r *bufio.Reader) (*message, error) {
+	st.SetReadDeadline(time.Now().Add(turnTime))
+	m := &message{}
+	return m, wire.ReadMsg(r, maxMessage, m)
+}
+
+func say(st network.Stream, m *message) error {
+	st.SetWriteDeadline(time.Now().Add(turnTime))
+	return wire.WriteMsg(st, m)
+}
+
+// answer takes in a message, and returns what is to be said to it.
+func (t *talk) answer(ctx context.Context, m *message) (*message, error) {
+	if err := t.given(ctx, m.Give); err != nil {
+		return nil, err
+	}
+	if t.salt == 0 {
+		t.salt = m.Salt
+	}
+	offered, err1 := decodeIDs(m.Offer)
+	wanted, err2 := decodeIDs(m.Want)
+	parts, err3 := decodeParts(m.Parts)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	if len(wanted) > maxAsked {
+		return nil, fmt.Errorf("spread: %d publications are asked for, at most %d: %w", len(wanted), maxAsked, kith.TooLarge)
+	}
+	out := &message{}
+	if len(parts) > 0 {
+		t.s.mu.Lock()
+		answer, d, err := t.s.set.Answer(parts, t.salt)
+		t.s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		out.Parts = encodeParts(answer)
+		t.give = append(t.give, d.Only...)
+		offered = append(offered, d.Lacks...)
+	}
+	if t.give = append(t.give, wanted...); len(t.give) > maxGive {
+		return nil, fmt.Errorf("spread: %d publications are to be given: %w", len(t.give), kith.TooLarge)
+	}
+	t.lack(offered)
+	if n := min(len(t.want), maxAsked); n > 0 {
+		out.Want, t.want = encodeIDs(t.want[:n]), t.want[n:]
+	}
+	values, done, err := t.s.values(ctx, t.give, maxGiven)
+	if err != nil {
+		return nil, err
+	}
+	out.Give, t.give = values, t.give[done:]
+	out.More = len(t.give)+len(t.want) > 0
+	return out, nil
+}
+
+// lack notes which of some publications are to be asked for.
+func (t *talk) lack(ids []sets.ID) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for _, id := range ids {
+		if len(t.want) < sets.MaxTold && !t.asked[id] && !t.s.refused[id] && !t.s.set.Has(id) {
+			t.asked[id] = true
+			t.want = append(t.want, id)
+		}
+	}
+}
+
+// given takes in publications.
+func (t *talk) given(ctx context.Context, values [][]byte) error {
+	if len(values) == 0 {
+		return nil
+	}
+	news, bad, err := t.s.keep(ctx, values)
+	if err != nil {
+		return err
+	}
+	t.s.tell(news, t.p)
+	if t.bad += bad; t.bad > maxBad {
+		return fmt.Errorf("spread: what %s sends is not what publications are: %w", t.p, kith.Corrupt)
+	}
+	t.came += len(news)
+	return nil
+}
