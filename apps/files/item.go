@@ -3,9 +3,7 @@ package files
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"kith"
+	"kith/apps/files/swarm"
 	"kith/internal/plain"
 	"kith/internal/room"
 	"kith/network"
@@ -61,15 +60,15 @@ type item struct {
 	Sources int
 	Added   time.Time
 
-	Names    kith.Names // in other networks
-	Networks []string   // that it is published to
-	Seeds    []string   // those of Networks that it is given back to, until the ratio is reached or the time is over
-	Since    time.Time  // when that began
-	Only     []string   // what of it is wanted; none: all
-	Part     bool       // and no more is here
-	Was      []kith.Ref // Pending refs that stood for it
-	Verified []string   // networks that compared the whole with their digests
-	Brought  brought    // what came from them
+	Names    kith.Names    // in other networks
+	Networks []string      // that it is published to
+	Seeds    []string      // those of Networks that it is given back to, until the ratio is reached or the time is over
+	Since    time.Time     // when that began
+	Only     []string      // what of it is wanted; none: all
+	Part     bool          // and no more is here
+	Was      []kith.Ref    // Pending refs that stood for it
+	Verified []string      // networks that compared the whole with their digests
+	Brought  swarm.Brought // what came from them
 
 	dl    *transfer.Download // while it is being fetched
 	from  transfer.Opener    // what another program has of it; not kept
@@ -108,7 +107,7 @@ func (f *Files) load(ctx context.Context) error {
 			it.Names = l.Names
 		}
 		it.Added, it.Since, it.Networks, it.Seeds, it.Only = time.Unix(added, 0), time.Unix(since, 0), strings.Fields(networks), strings.Fields(seeds), lines(only)
-		it.Verified, it.Brought = strings.Fields(verified), parseBrought(came)
+		it.Verified, it.Brought = strings.Fields(verified), swarm.ParseBrought(came)
 		for _, text := range strings.Fields(was) {
 			old, err := kith.ParseRef(text)
 			if err != nil {
@@ -119,29 +118,6 @@ func (f *Files) load(ctx context.Context) error {
 		f.know(it)
 	}
 	return rows.Err()
-}
-
-// brought is how many bytes came from which networks.
-type brought map[string]int64
-
-func (b brought) String() string {
-	var parts []string
-	for _, network := range slices.Sorted(maps.Keys(b)) {
-		parts = append(parts, fmt.Sprintf("%s=%d", network, b[network]))
-	}
-	return strings.Join(parts, " ")
-}
-
-// parseBrought reads what String wrote; what it cannot read it leaves out.
-func parseBrought(text string) brought {
-	b := brought{}
-	for _, part := range strings.Fields(text) {
-		network, number, _ := strings.Cut(part, "=")
-		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
-			b[network] = n
-		}
-	}
-	return b
 }
 
 // lines returns the lines of a text; none of "".

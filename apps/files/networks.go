@@ -26,18 +26,20 @@ const (
 )
 
 func publishOp(run func(context.Context, PublishIn) (Shared, error)) app.Op {
-	o := app.NewOp("publish", "serve an item to public networks of other programs", run)
-	o.Long = "Programs of these networks fetch it from here then; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks\n" +
+	o := app.NewOp("publish", "let anybody find an item, and serve it to public networks of other programs", run)
+	o.Long = "With --for public it is found by whoever searches (kith search), with its name, its size and the names of its files, and anybody may have it.\n" +
+		"With --networks programs of these networks fetch it from here; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks\n" +
 		"sees the address of this computer, and that it has this; and nobody can take back what others have fetched. What is for your contacts is not published.\n" +
 		"What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio, --seed-time); published, it is served without an end."
-	o.Example = "  kith publish festival.mkv --networks bittorrent,ipfs --for public\n  kith publish festival.mkv --networks bittorrent --torrent festival.torrent"
+	o.Example = "  kith publish festival.mkv --for public\n  kith publish festival.mkv --networks bittorrent,ipfs --for public\n  kith publish festival.mkv --networks bittorrent --torrent festival.torrent"
 	return o
 }
 
 func unpublishOp(run func(context.Context, UnpublishIn) (Shared, error)) app.Op {
 	o := app.NewOp("unpublish", "serve an item to public networks no more", run)
-	o.Long = "Peers of Kith fetch it as before. What others have fetched they keep, and serve on if they like."
-	o.Example = "  kith unpublish festival.mkv\n  kith unpublish festival.mkv --networks ipfs"
+	o.Long = "Peers of Kith fetch it as before. With --for link nobody finds it by searching any more, and only who has the link can fetch it.\n" +
+		"What others have fetched they keep, and serve on if they like."
+	o.Example = "  kith unpublish festival.mkv\n  kith unpublish festival.mkv --for link\n  kith unpublish festival.mkv --networks ipfs"
 	return o
 }
 
@@ -117,12 +119,15 @@ func (f *Files) publish(ctx context.Context, in PublishIn) (Shared, error) {
 	switch name := plain.Text(it.Name); {
 	case err != nil:
 		return Shared{}, err
-	case len(networks) == 0:
-		return Shared{}, kith.Hint(fmt.Errorf("files: publish %s: no network named: %w", name, kith.Invalid), "--networks %s", strings.Join(f.publishable(), ","))
+	case len(networks) == 0 && in.For != forPublic:
+		return Shared{}, kith.Hint(fmt.Errorf("files: publish %s: neither for whom nor where: %w", name, kith.Invalid),
+			"--for public lets anybody find it, --networks %s serves it to these", strings.Join(f.publishable(), ","))
+	case len(networks) == 0 && it.Key != nil:
+		return Shared{}, kith.Hint(fmt.Errorf("files: publish %s: it is encrypted, and nobody could read what they find: %w", name, kith.Denied), "share it without --private")
 	case it.State != stateReady && it.State != stateDone || it.pending() || it.Part:
 		return Shared{}, fmt.Errorf("files: publish %s: not all of it is here: %w", name, kith.Unavailable)
 	case it.For == forContacts:
-		return Shared{}, publicOnly(networks)
+		return Shared{}, publicOnly(append(networks, "search"))
 	case it.For == forLink && it.Key == nil && in.For != forPublic && it.Names.None():
 		return Shared{}, kith.Hint(fmt.Errorf("files: publish %s: it is for whoever has the link, and %s public: %w", name, are(networks), kith.Denied),
 			"--for public says that anybody may have it; kith share --private --networks %s '%s' shares it encrypted", strings.Join(networks, ","), it.Path)
@@ -239,6 +244,12 @@ func (f *Files) unpublish(ctx context.Context, in UnpublishIn) (Shared, error) {
 	}
 	if len(networks) == 0 {
 		networks = it.Networks
+	}
+	if in.For == forLink && it.For == forPublic {
+		it.For = forLink
+		if err := f.save(ctx, it); err != nil {
+			return Shared{}, err
+		}
 	}
 	if it, err = f.withdraw(ctx, it, networks, ""); err != nil {
 		return Shared{}, err

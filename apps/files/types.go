@@ -288,11 +288,11 @@ type LimitOut struct {
 	SeedTime float64 `json:"seed_time" doc:"for so many seconds at most; 0: as long as that takes"`
 }
 
-// PublishIn asks for an item to be served to public networks.
+// PublishIn asks for an item to be found by anybody, or served to public networks.
 type PublishIn struct {
 	Ref      string   `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
-	Networks []string `json:"networks" doc:"public networks of other programs, such as bittorrent,ipfs"`
-	For      string   `json:"for,omitempty" enum:"public" doc:"say that anybody may have what was for whoever has the link"`
+	Networks []string `json:"networks,omitempty" doc:"public networks of other programs, such as bittorrent,ipfs"`
+	For      string   `json:"for,omitempty" enum:"public" doc:"say that anybody may find and have what was for whoever has the link"`
 	Torrent  string   `json:"torrent,omitempty" path:"true" doc:"also write a .torrent file here"`
 }
 
@@ -300,6 +300,7 @@ type PublishIn struct {
 type UnpublishIn struct {
 	Ref      string   `json:"ref" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
 	Networks []string `json:"networks,omitempty" doc:"from which of them; default: all"`
+	For      string   `json:"for,omitempty" enum:"link" doc:"say that only whoever has the link may have it"`
 }
 
 // NetworksOut lists the public networks that this node can share with and fetch from.

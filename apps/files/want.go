@@ -16,6 +16,7 @@ import (
 
 	"kith"
 	"kith/apps/files/spot"
+	"kith/apps/files/swarm"
 	"kith/blob/seal"
 	"kith/bridge"
 	"kith/internal/plain"
@@ -384,7 +385,7 @@ func (f *Files) finished(ctx context.Context, ref kith.Ref, dl *transfer.Downloa
 	}
 	it.Sources, it.Verified, it.Brought = s.From, nil, maps.Clone(it.Brought)
 	if it.Brought == nil {
-		it.Brought = brought{}
+		it.Brought = swarm.Brought{}
 	}
 	for _, src := range s.Sources {
 		if src.Network != "" && src.Bytes > 0 {

@@ -1,0 +1,27 @@
+package files
+
+import "kith"
+
+// Found is what a search may say of an item that is whole here.
+type Found struct {
+	Link   kith.Link // without places where it is; with the key
+	Folder bool
+	Files  int
+	Public bool // anybody may find it; else only who sits at this computer
+}
+
+// Changed returns a channel that is closed when items have changed.
+func (f *Files) Changed() <-chan struct{} { return f.bell.Wait() }
+
+// Findable returns what there is to be found of what is here.
+func (f *Files) Findable() []Found {
+	var list []Found
+	for _, it := range f.all() {
+		if it.pending() || it.Part || it.State != stateReady && it.State != stateDone {
+			continue
+		}
+		l := kith.Link{Ref: it.Ref, Name: it.Name, Size: it.Size, Key: it.Key, Names: kith.Names{V1: it.Names.V1, V2: it.Names.V2}}
+		list = append(list, Found{Link: l, Folder: it.manifest() && !(it.Key != nil && it.Files == 1), Files: it.Files, Public: it.For == forPublic && it.Key == nil})
+	}
+	return list
+}
