@@ -46,7 +46,7 @@ type Doc struct {
 	Type      string    // one of query.Types
 	Size      int64     // bytes
 	Published time.Time // to the second
-	Language  string    // ISO 639-1; "" if nobody said: words.Detect guesses from all its texts
+	Language  string    // ISO 639-1; "" if nobody said: words.Detect guesses
 	Publisher string
 	Text      string // titles, metadata, first words
 }
@@ -229,7 +229,7 @@ func (x *Index) replace(gen int, cause error) error {
 
 // How Run rebuilds.
 const (
-	rebuildBatch = 20_000           // documents that are put at once
+	rebuildBatch = 5000             // documents that are put at once
 	rebuildAgain = 30 * time.Second // until it is tried again after an error
 )
 

@@ -303,7 +303,7 @@ func run(t *testing.T, x *Index) {
 
 func TestRebuild(t *testing.T) {
 	var docs []Doc
-	for i := range 500 {
+	for i := range 2000 {
 		docs = append(docs, doc(fmt.Sprintf("document %d of many %x", i, sha256.Sum256([]byte{byte(i), byte(i >> 8)}))))
 	}
 	garbage := func(from, to int) func([]byte) {
@@ -373,7 +373,7 @@ func TestRebuild(t *testing.T) {
 				t.Errorf("note is %q", st.Note)
 			}
 			run(t, x)
-			if r := find(t, x, `"document 499 of many"`); r.Rebuilding || len(r.Hits) != 1 {
+			if r := find(t, x, "document 1999"); r.Rebuilding || len(r.Hits) != 1 {
 				t.Errorf("rebuilt: rebuilding is %v, %d hits", r.Rebuilding, len(r.Hits))
 			}
 			if r := find(t, x, "newer"); len(r.Hits) != 1 {

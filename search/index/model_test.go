@@ -2,7 +2,6 @@ package index
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -26,10 +25,10 @@ type model map[string]Doc
 
 // terms returns the terms of a document and its texts.
 func (m model) terms(d Doc) (terms []string, lang string, texts []string) {
-	texts = slices.Concat([]string{d.Name, d.Text}, d.Tags, d.Files)
 	if lang = d.Language; lang == "" {
-		lang = cmp.Or(words.Detect(strings.Join(texts, "\n")), undetermined)
+		lang = words.Detect(d.Name + " " + d.Text)
 	}
+	texts = append(append([]string{d.Name, d.Text}, d.Tags...), d.Files...)
 	for _, t := range texts {
 		terms = words.Terms(terms, t, lang, 1<<10)
 	}

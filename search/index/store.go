@@ -1,7 +1,6 @@
 package index
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -17,9 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"kith"
 	"kith/search/words"
@@ -37,7 +33,7 @@ var migrations = []string{
 		published INTEGER NOT NULL, -- seconds since 1970
 		terms BLOB NOT NULL        -- see fields
 	);
-	CREATE UNIQUE INDEX doc_key ON doc(key);
+	CREATE INDEX doc_key ON doc(key);
 	CREATE INDEX doc_content ON doc(content);
 	CREATE TABLE body (
 		id INTEGER PRIMARY KEY,
@@ -133,9 +129,6 @@ func ageClass(sec int64) int64 { return max(sec, 0) / period }
 
 func ageFacet(class int64) string { return "=m" + strconv.FormatInt(class, 36) }
 
-// undetermined is the language of what nobody can tell the language of (ISO 639-2).
-const undetermined = "und"
-
 // An entry is a document as it is written down.
 type entry struct {
 	doc          Doc
@@ -143,7 +136,6 @@ type entry struct {
 	terms        []string // each once
 	fields       []byte   // for each field: how many terms, then 16 bits of the hash of each, in their order
 	text         string   // the terms and facets, as FTS5 is given them
-	err          error    // why there is no more of it than doc
 }
 
 // mark returns the bits of a term's hash that stand in entry.fields.
@@ -155,19 +147,18 @@ func mark(term string) uint16 {
 }
 
 // entry makes the entry of a document.
-func (x *Index) entry(doc Doc, memo *words.Memo) entry {
+func (x *Index) entry(doc Doc, memo *words.Memo) (entry, error) {
 	doc, err := trim(doc)
 	if err != nil {
-		return entry{err: err}
+		return entry{}, err
 	}
 	e := entry{doc: doc, key: x.hash('k', doc.ID), content: x.content(doc)}
-	texts := [numFields]string{doc.Name, strings.Join(doc.Tags, "\n"), strings.Join(doc.Files, "\n"), doc.Text}
 	lang := doc.Language
 	if lang == "" {
-		lang = cmp.Or(words.Detect(strings.Join([]string{doc.Name, doc.Text, texts[inTags], texts[inFiles]}, "\n")), undetermined)
+		lang = words.Detect(doc.Name + " " + doc.Text)
 	}
 	seen := map[string]struct{}{}
-	for f, text := range texts {
+	for f, text := range [numFields]string{doc.Name, strings.Join(doc.Tags, "\n"), strings.Join(doc.Files, "\n"), doc.Text} {
 		at := len(e.fields)
 		e.fields = append(e.fields, 0)
 		for _, term := range memo.Terms(nil, text, lang, fields[f].terms) {
@@ -179,13 +170,15 @@ func (x *Index) entry(doc Doc, memo *words.Memo) entry {
 			}
 		}
 	}
-	all := append(slices.Clone(e.terms), every, x.facet(ofType, doc.Type), x.facet(ofLanguage, lang), x.facet(ofPublisher, doc.Publisher), sizeFacet(sizeClass(doc.Size)),
-		ageFacet(ageClass(doc.Published.Unix())))
+	all := append(slices.Clone(e.terms), every, x.facet(ofType, doc.Type), x.facet(ofPublisher, doc.Publisher), sizeFacet(sizeClass(doc.Size)), ageFacet(ageClass(doc.Published.Unix())))
+	if lang != "" {
+		all = append(all, x.facet(ofLanguage, lang))
+	}
 	for _, tag := range doc.Tags {
 		all = append(all, x.facet(ofTag, tag))
 	}
 	e.text = strings.Join(all, " ")
-	return e
+	return e, nil
 }
 
 // content returns what documents of the same content share.
@@ -268,11 +261,10 @@ func (x *Index) Delete(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// Memory of a connection's pages, in KiB; it goes when the connection has had nothing to do for a while.
+// Memory of a connection's pages, in KiB.
 const (
 	readCache  = 8 << 10
-	writeCache = 64 << 10 // for manyDocs at once: the indexes of a million documents
-	manyDocs   = 1000
+	writeCache = 32 << 10
 )
 
 // apply puts and deletes in one transaction. What is put because the index is rebuilt does not replace what was put or deleted since that began.
@@ -280,7 +272,7 @@ func (x *Index) apply(ctx context.Context, docs []Doc, ids []string, rebuilding 
 	x.write.Lock()
 	defer x.write.Unlock()
 	return x.use(func(handle *sql.DB) error {
-		entries, counts := x.entries(docs)
+		entries := x.entries(docs)
 		defer func() { // of an error before the last
 			for range entries {
 			}
@@ -290,11 +282,7 @@ func (x *Index) apply(ctx context.Context, docs []Doc, ids []string, rebuilding 
 			return err
 		}
 		defer conn.Close()
-		cache := readCache
-		if len(docs) >= manyDocs {
-			cache = writeCache
-		}
-		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size=-%d", cache)); err != nil {
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size=-%d", writeCache)); err != nil {
 			return err
 		}
 		tx, err := conn.BeginTx(ctx, nil)
@@ -305,25 +293,18 @@ func (x *Index) apply(ctx context.Context, docs []Doc, ids []string, rebuilding 
 		if x.touched != nil && !rebuilding {
 			b.touched = map[int64]struct{}{}
 		}
-		for e := range entries {
-			err = errors.Join(ctx.Err(), e.err)
-			if _, newer := x.touched[e.key]; rebuilding && newer {
-				b.skip(e)
-			} else if err == nil {
-				err = b.put(e)
+		for made := range entries {
+			err = errors.Join(ctx.Err(), made.err)
+			if _, newer := x.touched[made.entry.key]; err == nil && !(rebuilding && newer) {
+				err = b.put(made.entry)
 			}
 			if err != nil {
 				break
 			}
 		}
-		if err == nil {
-			for t, n := range counts {
-				b.docs[t] += n
-			}
-		}
 		for _, id := range ids {
 			if err == nil {
-				_, err = b.remove(x.hash('k', id), Doc{})
+				_, err = b.remove(x.hash('k', id), nil)
 			}
 		}
 		if err == nil {
@@ -346,21 +327,24 @@ func (x *Index) apply(ctx context.Context, docs []Doc, ids []string, rebuilding 
 	})
 }
 
-// entries makes the entries of docs while those before are written. When it has made all, docs tells in how many of them each term is. Whoever asks has to take all.
-func (x *Index) entries(all []Doc) (entries <-chan entry, docs map[string]int) {
-	out, docs := make(chan entry, 256), map[string]int{}
+// A made is an entry, or why there is none.
+type made struct {
+	entry entry
+	err   error
+}
+
+// entries makes the entries of docs while those before are written. Whoever asks has to take all.
+func (x *Index) entries(docs []Doc) <-chan made {
+	out := make(chan made, 256)
 	go func() {
 		defer close(out)
 		var memo words.Memo
-		for _, doc := range all {
-			e := x.entry(doc, &memo)
-			for _, t := range e.terms {
-				docs[t]++
-			}
-			out <- e
+		for _, doc := range docs {
+			e, err := x.entry(doc, &memo)
+			out <- made{e, err}
 		}
 	}()
-	return out, docs
+	return out
 }
 
 // A batch is one transaction of changes.
@@ -392,29 +376,17 @@ func (b *batch) exec(query string, args ...any) error {
 	return err
 }
 
-// skip takes an entry out of the count of its terms.
-func (b *batch) skip(e entry) {
-	for _, t := range e.terms {
-		b.docs[t]--
-	}
-}
-
 func (b *batch) put(e entry) error {
+	if same, err := b.remove(e.key, &e.doc); err != nil || same {
+		return err
+	}
 	id, d := b.next, e.doc
-	insert := func() error {
-		return b.exec("INSERT INTO doc VALUES (?, ?, ?, ?, ?, ?, ?)", id, e.key, e.content, b.x.hash(ofPublisher, d.Publisher), d.Size, d.Published.Unix(), e.fields)
+	b.next++
+	b.count++
+	for _, t := range e.terms {
+		b.docs[t]++
 	}
-	err := insert()
-	if taken(err) { // not looked up before: most are new, and the insertion finds out anyway
-		same, errRemove := b.remove(e.key, d)
-		if same {
-			b.skip(e)
-			return nil
-		}
-		if err = errRemove; err == nil {
-			err = insert()
-		}
-	}
+	err := b.exec("INSERT INTO doc VALUES (?, ?, ?, ?, ?, ?, ?)", id, e.key, e.content, b.x.hash(ofPublisher, d.Publisher), d.Size, d.Published.Unix(), e.fields)
 	if err == nil {
 		err = b.exec("INSERT INTO body VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", id, d.Name, strings.Join(d.Files, "\n"), strings.Join(d.Tags, "\n"), d.Text, d.Type, d.Language, d.Publisher, d.ID,
 			rootBytes(d.Root))
@@ -422,41 +394,39 @@ func (b *batch) put(e entry) error {
 	if err == nil {
 		err = b.exec("INSERT INTO fts(rowid, terms) VALUES (?, ?)", id, e.text)
 	}
-	b.next++
-	b.count++
-	b.touch(e.key)
 	return err
 }
 
-// taken reports whether err says that there is a document with that key.
-func taken(err error) bool {
-	var se *sqlite.Error
-	return errors.As(err, &se) && se.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
-}
-
-func (b *batch) touch(key int64) {
+// remove removes the document with the given key, unless it is the same as doc.
+func (b *batch) remove(key int64, doc *Doc) (same bool, err error) {
 	if b.touched != nil {
 		b.touched[key] = struct{}{}
 	}
-}
-
-// remove removes the document with the given key if there is one, but leaves it if it is the same as other.
-func (b *batch) remove(key int64, other Doc) (same bool, err error) {
-	b.touch(key)
-	s, err := b.prepare(selectDoc + "WHERE d.key = ?")
+	s, err := b.prepare("SELECT id FROM doc WHERE key = ?")
 	if err != nil {
 		return false, err
 	}
-	id, old, err := scanDoc(s.QueryRowContext(b.ctx, key))
-	switch {
+	var id int64
+	switch err = s.QueryRowContext(b.ctx, key).Scan(&id); {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
 	case err != nil:
 		return false, err
-	case reflect.DeepEqual(old, other):
-		return true, nil
 	}
-	b.skip(b.x.entry(old, new(words.Memo)))
+	if s, err = b.prepare(selectDoc + "WHERE d.id = ?"); err != nil {
+		return false, err
+	}
+	_, old, err := scanDoc(s.QueryRowContext(b.ctx, id))
+	if err != nil || doc != nil && reflect.DeepEqual(old, *doc) {
+		return true, err
+	}
+	e, err := b.x.entry(old, new(words.Memo))
+	if err != nil {
+		return false, err
+	}
+	for _, t := range e.terms {
+		b.docs[t]--
+	}
 	b.count--
 	for _, table := range []string{"doc WHERE id", "body WHERE id", "fts WHERE rowid"} {
 		if err == nil {

@@ -1,0 +1,270 @@
+package search
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"kith"
+	"kith/app"
+	"kith/internal/human"
+	"kith/internal/plain"
+	"kith/network"
+	"kith/search/index"
+	"kith/search/query"
+)
+
+// SearchIn asks what is shared that answers some words.
+type SearchIn struct {
+	Words []string `json:"words" arg:"0" doc:"words, \"phrases\", -words that must not be there, and filters such as size:>10MB"`
+	Type  string   `json:"type,omitempty" doc:"audio, video, image, text, archive, program or other; several with commas between"`
+	Size  string   `json:"size,omitempty" doc:"+10MB is at least, -1GB at most, 10MB..1GB between"`
+	Age   string   `json:"age,omitempty" doc:"-30d is published in the last 30 days, +1y before that"`
+	Lang  string   `json:"lang,omitempty" doc:"language, such as de"`
+	Tag   string   `json:"tag,omitempty" doc:"a tag that it has"`
+	By    string   `json:"by,omitempty" doc:"a contact who shares it, such as @anna"`
+	Sort  string   `json:"sort,omitempty" enum:"relevance,size,age,sources" default:"relevance" doc:"what comes first"`
+	Limit int      `json:"limit,omitempty" default:"20" doc:"so many results at most, up to 500"`
+	Get   int      `json:"get,omitempty" doc:"fetch the result of this number"`
+
+	Typing bool `json:"typing,omitempty" doc:"the last word is perhaps not typed to its end"`
+}
+
+const (
+	defaultLimit = 20
+	maxLimit     = 500
+)
+
+// SearchOut is what was found.
+type SearchOut struct {
+	Results    []Result `json:"results"`
+	Total      int      `json:"total" doc:"contents that were found; results has the first of them"`
+	More       bool     `json:"more,omitempty" doc:"there are more than total"`
+	Query      string   `json:"query" doc:"what was looked for"`
+	Corrected  bool     `json:"corrected,omitempty" doc:"which is not what was asked for: a word of that is nowhere"`
+	DidYouMean string   `json:"did_you_mean,omitempty" doc:"what may have been meant"`
+	Rebuilding bool     `json:"rebuilding,omitempty" doc:"the index is being made anew: there may be more"`
+	Known      int      `json:"known" doc:"publications that this node knows"`
+	Took       float64  `json:"took" doc:"milliseconds"`
+	Fetching   string   `json:"fetching,omitempty" doc:"with get: the name of what is being fetched now"`
+}
+
+// Result is one content.
+type Result struct {
+	Ref       kith.Ref  `json:"ref"`
+	Name      string    `json:"name"`
+	Names     []string  `json:"names,omitempty" doc:"what else it is called"`
+	Size      int64     `json:"size" doc:"bytes"`
+	Type      string    `json:"type" enum:"audio,video,image,text,archive,program,other"`
+	Tags      []string  `json:"tags,omitempty"`
+	Files     []string  `json:"files,omitempty" doc:"of a folder, some of its files"`
+	Language  string    `json:"language,omitempty"`
+	Published time.Time `json:"published"`
+	Sources   int       `json:"sources" doc:"devices that share it"`
+	From      []string  `json:"from,omitempty" doc:"contacts among them, as the person calls them"`
+	Here      bool      `json:"here,omitempty" doc:"it is in the person's own library"`
+	Missing   []string  `json:"missing,omitempty" doc:"words that were looked for and that it does not have"`
+	Link      string    `json:"link"`
+}
+
+func searchOp(run func(context.Context, SearchIn) (SearchOut, error)) app.Op {
+	o := app.NewOp("search", "find what is shared, by words", run)
+	o.Long = "Looks in what is here and in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node: nobody is\n" +
+		"asked, and nobody learns what you look for. The same bytes under several names are one result.\n" +
+		"\"A phrase\" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age."
+	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1"
+	return o
+}
+
+// query returns what is looked for.
+func (in SearchIn) query() (query.Query, error) {
+	var flags []query.Flag
+	for _, f := range []query.Flag{{Name: "type", Value: in.Type}, {Name: "size", Value: in.Size}, {Name: "age", Value: in.Age}, {Name: "lang", Value: in.Lang},
+		{Name: "tag", Value: in.Tag}, {Name: "by", Value: in.By}, {Name: "sort", Value: in.Sort}} {
+		if f.Value != "" {
+			flags = append(flags, f)
+		}
+	}
+	return query.Parse(strings.Join(in.Words, " "), flags...)
+}
+
+func (s *Search) search(ctx context.Context, in SearchIn) (SearchOut, error) {
+	begun := time.Now()
+	q, err := in.query()
+	if err != nil {
+		return SearchOut{}, err
+	}
+	limit := cmp.Or(in.Limit, defaultLimit)
+	if limit < 0 || limit > maxLimit || in.Get < 0 {
+		return SearchOut{}, kith.Hint(fmt.Errorf("search: %d results: %w", limit, kith.Invalid), "1 to %d", maxLimit)
+	}
+	if err := s.whose(&q); err != nil {
+		return SearchOut{}, err
+	}
+	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: max(limit, in.Get), Typing: in.Typing, Rank: s.rank})
+	if err != nil {
+		return SearchOut{}, err
+	}
+	out := SearchOut{Results: []Result{}, Total: found.Total, More: found.More, Query: found.Query.String(), Corrected: found.Corrected, DidYouMean: found.DidYouMean,
+		Rebuilding: found.Rebuilding, Known: s.spread.Len()}
+	for i := range found.Hits {
+		out.Results = append(out.Results, s.result(&found.Hits[i]))
+	}
+	if in.Get > len(out.Results) {
+		return SearchOut{}, fmt.Errorf("search: there is no result %d of %d: %w", in.Get, len(out.Results), kith.NotFound)
+	}
+	if in.Get > 0 {
+		r := out.Results[in.Get-1]
+		out.Results, out.Fetching = []Result{r}, r.Name
+		if _, err := s.files.Fetch(ctx, r.Link, ""); err != nil {
+			return SearchOut{}, err
+		}
+	}
+	out.Results = out.Results[:min(len(out.Results), limit)]
+	out.Took = float64(time.Since(begun).Microseconds()) / 1000
+	return out, nil
+}
+
+// whose puts devices in the place of the contacts in a query.
+func (s *Search) whose(q *query.Query) error {
+	for _, list := range []*[]string{&q.By.In, &q.By.Out} {
+		var devices []string
+		for _, name := range *list {
+			all := s.env.People.Devices(name)
+			if all == nil {
+				return kith.Hint(fmt.Errorf("search: by %s: there is no such contact: %w", plain.Text(name), kith.NotFound), "see who they are with: kith people")
+			}
+			for _, p := range all {
+				devices = append(devices, p.String())
+			}
+		}
+		*list = devices
+	}
+	return nil
+}
+
+// What trust is worth, where a word that few documents have is worth about 10.
+const (
+	ofContact = 4.0
+	isHere    = 1.0
+)
+
+// rank puts first what contacts share.
+func (s *Search) rank(h *index.Hit) float64 {
+	score := 0.0
+	for _, text := range h.Publishers {
+		if p, err := peer.Decode(text); err != nil { // nobody's: it is here
+			score = max(score, isHere)
+		} else if s.env.People.Contact(p) {
+			score = max(score, ofContact)
+		}
+	}
+	return score
+}
+
+// result returns a hit as a person sees it.
+func (s *Search) result(h *index.Hit) Result {
+	r := Result{Ref: h.Root, Name: h.Name, Size: h.Size, Type: h.Type, Tags: h.Tags, Files: h.Files, Language: h.Language, Published: h.Published, Missing: h.Missing}
+	if len(h.Names) > 1 {
+		r.Names = h.Names[1:]
+	}
+	l := kith.Link{Ref: h.Root, Name: h.Name, Size: h.Size}
+	if name := s.env.Host.Name(); name != network.DefaultName {
+		l.Network = name
+	}
+	seen := map[string]bool{}
+	for _, text := range h.Publishers {
+		p, err := peer.Decode(text)
+		if err != nil {
+			r.Here = true
+			continue
+		}
+		if p == s.me {
+			continue
+		}
+		r.Sources++
+		if name := s.env.People.Name(p); name != "" && !seen[name] {
+			seen[name] = true
+			r.From = append(r.From, name)
+		}
+		l.Peers = append(l.Peers, s.whereIs(p)...)
+	}
+	r.Link = l.String()
+	return r
+}
+
+// maxWhere is how many addresses of one source a link has.
+const maxWhere = 2
+
+// whereIs returns where a peer that is connected can be reached.
+func (s *Search) whereIs(p peer.ID) (list []ma.Multiaddr) {
+	info, ok := s.env.Host.Peer(p)
+	if !ok {
+		return nil
+	}
+	id, err := ma.NewComponent("p2p", p.String())
+	if err != nil {
+		return nil
+	}
+	for _, a := range info.Addrs[:min(len(info.Addrs), maxWhere)] {
+		list = append(list, a.Encapsulate(id))
+	}
+	return list
+}
+
+// WriteText implements app.Texter.
+func (out SearchOut) WriteText(w io.Writer, width int) error {
+	if out.Fetching != "" {
+		_, err := fmt.Fprintf(w, "%s is being fetched; see how it goes with: kith ls\n", plain.Text(out.Fetching))
+		return err
+	}
+	var b strings.Builder
+	if out.Rebuilding {
+		b.WriteString("The index is being made anew: there may be more than this.\n")
+	}
+	if out.Corrected {
+		fmt.Fprintf(&b, "Looked for: %s\n", plain.Text(out.Query))
+	}
+	for i, r := range out.Results {
+		fmt.Fprintf(&b, "%3d  %s\n     %s\n", i+1, plain.Text(r.Name), r.about())
+	}
+	if !out.Corrected && out.DidYouMean != "" {
+		fmt.Fprintf(&b, "Did you mean: %s\n", plain.Text(out.DidYouMean))
+	}
+	switch {
+	case len(out.Results) == 0:
+		fmt.Fprintf(&b, "Nothing found in %s that %s known here.\n", human.Count(out.Known, "publication"), map[bool]string{true: "is", false: "are"}[out.Known == 1])
+	case out.More:
+		fmt.Fprintf(&b, "The first %d of more than %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
+	default:
+		fmt.Fprintf(&b, "%d of %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// about is a result's second line.
+func (r Result) about() string {
+	parts := []string{human.Bytes(r.Size), r.Type}
+	switch {
+	case r.Here:
+		parts = append(parts, "here")
+	case len(r.From) > 0:
+		parts = append(parts, "from "+plain.Text(strings.Join(r.From, ", ")))
+	default:
+		parts = append(parts, human.Count(r.Sources, "source"))
+	}
+	if age := time.Since(r.Published); age > time.Minute && !r.Here {
+		parts = append(parts, human.Duration(age)+" old")
+	}
+	if len(r.Missing) > 0 {
+		parts = append(parts, "without "+plain.Text(strings.Join(r.Missing, ", ")))
+	}
+	return strings.Join(parts, " · ")
+}

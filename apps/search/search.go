@@ -1,0 +1,227 @@
+// Package search finds what is shared, by words, with nobody in the middle.
+//
+// It moves and keeps no content. Its one idea: what may be found by everybody is published (search/publication), publications spread to every node (search/spread),
+// and each node looks for words in what it has (search/index): a search asks nobody, and tells nobody what is looked for.
+package search
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith"
+	"kith/app"
+	"kith/internal/db"
+	"kith/network"
+	"kith/search/index"
+	"kith/search/spread"
+)
+
+// Files is what search needs of the application that shares and fetches.
+type Files interface {
+	// Findable returns what there is to be found of what is here.
+	Findable() []Item
+	// Changed returns a channel that is closed when that has changed.
+	Changed() <-chan struct{}
+	// Fetch begins to fetch what link names, or goes on with it; began is false if it was on the list before.
+	Fetch(ctx context.Context, link, dir string) (began bool, err error)
+}
+
+// An Item is something that is whole here.
+type Item struct {
+	Link   kith.Link // without places where it is; with the key
+	Folder bool
+	Files  int
+	Public bool // anybody may find it; else only who sits at this computer
+}
+
+// Search is the application.
+type Search struct {
+	files  Files
+	env    app.Env
+	db     *sql.DB
+	index  *index.Index
+	spread *spread.Spread
+	me     peer.ID
+}
+
+// New returns a Search that has not been started.
+func New(files Files) *Search { return &Search{files: files} }
+
+// App describes the application; it is the table of contents of this package.
+func (s *Search) App() app.App {
+	return app.App{
+		Name:      "search",
+		Help:      "find what is shared",
+		Root:      true,
+		Ops:       []app.Op{searchOp(s.search)},
+		Protocols: []app.Protocol{{ID: spread.ProtocolID, Serve: s.serve}},
+		Start:     s.start,
+		Stop:      s.stop,
+	}
+}
+
+// database is what this application itself writes down.
+var database = []string{`
+CREATE TABLE own (
+	ref  TEXT PRIMARY KEY, -- of what is here and in the index
+	told BLOB NOT NULL     -- digest of what the index was told of it
+) STRICT`}
+
+func (s *Search) start(ctx context.Context, env app.Env) (err error) {
+	s.env, s.me = env, env.Me.PeerID()
+	state, note, err := db.Open(filepath.Join(env.Dir, "search.db"), env.Log, database)
+	if err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
+	s.db = state
+	if note != "" { // what the index has of what is here is told anew
+		env.Note(note)
+	}
+	s.index, err = index.Open(index.Options{Path: filepath.Join(env.Dir, "index.db"), All: s.all, Log: env.Log})
+	if err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
+	s.spread, note, err = spread.Open(ctx, spread.Options{
+		Path: filepath.Join(env.Dir, "publications.db"), Key: env.Me.Key(), Log: env.Log, Known: env.People.Contact, Peers: s.peers, Changed: s.changed,
+		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) {
+			return env.Net.Open(ctx, p, spread.ProtocolID)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
+	if note != "" {
+		env.Note(note)
+	}
+	env.Go("search.index", s.index.Run)
+	env.Go("search.spread", s.spread.Run)
+	env.Go("search.meet", s.meet)
+	env.Go("search.follow", s.follow)
+	return nil
+}
+
+func (s *Search) stop(context.Context) error {
+	var errs []error
+	if s.spread != nil {
+		errs = append(errs, s.spread.Close())
+	}
+	if s.index != nil {
+		errs = append(errs, s.index.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Search) serve(ctx context.Context, st network.Stream) error { return s.spread.Serve(ctx, st) }
+
+// peers returns who is connected.
+func (s *Search) peers() (list []peer.ID) {
+	for _, p := range s.env.Host.Peers() {
+		if !s.env.Host.Foreign(p.ID) {
+			list = append(list, p.ID)
+		}
+	}
+	return list
+}
+
+// meet tells of each peer that comes.
+func (s *Search) meet(ctx context.Context) error {
+	events, cancel := s.env.Host.Subscribe()
+	defer cancel()
+	for _, p := range s.peers() {
+		s.spread.Met(p)
+	}
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				return nil
+			}
+			if e.Connected {
+				s.spread.Met(e.Peer)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// all yields all that is to be in the index.
+func (s *Search) all(ctx context.Context) iter.Seq2[index.Doc, error] {
+	return func(yield func(index.Doc, error) bool) {
+		for _, it := range s.files.Findable() {
+			if d, err := s.ownDoc(ctx, it); err == nil && !yield(d, nil) {
+				return
+			}
+		}
+		more := true
+		err := s.spread.All(ctx, func(k spread.Kept) bool {
+			more = k.Gone || yield(docOf(k), nil)
+			return more
+		})
+		if err != nil && more {
+			yield(index.Doc{}, err)
+		}
+	}
+}
+
+// changed takes a change of what is published into the index.
+func (s *Search) changed(ctx context.Context, c spread.Change) error {
+	var docs []index.Doc
+	var gone []string
+	for _, id := range c.Lost {
+		gone = append(gone, docID(id))
+	}
+	for _, k := range c.New {
+		if !k.Gone {
+			docs = append(docs, docOf(k))
+		}
+	}
+	if err := s.index.Delete(ctx, gone...); err != nil {
+		return err
+	}
+	return s.index.Put(ctx, docs...)
+}
+
+// followEvery bounds how often it is looked at what is shared.
+const followEvery = time.Second
+
+// follow keeps what is published, and what is found here, what the person shares.
+func (s *Search) follow(ctx context.Context) error {
+	renew := time.NewTicker(time.Hour)
+	defer renew.Stop()
+	var done [32]byte // digest of the items that all was done for
+	for {
+		changed := s.files.Changed()
+		if items := s.files.Findable(); digest(items) != done {
+			if err := s.sync(ctx, items); err == nil {
+				done = digest(items)
+			} else if ctx.Err() == nil {
+				s.env.Log.Warn("what is shared is not all found", "err", err)
+			}
+		}
+		pause := time.NewTimer(followEvery)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-renew.C:
+			done = [32]byte{}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
