@@ -3,7 +3,7 @@
 import { plainly } from './lib/format'
 import { Parser } from './lib/sse'
 import type { components, paths } from './schema'
-import type { Shared, Visibility } from './types'
+import type { SearchOut, Shared, Visibility } from './types'
 
 /** An error as the node tells it (RFC 9457), with what a person can do about it. */
 export class Problem extends Error {
@@ -149,6 +149,11 @@ export const files = {
   uploaded: (batch: string, visibility: Visibility, sealed: boolean, networks: string[]) =>
     answer<Shared>(url(`${uploads}/done`, { batch, for: visibility, private: sealed }) + networks.map((n) => `&network=${encodeURIComponent(n)}`).join(''), init({})),
   dropUpload: (batch: string) => answer<unknown>(url(`${uploads}/drop`, { batch }), init({})),
+}
+
+export const search = {
+  find: (words: string, more: object, signal: AbortSignal) =>
+    answer<SearchOut>('/api/search/search', init({ words: [words], typing: true, ...more }, signal)),
 }
 
 export const send = {

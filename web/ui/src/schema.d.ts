@@ -218,8 +218,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * serve an item to public networks of other programs
-         * @description Programs of these networks fetch it from here then; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks
+         * let anybody find an item, and serve it to public networks of other programs
+         * @description With --for public it is found by whoever searches (kith search), with its name, its size and the names of its files, and anybody may have it.
+         *     With --networks programs of these networks fetch it from here; nothing is copied. Public means: crawlers collect infohashes and CIDs, and the names of files with them; who looks
          *     sees the address of this computer, and that it has this; and nobody can take back what others have fetched. What is for your contacts is not published.
          *     What came by a torrent is given back by itself, until twice its size was sent (kith limit --ratio, --seed-time); published, it is served without an end.
          */
@@ -341,7 +342,8 @@ export interface paths {
         put?: never;
         /**
          * serve an item to public networks no more
-         * @description Peers of Kith fetch it as before. What others have fetched they keep, and serve on if they like.
+         * @description Peers of Kith fetch it as before. With --for link nobody finds it by searching any more, and only who has the link can fetch it.
+         *     What others have fetched they keep, and serve on if they like.
          */
         post: operations["files-unpublish"];
         delete?: never;
@@ -1328,6 +1330,28 @@ export interface paths {
         put?: never;
         /** shut a phone out */
         post: operations["phone-phone-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * find what is shared, by words
+         * @description Looks in what is here and in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node: nobody is
+         *     asked, and nobody learns what you look for. The same bytes under several names are one result.
+         *     "A phrase" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age.
+         */
+        post: operations["search-search"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3235,12 +3259,12 @@ export interface components {
         };
         PublishIn: {
             /**
-             * @description say that anybody may have what was for whoever has the link
+             * @description say that anybody may find and have what was for whoever has the link
              * @enum {string}
              */
             for?: "public";
             /** @description public networks of other programs, such as bittorrent,ipfs */
-            networks: string[];
+            networks?: string[];
             /** @description CID, link, name, or a part that only one has */
             ref: string;
             /** @description also write a .torrent file here */
@@ -3364,6 +3388,37 @@ export interface components {
             /** @description give up the person whom this device acts for now */
             replace?: boolean;
         };
+        Result: {
+            /** @description of a folder, some of its files */
+            files?: string[];
+            /** @description contacts among them, as the person calls them */
+            from?: string[];
+            /** @description it is in the person's own library */
+            here?: boolean;
+            language?: string;
+            link: string;
+            /** @description words that were looked for and that it does not have */
+            missing?: string[];
+            name: string;
+            /** @description what else it is called */
+            names?: string[];
+            /** Format: date-time */
+            published: string;
+            ref: string;
+            /**
+             * Format: int64
+             * @description bytes
+             */
+            size: number;
+            /**
+             * Format: int64
+             * @description devices that share it
+             */
+            sources: number;
+            tags?: string[];
+            /** @enum {string} */
+            type: "audio" | "video" | "image" | "text" | "archive" | "program" | "other";
+        };
         RmIn: {
             /** @description also delete the file, if it was downloaded by Kith; what was shared in place is never deleted */
             delete?: boolean;
@@ -3415,6 +3470,71 @@ export interface components {
         };
         RulesOut: {
             rules: components["schemas"]["FeedRule"][];
+        };
+        SearchIn: {
+            /** @description -30d is published in the last 30 days, +1y before that */
+            age?: string;
+            /** @description a contact who shares it, such as @anna */
+            by?: string;
+            /**
+             * Format: int64
+             * @description fetch the result of this number
+             */
+            get?: number;
+            /** @description language, such as de */
+            lang?: string;
+            /**
+             * Format: int64
+             * @description so many results at most, up to 500
+             * @default 20
+             */
+            limit: number;
+            /** @description +10MB is at least, -1GB at most, 10MB..1GB between */
+            size?: string;
+            /**
+             * @description what comes first
+             * @default relevance
+             * @enum {string}
+             */
+            sort: "relevance" | "size" | "age" | "sources";
+            /** @description a tag that it has */
+            tag?: string;
+            /** @description audio, video, image, text, archive, program or other; several with commas between */
+            type?: string;
+            /** @description the last word is perhaps not typed to its end */
+            typing?: boolean;
+            /** @description words, "phrases", -words that must not be there, and filters such as size:>10MB */
+            words: string[];
+        };
+        SearchOut: {
+            /** @description which is not what was asked for: a word of that is nowhere */
+            corrected?: boolean;
+            /** @description what may have been meant */
+            did_you_mean?: string;
+            /** @description with get: the name of what is being fetched now */
+            fetching?: string;
+            /**
+             * Format: int64
+             * @description publications that this node knows
+             */
+            known: number;
+            /** @description there are more than total */
+            more?: boolean;
+            /** @description what was looked for */
+            query: string;
+            /** @description the index is being made anew: there may be more */
+            rebuilding?: boolean;
+            results: components["schemas"]["Result"][];
+            /**
+             * Format: double
+             * @description milliseconds
+             */
+            took: number;
+            /**
+             * Format: int64
+             * @description contents that were found; results has the first of them
+             */
+            total: number;
         };
         SelectIn: {
             /** @description files, folders and patterns; none: all of it */
@@ -3938,6 +4058,11 @@ export interface components {
             matches: components["schemas"]["FeedItem"][];
         };
         UnpublishIn: {
+            /**
+             * @description say that only whoever has the link may have it
+             * @enum {string}
+             */
+            for?: "link";
             /** @description from which of them; default: all */
             networks?: string[];
             /** @description CID, link, name, or a part that only one has */
@@ -6236,6 +6361,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PhonesOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchOut"];
                 };
             };
             /** @description Error */

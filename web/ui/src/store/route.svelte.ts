@@ -1,13 +1,13 @@
 // Where the page is: the part of the address behind the #.
 
-export type Place = 'home' | 'files' | 'people' | 'network' | 'you'
+export type Place = 'home' | 'files' | 'people' | 'network' | 'you' | 'search'
 
 export interface Route {
   place: Place
-  ref: string // of one item, under files
+  ref: string // of one item, under files; under search what is looked for
 }
 
-const places: readonly string[] = ['home', 'files', 'people', 'network', 'you'] satisfies Place[]
+const places: readonly string[] = ['home', 'files', 'people', 'network', 'you', 'search'] satisfies Place[]
 
 export function parse(hash: string): Route {
   const [place = '', ref = ''] = hash.replace(/^#\/?/, '').split('/')

@@ -1,0 +1,68 @@
+// What others share is found by words: in the palette of every page, and on a page of its own.
+
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import type { Browser, Page } from 'playwright-core'
+import { cleanUp, complaints, enter, eventually, launch, look, Node, scratch, visitor } from './kit.ts'
+
+describe('search', { concurrency: 1 }, () => {
+  let browser: Browser
+  const anna = new Node('anna')
+  const ben = new Node('ben')
+  let page: Page
+
+  before(async () => {
+    browser = await launch()
+    for (const n of [anna, ben]) await n.start()
+    await anna.text('id', 'profile', '--name', 'Anna')
+    const invite = /kith join '([^']+)'/.exec(await anna.text('invite'))?.[1] ?? ''
+    await ben.text('join', invite)
+    const dir = join(scratch, 'shared')
+    mkdirSync(join(dir, 'Jazz Lectures'), { recursive: true })
+    for (const [name, content] of [['Kind of Blue (1959).flac', 'blue'], ['Blue Train.flac', 'train'], ['Jazz Lectures/01 Bebop.mp3', 'bebop'], ['Jazz Lectures/02 Modal Jazz.mp3', 'modal'], ['Diary in blue.txt', 'secret']])
+      writeFileSync(join(dir, name!), content!)
+    await anna.text('share', '--for', 'public', join(dir, 'Kind of Blue (1959).flac'), join(dir, 'Blue Train.flac'), join(dir, 'Jazz Lectures'))
+    await anna.text('share', join(dir, 'Diary in blue.txt'))
+    await eventually('what Anna published, at Ben’s', async () => /2 of 2/.test(await ben.text('search', 'blue')))
+    page = await enter(await visitor(browser), ben)
+  })
+
+  after(async () => {
+    await browser?.close()
+    for (const n of [anna, ben]) await n.stop()
+    cleanUp()
+  })
+
+  test('the page finds it, narrows it down, and says what is missing', async () => {
+    await page.goto(page.url().replace(/#.*/, '') + '#/search')
+    const box = page.getByRole('searchbox', { name: 'Search what is shared' })
+    await box.fill('blue')
+    await page.getByText('2 results').waitFor()
+    await page.getByText('From Anna').first().waitFor()
+    assert.equal(await page.getByText('Diary').count(), 0)
+    assert.deepEqual(await look(page, 'search'), [])
+    await page.getByRole('button', { name: 'Video' }).click()
+    await page.getByText('Nothing is called that').waitFor()
+    await page.getByRole('button', { name: 'All' }).click()
+    await box.fill('modal jaz')
+    await page.getByText('Jazz Lectures').waitFor()
+    await box.fill('size:banana')
+    await page.getByRole('alert').getByText('is not a size').waitFor()
+  })
+
+  test('the palette finds it on any page, and Enter fetches it', async () => {
+    await page.goto(page.url().replace(/#.*/, '') + '#/people')
+    await page.keyboard.press('Control+k')
+    await page.getByRole('combobox').fill('kind blue')
+    const found = page.getByRole('option', { name: 'Kind of Blue' })
+    await found.waitFor()
+    assert.deepEqual(await look(page, 'search-palette'), [])
+    await found.hover()
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'Kind of Blue (1959).flac' }).waitFor()
+    await eventually('the file', async () => /Kind of Blue/.test(await ben.text('ls')) && /done|fetched/.test(await ben.text('ls')))
+    assert.deepEqual(complaints, [])
+  })
+})
