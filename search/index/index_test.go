@@ -52,6 +52,20 @@ func put(t testing.TB, x *Index, docs ...Doc) {
 	}
 }
 
+// TestSpellFresh: what came into an index since its words were read is known to the correction at once, also where the index was empty then.
+func TestSpellFresh(t *testing.T) {
+	x := open(t, Options{})
+	for _, d := range []Doc{doc("Blue Train.flac"), doc("Kind of Blue (1959).flac")} {
+		find(t, x, "nothing")
+		put(t, x, d)
+	}
+	for text, meant := range map[string]string{"trian": "train", "blue trian": "blue train", "kidn blue": "kind blue"} {
+		if r := find(t, x, text); !r.Corrected || r.DidYouMean != meant || len(r.Hits) != 1 {
+			t.Errorf("%s: meant %q, %d hits", text, r.DidYouMean, len(r.Hits))
+		}
+	}
+}
+
 func find(t testing.TB, x *Index, text string, o ...SearchOptions) Results {
 	t.Helper()
 	q, err := query.Parse(text)

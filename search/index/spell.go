@@ -17,7 +17,8 @@ const (
 	minSpell    = 4       // letters of a word that is corrected
 	twoMistakes = 6       // letters from which a word may have two
 	minShare    = 4       // how many times commoner a word has to be than one that is in the index to be meant instead
-	respell     = 1.2     // how much an index grows until its words are read again
+	respell     = 1.2     // how much an index grows until its words are read again …
+	respellFrom = 100     // … from so many documents on; those of fewer are read each time
 )
 
 // A speller knows the words of an index, and finds those that are nearly another. It is not changed once it is made.
@@ -51,7 +52,7 @@ func (x *Index) speller(ctx context.Context, from querier) (*speller, error) {
 	x.state.Lock()
 	s, docs := x.spell, x.status.Docs
 	x.state.Unlock()
-	if s != nil && float64(docs) <= respell*float64(s.docs)+100 {
+	if s != nil && docs >= respellFrom && float64(docs) <= respell*float64(s.docs) {
 		return s, nil
 	}
 	s = &speller{docs: docs}
