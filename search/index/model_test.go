@@ -29,7 +29,7 @@ func (m model) terms(d Doc) (terms []string, lang string, texts []string) {
 		lang = words.Detect(d.Name + " " + d.Text)
 	}
 	texts = append(append([]string{d.Name, d.Text}, d.Tags...), d.Files...)
-	for _, t := range texts {
+	for _, t := range []string{d.Name, d.Text, strings.Join(d.Tags, "\n"), strings.Join(d.Files, "\n")} { // a field is of one language, if nobody said which
 		terms = words.Terms(terms, t, lang, 1<<10)
 	}
 	return terms, lang, texts
