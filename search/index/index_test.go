@@ -243,9 +243,6 @@ func TestHotWord(t *testing.T) {
 	if r = find(t, x, "common 7"); names(r) != "common 7" || r.More {
 		t.Errorf("got %s", names(r))
 	}
-	if n, err := x.Documents(ctx, "common", "7", "nothing"); err != nil || !slices.Equal(n, []int{maxCandidates + 11, 1, 0}) {
-		t.Errorf("documents: %v, %v", n, err)
-	}
 	if r = find(t, x, "common by:bob"); names(r) != "common old" || r.More {
 		t.Errorf("got %s", names(r))
 	}

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"context"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -126,20 +125,6 @@ func (s *search) exclusions() []string {
 		}
 	}
 	return out
-}
-
-// Documents returns in how many documents each of some terms is: a term, as words.Terms gives it, that is in few is a good one to ask others for.
-func (x *Index) Documents(ctx context.Context, terms ...string) ([]int, error) {
-	docs := make([]int, len(terms))
-	err := x.use(func(handle *sql.DB) error {
-		for i, t := range terms {
-			if err := handle.QueryRowContext(ctx, "SELECT docs FROM term WHERE term = ?", t).Scan(&docs[i]); err != nil && !errors.Is(err, sql.ErrNoRows) {
-				return fmt.Errorf("index: count documents: %w", err)
-			}
-		}
-		return nil
-	})
-	return docs, err
 }
 
 // look leaves of the needs what is in the index, and gives it its worth.

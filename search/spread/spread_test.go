@@ -199,7 +199,7 @@ func TestMeet(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if _, ok, err := b.Of(t.Context(), a.me, root(1000)); ok || err != nil || b.Len() != 601 {
+		if _, ok, err := b.of(t.Context(), a.me, root(1000)); ok || err != nil || b.Len() != 601 {
 			t.Errorf("what is withdrawn is there: %v, %v; %d kept", ok, err, b.Len())
 		}
 	})

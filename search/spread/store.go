@@ -106,8 +106,8 @@ func (s *Spread) Len() int {
 	return s.set.Len()
 }
 
-// Of returns what a device publishes about a content, if it does.
-func (s *Spread) Of(ctx context.Context, publisher peer.ID, root kith.Ref) (Kept, bool, error) {
+// of returns what a device publishes about a content, if it does.
+func (s *Spread) of(ctx context.Context, publisher peer.ID, root kith.Ref) (Kept, bool, error) {
 	var value []byte
 	err := s.db.QueryRowContext(ctx, `SELECT value FROM publications WHERE publisher = ? AND root = ?`, []byte(publisher), root.CID().Bytes()).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -388,7 +388,7 @@ func (s *Spread) By(ctx context.Context, publisher peer.ID) (list []Kept, err er
 func (s *Spread) Publish(ctx context.Context, list ...publication.Publication) error {
 	var values [][]byte
 	for _, p := range list {
-		old, _, err := s.Of(ctx, s.me, p.Root)
+		old, _, err := s.of(ctx, s.me, p.Root)
 		if err != nil {
 			return err
 		}
