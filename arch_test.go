@@ -55,6 +55,9 @@ var floors = map[string][]string{
 	"search/index":       {".", "internal", "search/query", "search/words"},
 	"search/publication": {".", "internal", "wire"},
 	"search/sets":        {"."},
+	"search/filter":      {"."},
+	"search/plan":        {".", "overlay/kbr", "search/filter"},
+	"search/sim":         {".", "overlay/kbr", "overlay/sim", "search/filter", "search/plan"},
 	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets"},
 	"bridge":             {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
 	"bridge/*":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
@@ -88,7 +91,7 @@ const (
 // pure are folders of machines to which all that happens is told: no clock, chance, map, goroutine or socket. What of the standard library they may import is
 // a list, so that nothing comes in by another door.
 var (
-	pure    = []string{"overlay/kbr", "overlay/chord", "overlay/kademlia", "overlay/pastry"}
+	pure    = []string{"overlay/kbr", "overlay/chord", "overlay/kademlia", "overlay/pastry", "search/filter", "search/plan"}
 	pureStd = []string{"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "math/bits", "slices", "strings", "unsafe"}
 )
 

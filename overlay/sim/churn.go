@@ -30,7 +30,7 @@ type Session struct {
 
 func (s Session) draw(x uint64) kbr.Ticks {
 	scale := float64(s.Median) / math.Pow(math.Ln2, 1/s.Shape)
-	return kbr.Ticks(scale * math.Pow(-math.Log(1-unit(x)), 1/s.Shape))
+	return kbr.Ticks(scale * math.Pow(-math.Log(1-Unit(x)), 1/s.Shape))
 }
 
 // ParseChurn reads how nodes come and go: rate:0.4, exponential:median=60m or weibull:0.5,median=23m. Its error is Invalid.
@@ -63,7 +63,7 @@ func ParseChurn(text string) (rate float64, s Session, err error) {
 }
 
 // exponential returns a time with a mean.
-func exponential(x uint64, mean float64) kbr.Ticks { return kbr.Ticks(-math.Log(1-unit(x)) * mean) }
+func exponential(x uint64, mean float64) kbr.Ticks { return kbr.Ticks(-math.Log(1-Unit(x)) * mean) }
 
 // Check says what is wrong with the scenario. Its error is Invalid.
 func (c Churn) Check() error {

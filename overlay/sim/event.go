@@ -171,7 +171,7 @@ func (s *shard) step(p kbr.Node, ev *kbr.Event) {
 // note takes an event into the trace.
 func (s *shard) note(p, from kbr.Node, kind uint64) {
 	h := &s.net.peers[p].hash
-	*h = mix(*h ^ mix(uint64(s.wheel.now)) ^ uint64(from)<<32 ^ kind)
+	*h = Mix(*h ^ Mix(uint64(s.wheel.now)) ^ uint64(from)<<32 ^ kind)
 }
 
 // act carries out what a node wants done.
@@ -259,12 +259,12 @@ func (n *Net) loses(here, there kbr.Node) bool {
 		return false
 	}
 	n.peers[here].losses++
-	return unit(n.draw(forLoss, here, uint64(n.peers[here].losses))) < n.o.Loss
+	return Unit(n.draw(forLoss, here, uint64(n.peers[here].losses))) < n.o.Loss
 }
 
 // severed reports whether two nodes never hear of each other.
 func (n *Net) severed(a, b kbr.Node) bool {
-	return unit(n.draw(forSevered, min(a, b), uint64(max(a, b)))) < n.o.Severed
+	return Unit(n.draw(forSevered, min(a, b), uint64(max(a, b)))) < n.o.Severed
 }
 
 func (n *Net) nextDraw(p kbr.Node) uint64 {

@@ -48,7 +48,7 @@ func (s Space) Between(n *Net, a, b kbr.Node) kbr.Ticks {
 func (n *Net) apart(a, b kbr.Node, first uint64) float64 {
 	var sum float64
 	for axis := range uint64(3) {
-		d := unit(n.draw(forLatency, a, first+axis)) - unit(n.draw(forLatency, b, first+axis))
+		d := Unit(n.draw(forLatency, a, first+axis)) - Unit(n.draw(forLatency, b, first+axis))
 		sum += d * d
 	}
 	return math.Sqrt(sum / 3)
@@ -103,7 +103,7 @@ var king = sync.OnceValue(func() King {
 func (n *Net) far(a, b kbr.Node) float64 {
 	const first = 1 << 20 // of the draws, behind those of others
 	const line = 0.1      // what the line of a host adds, in the mean
-	own := -math.Log(1-unit(n.draw(forLatency, a, first+3))) - math.Log(1-unit(n.draw(forLatency, b, first+3)))
+	own := -math.Log(1-Unit(n.draw(forLatency, a, first+3))) - math.Log(1-Unit(n.draw(forLatency, b, first+3)))
 	return n.apart(a, b, first) + line*own
 }
 
@@ -152,7 +152,7 @@ func NewTransitStub() *TransitStub {
 	t, drawn := &TransitStub{}, uint64(0)
 	next := func() float64 {
 		drawn++
-		return unit(mix(drawn))
+		return Unit(Mix(drawn))
 	}
 	link := func(a, b int) { t.hops[a][b], t.hops[b][a] = 1, 1 }
 	for a := range nodes {

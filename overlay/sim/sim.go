@@ -131,7 +131,7 @@ func New(o Options, kind func(*kbr.Table) Kind) (*Net, error) {
 		n.order = append(n.order, n.Table.Add(id))
 	}
 	for p := 1; p < len(n.peers) && o.attacked(); p++ {
-		n.peers[p].bad = p <= o.Sybils*Targets || p > o.placed() && unit(n.draw(forHostile, kbr.Node(p), 0)) < o.Hostile
+		n.peers[p].bad = p <= o.Sybils*Targets || p > o.placed() && Unit(n.draw(forHostile, kbr.Node(p), 0)) < o.Hostile
 	}
 	slices.SortFunc(n.order, func(a, b kbr.Node) int { return n.Table.ID(a).Compare(n.Table.ID(b)) })
 	n.kind = kind(n.Table)
@@ -334,7 +334,7 @@ func (n *Net) Ideal() error { return n.kind.Ideal(n.Up()) }
 func (n *Net) TraceHash() uint64 {
 	var h uint64
 	for i := range n.peers {
-		h = mix(h ^ n.peers[i].hash)
+		h = Mix(h ^ n.peers[i].hash)
 	}
 	return h
 }

@@ -268,7 +268,7 @@ func (p *playing) begin(next *[3]kbr.Ticks) {
 	case Split:
 		p.draws++
 		turn := p.draws
-		side := func(x kbr.Node) bool { return unit(p.n.draw(forTimeline, x, turn)) < d.Part }
+		side := func(x kbr.Node) bool { return Unit(p.n.draw(forTimeline, x, turn)) < d.Part }
 		p.n.Part(func(a, b kbr.Node) bool { return side(a) != side(b) })
 		if p.healed = d; d.Until > 0 {
 			p.heal = d.Until

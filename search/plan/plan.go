@@ -1,0 +1,219 @@
+// Package plan decides whom a search asks, and when it has asked enough: what is at home first, then the five peers whose filters fit best, at once, then 15 and then 40
+// in all, until there are fifty results or nobody is left.
+//
+// It finds nothing and sends nothing. Its one idea: a search is a pure machine, as those of overlay/kbr are: it is told what happened and says what is to be done, with no clock,
+// goroutine, chance or map, so that the same code runs in a node and in a simulation of ten thousand.
+//
+// Of shards other than its own a node has no filters. A member of each, a guide, is asked who of that shard fits, as the first thing.
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"kith/overlay/kbr"
+)
+
+// Limits of a search.
+const (
+	Enough   = 50 // results
+	MaxAsks  = 60 // questions, guides and those asked in vain among them
+	MaxPeers = 64 // candidates that are kept in mind
+)
+
+// steps is how many peers are asked in all, in three steps.
+var steps = [...]int{5, 15, 40}
+
+// A Candidate is a peer that may have what is looked for. Those of a greater score are asked first.
+type Candidate struct {
+	Node  kbr.Node
+	Score uint32
+}
+
+// before compares two candidates by who is asked first.
+func before(a, b Candidate) int {
+	return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Node, b.Node))
+}
+
+// What happens to a search.
+type What uint8
+
+// The events.
+const (
+	Begin  What = iota // once, with Fresh of what was found at home
+	Answer             // From answers: with Fresh new results, or as a guide with Peers
+	Failed             // From cannot be reached, or answers what makes no sense
+	Slow               // From has not answered for the Wait of what it was asked; it still may
+)
+
+// An Event is what happens to a search. Of Peers, best first, MaxPeers are taken in; they are the driver's again after the step.
+type Event struct {
+	What  What
+	From  kbr.Node
+	Fresh int // results, of contents that were not found before
+	Peers []Candidate
+}
+
+// What is to be done.
+type Do uint8
+
+// The acts.
+const (
+	Ask   Do = iota // ask To what is looked for: Answer, Failed or Slow follows
+	Guide           // ask To who of its shard fits: the same
+	Done            // the search is over: what still comes is of no use
+)
+
+// An Act is what a search wants done.
+type Act struct {
+	Do   Do
+	To   kbr.Node
+	Wait kbr.Ticks // how long to wait for an answer
+}
+
+// A Search is one search of one node. It is called by one at a time.
+type Search struct {
+	wait   kbr.Ticks
+	peers  []peer // best first
+	guides []guide
+	found  int
+	asks   int // of both kinds
+	asked  int // peers
+	vain   int // of these those that failed or were slow
+	open   int // and those that may answer in time
+	step   int // of steps
+	done   bool
+}
+
+type peer struct {
+	Candidate
+	state state
+}
+
+type state uint8
+
+const (
+	fresh state = iota
+	open
+	over // it has answered, or failed, or is slow
+)
+
+// A guide is the members of one shard that can be asked.
+type guide struct {
+	left  []kbr.Node // those that were not asked
+	asked kbr.Node   // who may still answer, or None
+	over  bool       // one has answered
+}
+
+// New returns a search of a node that waits so long for an answer, as it has measured (kbr.RTT). Peers are those of its shard whose filters fit, and each list of guides is members
+// of another shard, which are asked one after the other until one answers.
+func New(wait kbr.Ticks, peers []Candidate, guides [][]kbr.Node) *Search {
+	s := &Search{wait: wait}
+	for _, g := range guides {
+		s.guides = append(s.guides, guide{left: g})
+	}
+	s.learn(peers)
+	return s
+}
+
+// learn takes in candidates.
+func (s *Search) learn(peers []Candidate) {
+	for _, p := range peers {
+		if s.find(p.Node) == nil {
+			s.peers = append(s.peers, peer{Candidate: p})
+		}
+	}
+	slices.SortFunc(s.peers, func(a, b peer) int { // those that were asked are kept
+		return cmp.Or(cmp.Compare(min(b.state, open), min(a.state, open)), before(a.Candidate, b.Candidate))
+	})
+	s.peers = s.peers[:min(len(s.peers), MaxPeers)]
+}
+
+func (s *Search) find(n kbr.Node) *peer {
+	for i := range s.peers {
+		if s.peers[i].Node == n {
+			return &s.peers[i]
+		}
+	}
+	return nil
+}
+
+// Step lets something happen to the search, and appends to out what is to be done about it.
+func (s *Search) Step(ev *Event, out []Act) []Act {
+	if s.done {
+		return out
+	}
+	s.found += ev.Fresh
+	if ev.What != Begin {
+		s.close(ev)
+	}
+	if s.found < Enough {
+		for i := range s.guides {
+			out = s.next(&s.guides[i], out)
+		}
+		out = s.widen(out)
+	}
+	if s.found >= Enough || s.open == 0 && !s.guided() {
+		s.done = true
+		out = append(out, Act{Do: Done})
+	}
+	return out
+}
+
+// close takes in what became of a question.
+func (s *Search) close(ev *Event) {
+	for i := range s.guides {
+		if g := &s.guides[i]; g.asked == ev.From {
+			g.asked, g.over = kbr.None, ev.What == Answer
+		}
+	}
+	if p := s.find(ev.From); p != nil && p.state == open {
+		p.state = over
+		s.open--
+		if ev.What != Answer {
+			s.vain++
+		}
+	}
+	s.learn(ev.Peers[:min(len(ev.Peers), MaxPeers)])
+}
+
+// next asks the next guide of a shard, if none is asked and none has answered.
+func (s *Search) next(g *guide, out []Act) []Act {
+	if g.over || g.asked != kbr.None || len(g.left) == 0 || s.asks == MaxAsks {
+		return out
+	}
+	g.asked, g.left = g.left[0], g.left[1:]
+	s.asks++
+	return append(out, Act{Do: Guide, To: g.asked, Wait: s.wait})
+}
+
+// guided reports whether a guide may still answer.
+func (s *Search) guided() bool {
+	return slices.ContainsFunc(s.guides, func(g guide) bool { return g.asked != kbr.None })
+}
+
+// widen asks as many as this step wants, and goes on to the next when at most one in five of those that were asked is still to answer. Who was asked in vain does not count.
+func (s *Search) widen(out []Act) []Act {
+	const few = 5
+	for i := range s.peers {
+		p := &s.peers[i]
+		if p.state != fresh {
+			continue
+		}
+		for s.asked-s.vain >= steps[s.step] {
+			if s.step+1 == len(steps) || s.open*few > s.asked {
+				return out
+			}
+			s.step++
+		}
+		if s.asks == MaxAsks {
+			return out
+		}
+		p.state = open
+		s.asks++
+		s.asked++
+		s.open++
+		out = append(out, Act{Do: Ask, To: p.Node, Wait: s.wait})
+	}
+	return out
+}

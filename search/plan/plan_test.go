@@ -1,0 +1,182 @@
+package plan
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"kith/overlay/kbr"
+	"kith/search/filter"
+)
+
+const wait = 150 * kbr.Millisecond
+
+// candidates returns n of them, the first one the best.
+func candidates(n int) (list []Candidate) {
+	for i := range n {
+		list = append(list, Candidate{Node: kbr.Node(i + 1), Score: uint32(n - i)})
+	}
+	return list
+}
+
+// asked returns whom acts ask, and whether the search is over.
+func asked(acts []Act) (ask, guide []kbr.Node, done bool) {
+	for _, a := range acts {
+		switch a.Do {
+		case Ask:
+			ask = append(ask, a.To)
+		case Guide:
+			guide = append(guide, a.To)
+		case Done:
+			done = true
+		}
+	}
+	return ask, guide, done
+}
+
+func nodes(from, to kbr.Node) (list []kbr.Node) {
+	for n := from; n <= to; n++ {
+		list = append(list, n)
+	}
+	return list
+}
+
+// What a search does, event by event.
+func TestSteps(t *testing.T) {
+	type step struct {
+		ev         Event
+		ask, guide []kbr.Node
+		done       bool
+	}
+	for name, x := range map[string]struct {
+		peers  int
+		guides [][]kbr.Node
+		steps  []step
+	}{
+		"enough at home": {100, [][]kbr.Node{{200}}, []step{{ev: Event{What: Begin, Fresh: Enough}, done: true}}},
+		"nobody":         {0, nil, []step{{ev: Event{What: Begin}, done: true}}},
+		"one": {1, nil, []step{
+			{ev: Event{What: Begin}, ask: nodes(1, 1)},
+			{ev: Event{What: Answer, From: 1, Fresh: 1}, done: true},
+		}},
+		"in three steps": {100, nil, []step{
+			{ev: Event{What: Begin, Fresh: 2}, ask: nodes(1, 5)},
+			{ev: Event{What: Answer, From: 1, Fresh: 7}},
+			{ev: Event{What: Answer, From: 1, Fresh: 0}},
+			{ev: Event{What: Answer, From: 3}},
+			{ev: Event{What: Answer, From: 2}},
+			{ev: Event{What: Answer, From: 4}, ask: nodes(6, 15)},
+			{ev: Event{What: Answer, From: 6, Fresh: Enough - 9}, done: true},
+		}},
+		"who fails or is slow does not count": {100, nil, []step{
+			{ev: Event{What: Begin}, ask: nodes(1, 5)},
+			{ev: Event{What: Failed, From: 5}, ask: nodes(6, 6)},
+			{ev: Event{What: Slow, From: 6}, ask: nodes(7, 7)},
+			{ev: Event{What: Answer, From: 6, Fresh: Enough}, done: true},
+		}},
+		"guides": {1, [][]kbr.Node{{200, 201}, {300}}, []step{
+			{ev: Event{What: Begin}, ask: nodes(1, 1), guide: []kbr.Node{200, 300}},
+			{ev: Event{What: Slow, From: 200}, guide: []kbr.Node{201}},
+			{ev: Event{What: Answer, From: 1}},
+			{ev: Event{What: Failed, From: 300}},
+			{ev: Event{What: Answer, From: 201, Peers: []Candidate{{Node: 50}, {Node: 1}}}, ask: nodes(50, 50)},
+			{ev: Event{What: Answer, From: 50, Fresh: 3}, done: true},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := New(wait, candidates(x.peers), x.guides)
+			for i, step := range x.steps {
+				ask, guide, done := asked(s.Step(&step.ev, nil))
+				if !slices.Equal(ask, step.ask) || !slices.Equal(guide, step.guide) || done != step.done {
+					t.Fatalf("step %d asks %v and guides %v, done %v; want %v, %v, %v", i, ask, guide, done, step.ask, step.guide, step.done)
+				}
+			}
+		})
+	}
+}
+
+// Whatever happens in whatever order, nobody is asked twice, nor more than MaxAsks; and when all questions have ended the search is over, and was not before it had enough.
+func TestAnyOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var guides [][]kbr.Node
+		for i := range rapid.IntRange(0, 4).Draw(t, "shards") {
+			guides = append(guides, nodes(kbr.Node(1000*i+1000), kbr.Node(1000*i+1000+rapid.IntRange(0, 3).Draw(t, "members"))))
+		}
+		s := New(wait, candidates(rapid.IntRange(0, 90).Draw(t, "peers")), guides)
+		var open []Act
+		seen, found, over := []kbr.Node{}, 0, false
+		take := func(ev Event) {
+			found += ev.Fresh
+			for _, a := range s.Step(&ev, nil) {
+				switch {
+				case over:
+					t.Fatal("goes on when it is over")
+				case a.Do == Done:
+					over = true
+				case slices.Contains(seen, a.To) || a.Wait != wait:
+					t.Fatalf("%+v after %v", a, seen)
+				default:
+					seen, open = append(seen, a.To), append(open, a)
+				}
+			}
+			if len(seen) > MaxAsks {
+				t.Fatalf("asks %d", len(seen))
+			}
+			if over && found < Enough && len(open) > 0 {
+				t.Fatalf("over with %d results and %d open", found, len(open))
+			}
+		}
+		take(Event{What: Begin, Fresh: rapid.IntRange(0, 60).Draw(t, "home")})
+		for len(open) > 0 && !over {
+			i := rapid.IntRange(0, len(open)-1).Draw(t, "which")
+			ev := Event{What: rapid.SampledFrom([]What{Answer, Answer, Failed, Slow}).Draw(t, "what"), From: open[i].To}
+			if ev.What == Answer {
+				ev.Fresh = rapid.IntRange(0, 5).Draw(t, "fresh")
+				for range rapid.IntRange(0, 90).Draw(t, "told") {
+					ev.Peers = append(ev.Peers, Candidate{Node: kbr.Node(rapid.IntRange(1, 200).Draw(t, "peer")), Score: 7})
+				}
+			}
+			open = slices.Delete(open, i, i+1)
+			take(ev)
+		}
+		if !over {
+			t.Fatal("not over, and nothing is open")
+		}
+	})
+}
+
+func TestRank(t *testing.T) {
+	of := func(names ...string) *filter.Filter {
+		var keys []filter.Key
+		for _, name := range names {
+			var terms []filter.Key
+			for _, letter := range name {
+				terms = append(terms, filter.Term(string(letter)))
+			}
+			keys = filter.Name(keys, terms)
+		}
+		f, err := filter.New(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	known := []Known{{1, of("ax", "by")}, {2, of("ab")}, {3, of("ac")}, {4, of("abc", "d")}}
+	for _, x := range []struct {
+		words string
+		want  []kbr.Node
+	}{{"ab", []kbr.Node{4, 2}}, {"ay", []kbr.Node{1}}, {"z", nil}, {"xy", []kbr.Node{1}}} {
+		var s filter.Sought
+		for _, letter := range x.words {
+			s = append(s, []filter.Key{filter.Term(string(letter))})
+		}
+		var got []kbr.Node
+		for _, c := range Rank(known, s) {
+			got = append(got, c.Node)
+		}
+		if !slices.Equal(got, x.want) {
+			t.Errorf("%s: %v, want %v", x.words, got, x.want)
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package sim
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"kith/overlay/kbr"
+	"kith/search/filter"
+	"kith/search/plan"
+)
+
+// Kith is search/plan over filters that are handed from neighbour to neighbour within shards.
+type Kith struct {
+	r       *run
+	shards  int
+	filters []*filter.Filter
+	m       *mesh
+	known   []set // of each node, whose filters it has
+	gone    set   // those whose last stamp is too old
+	rtt     []kbr.RTT
+}
+
+// How filters spread. A node says again that it is there every stampEvery, and is forgotten when that is missing for twice as long.
+const (
+	shardSize   = 5000 // nodes at most
+	neighbours  = 8    // connections of a node within its shard, in the mean
+	offerSize   = 12   // bytes of the offer of a filter or a stamp to a neighbour: half a digest, in a batch
+	stampSize   = 88   // bytes of a stamp: who, when, and a signature
+	sealSize    = 100  // bytes around a filter: who, when, and a signature
+	stampEvery  = 15 * kbr.Minute
+	mendEvery   = 10 * kbr.Minute
+	mendSize    = 300 // bytes to see that two have the same
+	missingSize = 700 // bytes to find one that is missing (search/sets: 70 kB for a hundred)
+	joinTime    = kbr.Second
+	maxResults  = 50 // of an answer
+	maxTold     = 40 // candidates that a guide tells
+	guides      = 3  // of each other shard that are known
+	trips       = 16 // that a node has measured
+)
+
+// String implements Way.
+func (*Kith) String() string { return "Kith" }
+
+// set is a set of nodes.
+type set []uint64
+
+func (s set) add(p kbr.Node)      { s[p/64] |= 1 << (p % 64) }
+func (s set) has(p kbr.Node) bool { return s[p/64]>>(p%64)&1 == 1 }
+
+func (k *Kith) start(r *run) {
+	*k = Kith{r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), gone: k.set(len(r.up))}
+	k.filters = r.filters()
+	k.m = newMesh(r, neighbours/2, func(a, b kbr.Node) bool { return k.shard(a) == k.shard(b) })
+	all := make([]set, k.shards)
+	for i := range all {
+		all[i] = k.set(len(r.up))
+	}
+	for _, p := range r.alive {
+		all[k.shard(p)].add(p)
+	}
+	for _, p := range r.alive {
+		k.known[p] = append(set{}, all[k.shard(p)]...)
+		k.mends(p)
+	}
+	// Stamps are only counted: each node is told each of its shard once, and offers it to its neighbours.
+	r.upkeep += float64(r.o.Nodes) * float64(r.o.Nodes/k.shards) * float64(hour/stampEvery) * (stampSize + offerSize + offerSize*neighbours)
+}
+
+func (k *Kith) set(n int) set { return make(set, n/64+1) }
+
+func (k *Kith) shard(p kbr.Node) int { return int(k.r.draw(forMesh, int(p), 0) % uint64(k.shards)) }
+
+// term returns the key of a made-up word.
+func term(t uint32) filter.Key {
+	return filter.Term(string(binary.BigEndian.AppendUint32(nil, t)))
+}
+
+// filters returns the filters of all nodes.
+func (w *World) filters() []*filter.Filter {
+	terms := make([]filter.Key, len(w.byTerm))
+	for t := range terms {
+		terms[t] = term(uint32(t))
+	}
+	fs := make([]*filter.Filter, len(w.shares))
+	var keys, name []filter.Key
+	for p, items := range w.shares {
+		keys = keys[:0]
+		for _, x := range items {
+			name = name[:0]
+			for _, t := range w.names[x] {
+				name = append(name, terms[t])
+			}
+			keys = filter.Name(keys, name)
+		}
+		f, err := filter.New(keys)
+		if err != nil {
+			panic(err) // maxShares names have fewer keys
+		}
+		fs[p] = f
+	}
+	return fs
+}
+
+// sends counts bytes of upkeep.
+func (k *Kith) sends(bytes int) {
+	if k.r.now >= hour && k.r.now < 2*hour {
+		k.r.upkeep += float64(bytes)
+	}
+}
+
+func (k *Kith) joined(p kbr.Node) {
+	k.m.join(p)
+	k.known[p] = k.set(len(k.r.up))
+	k.r.after(joinTime, func() {
+		if !k.r.up[p] {
+			return
+		}
+		size := 0
+		if len(k.m.links[p]) > 0 {
+			size = k.take(p, k.m.links[p][0])
+		}
+		k.sends(size)
+		k.r.joining += float64(size)
+		k.r.joins++
+		k.mends(p)
+	})
+	k.spread(p)
+}
+
+// take gives p what another node knows and it does not, and returns how many bytes these filters have.
+func (k *Kith) take(p, from kbr.Node) (size int) {
+	add := func(q kbr.Node) {
+		k.known[p].add(q)
+		size += k.filters[q].Size() + sealSize
+	}
+	for i, have := range k.known[from] {
+		for fresh := have &^ k.known[p][i] &^ k.gone[i]; fresh != 0; fresh &= fresh - 1 {
+			add(kbr.Node(64*i + bits.TrailingZeros64(fresh)))
+		}
+	}
+	return size
+}
+
+// spread hands the filter of a node on from neighbour to neighbour: an offer, a question, and the filter itself.
+func (k *Kith) spread(p kbr.Node) {
+	k.known[p].add(p)
+	hand := func(level []kbr.Node) {}
+	hand = func(level []kbr.Node) {
+		var next []kbr.Node
+		for _, q := range level {
+			if !k.r.up[q] {
+				continue
+			}
+			k.sends(offerSize * len(k.m.links[q]))
+			for _, n := range k.m.links[q] {
+				if !k.known[n].has(p) {
+					k.known[n].add(p)
+					k.sends(offerSize + k.filters[p].Size() + sealSize)
+					next = append(next, n)
+				}
+			}
+		}
+		if len(next) > 0 {
+			k.r.after(3*meanTrip/2, func() { hand(next) })
+		}
+	}
+	hand([]kbr.Node{p})
+}
+
+// mends compares what p knows with what a random node knows, from time to time.
+func (k *Kith) mends(p kbr.Node) {
+	k.r.after(mendEvery/2+kbr.Ticks(k.r.random()%uint64(mendEvery)), func() {
+		if !k.r.up[p] {
+			return
+		}
+		if links := k.m.links[p]; len(links) > 0 {
+			q := links[k.r.random()%uint64(len(links))]
+			k.sends(mendSize + k.mend(p, q) + k.mend(q, p))
+		}
+		k.mends(p)
+	})
+}
+
+func (k *Kith) mend(p, from kbr.Node) int {
+	size := 0
+	for i, have := range k.known[from] {
+		size += missingSize * bits.OnesCount64(have&^k.known[p][i]&^k.gone[i])
+	}
+	return size + k.take(p, from)
+}
+
+func (k *Kith) left(p kbr.Node) {
+	k.m.leave(p)
+	k.known[p] = nil
+	phase := kbr.Ticks(k.r.draw(forMesh, int(p), 1) % uint64(stampEvery))
+	since := (k.r.now + stampEvery - phase) % stampEvery
+	k.r.after(2*stampEvery-since, func() { k.gone.add(p) })
+}
+
+// rank returns whom p knows to have what is looked for.
+func (k *Kith) rank(p kbr.Node, s filter.Sought) []plan.Candidate {
+	var known []plan.Known
+	for i, have := range k.known[p] {
+		for have &^= k.gone[i]; have != 0; have &= have - 1 {
+			if q := kbr.Node(64*i + bits.TrailingZeros64(have)); q != p {
+				known = append(known, plan.Known{Node: q, Filter: k.filters[q]})
+			}
+		}
+	}
+	return plan.Rank(known, s)
+}
+
+// wait returns how long p waits for an answer of somebody with whom it has no connection.
+func (k *Kith) wait(p kbr.Node) kbr.Ticks {
+	rtt := &k.rtt[p]
+	if *rtt == (kbr.RTT{}) {
+		for range trips {
+			rtt.Measure(4 * k.r.line(p, k.r.anybody()))
+		}
+	}
+	return rtt.Wait()
+}
+
+func (k *Kith) search(s *search) {
+	sought := make(filter.Sought, len(s.terms))
+	for i, t := range s.terms {
+		sought[i] = []filter.Key{term(t)}
+	}
+	var others [][]kbr.Node
+	for shard := range k.shards {
+		if shard != k.shard(s.from) {
+			others = append(others, k.members(shard))
+		}
+	}
+	a := &asking{k: k, s: s, sought: sought, plan: plan.New(k.wait(s.from), k.rank(s.from, sought), others)}
+	a.step(&plan.Event{What: plan.Begin, Fresh: len(s.found)})
+}
+
+// members returns some of a shard that a node knows.
+func (k *Kith) members(shard int) (out []kbr.Node) {
+	for len(out) < guides {
+		if p := k.r.anybody(); k.shard(p) == shard {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// An asking drives a plan.
+type asking struct {
+	k      *Kith
+	s      *search
+	sought filter.Sought
+	plan   *plan.Search
+	done   bool
+}
+
+func (a *asking) step(ev *plan.Event) {
+	for _, act := range a.plan.Step(ev, nil) {
+		if a.done = act.Do == plan.Done; !a.done {
+			a.ask(act)
+		}
+	}
+}
+
+// ask asks a node, with which a connection has to be made first.
+func (a *asking) ask(act plan.Act) {
+	s, r, to := a.s, a.k.r, act.To
+	s.asked++
+	answered, began := false, r.now
+	r.send(2*r.line(s.from, to), s.from, to, func() {
+		ev := plan.Event{What: plan.Answer, From: to}
+		items := s.hits[to]
+		if act.Do == plan.Guide {
+			items = nil
+			ev.Peers = a.k.rank(to, a.sought)
+			ev.Peers = ev.Peers[:min(len(ev.Peers), maxTold)]
+		}
+		s.answered++
+		r.send(0, to, s.from, func() {
+			if answered = true; a.done {
+				return
+			}
+			a.k.rtt[s.from].Measure(r.now - began)
+			ev.Fresh = s.results(items[:min(len(items), maxResults)])
+			a.step(&ev)
+		})
+	})
+	r.after(act.Wait, func() {
+		if !answered {
+			a.step(&plan.Event{What: plan.Slow, From: to})
+		}
+	})
+}

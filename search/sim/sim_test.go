@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"errors"
+	"math"
+	"os"
+	"testing"
+
+	"kith"
+)
+
+// full runs what is in docs/search.md, in minutes.
+var full = os.Getenv("KITH_SEARCH_FULL") != ""
+
+func world(t *testing.T, o Options) *World {
+	t.Helper()
+	w, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// Zeilemaker et al. (P2P 2014): among 1,000 peers, flooding finds 98 % with 13,379 messages.
+func TestFloodPublished(t *testing.T) {
+	r := world(t, Options{Nodes: 1000, Seed: 1, Queries: 3}).Run(&Flood{})
+	t.Logf("%.0f messages, published 13379; recall %.3f, published 0.98", r.Messages.Mean, r.Recall)
+	if math.Abs(r.Messages.Mean/13379-1) > 0.05 || r.Recall < 0.98 {
+		t.Errorf("%.0f messages, recall %.3f", r.Messages.Mean, r.Recall)
+	}
+}
+
+// Twenty random ones of N peers have what exists once with a chance of 20/N.
+func TestTwentyPublished(t *testing.T) {
+	const nodes = 200
+	r := world(t, Options{Nodes: nodes, Seed: 1, Queries: 2000}).Run(&Twenty{})
+	want := twenty / float64(nodes-1)
+	t.Logf("%.4f found what exists once, published %.4f", r.Once, want)
+	if math.Abs(r.Once/want-1) > 0.15 { // two deviations
+		t.Errorf("%.4f found what exists once, want %.4f", r.Once, want)
+	}
+}
+
+// What Kith's search is to be, among 200 nodes, or, in full length, as in docs/search.md. The seeds were not used while anything was chosen.
+func TestTable(t *testing.T) {
+	worlds := []Options{{Nodes: 200, Seed: 1959, Queries: 60, Churn: 0.2}}
+	ways := func() []Way { return []Way{&Kith{}, &Twenty{}, &Flood{}} }
+	if full {
+		worlds = []Options{{Nodes: 1000, Seed: 1959, Queries: 1000, Churn: 0.2}}
+	}
+	for _, o := range worlds {
+		w := world(t, o)
+		t.Logf("%d nodes\n%s", o.Nodes, Heading)
+		for i, way := range ways() {
+			r := w.Run(way)
+			t.Log(r)
+			if i == 0 && (r.Recall < 0.95 || r.Popular < 0.95 || r.Once < 0.9 || r.Messages.P50 > 30 || r.Messages.Max > 60 || r.Tenth.P50 > 150 || r.Tenth.P95 > 500 || r.Upkeep > 1000) {
+				t.Errorf("that is not what it should be: %+v", r)
+			}
+		}
+	}
+}
+
+// The same options give the same report to the bit, another seed another trace.
+func TestSameSeedSameReport(t *testing.T) {
+	o := Options{Nodes: 100, Seed: 1, Queries: 30, Churn: 2}
+	for _, way := range []Way{&Kith{}, &Twenty{}, &Flood{}} {
+		a, b := world(t, o).Run(way), world(t, o).Run(way)
+		if a != b {
+			t.Errorf("%+v\n%+v", a, b)
+		}
+		other := o
+		other.Seed++
+		if c := world(t, other).Run(way); c.TraceHash == a.TraceHash {
+			t.Errorf("%s: two seeds have one trace", a.Way)
+		}
+	}
+}
+
+// What makes no sense is told so.
+func TestInvalid(t *testing.T) {
+	for _, o := range []Options{{}, {Nodes: MaxNodes + 1, Queries: 1}, {Nodes: 100}, {Nodes: 100, Queries: 1, Churn: -1}, {Nodes: 100, Queries: 1, Churn: math.NaN()}} {
+		if _, err := New(o); !errors.Is(err, kith.Invalid) || kith.HintOf(err) == "" {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
