@@ -54,6 +54,7 @@ var floors = map[string][]string{
 	"search/query":       {".", "internal"},
 	"search/index":       {".", "internal", "search/query", "search/words"},
 	"search/publication": {".", "internal", "wire"},
+	"search/block":       {".", "internal"},
 	"search/sets":        {"."},
 	"search/filter":      {"."},
 	"search/plan":        {".", "overlay/kbr", "search/filter"},

@@ -68,6 +68,7 @@ type Result struct {
 	Published time.Time `json:"published"`
 	Sources   int       `json:"sources" doc:"devices that share it"`
 	From      []string  `json:"from,omitempty" doc:"contacts among them, as the person calls them"`
+	Strangers []peer.ID `json:"strangers,omitempty" doc:"the others among them, as peer IDs"`
 	Here      bool      `json:"here,omitempty" doc:"it is in the person's own library"`
 	Missing   []string  `json:"missing,omitempty" doc:"words that were looked for and that it does not have"`
 	Link      string    `json:"link"`
@@ -107,7 +108,7 @@ func (s *Search) search(ctx context.Context, in SearchIn) (SearchOut, error) {
 	if err := s.whose(&q); err != nil {
 		return SearchOut{}, err
 	}
-	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: max(limit, in.Get), Typing: in.Typing, Rank: s.rank})
+	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: max(limit, in.Get), Typing: in.Typing, Trust: s.trust()})
 	if err != nil {
 		return SearchOut{}, err
 	}
@@ -149,23 +150,21 @@ func (s *Search) whose(q *query.Query) error {
 	return nil
 }
 
-// What trust is worth, where a word that few documents have is worth about 10.
+// What trust is worth, where a word that few documents have is worth about 10: of what has as many of the words, what a contact shares comes first.
 const (
-	ofContact = 4.0
+	ofContact = 1000.0
 	isHere    = 1.0
 )
 
-// rank puts first what contacts share.
-func (s *Search) rank(h *index.Hit) float64 {
-	score := 0.0
-	for _, text := range h.Publishers {
-		if p, err := peer.Decode(text); err != nil { // nobody's: it is here
-			score = max(score, isHere)
-		} else if s.env.People.Contact(p) {
-			score = max(score, ofContact)
+// trust returns what it is worth who publishes.
+func (s *Search) trust() map[string]float64 {
+	worth := map[string]float64{"": isHere} // nobody publishes it: it is here
+	for _, p := range s.spread.Publishers() {
+		if p != s.me && s.env.People.Contact(p) {
+			worth[p.String()] = ofContact
 		}
 	}
-	return score
+	return worth
 }
 
 // result returns a hit as a person sees it.
@@ -189,7 +188,9 @@ func (s *Search) result(h *index.Hit) Result {
 			continue
 		}
 		r.Sources++
-		if name := s.env.People.Name(p); name != "" && !seen[name] {
+		if name := s.env.People.Name(p); name == "" {
+			r.Strangers = append(r.Strangers, p)
+		} else if !seen[name] {
 			seen[name] = true
 			r.From = append(r.From, name)
 		}
@@ -249,6 +250,9 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 	return err
 }
 
+// maxStrangers is how many of those who share something are named, so that they can be hidden.
+const maxStrangers = 2
+
 // about is a result's second line.
 func (r Result) about() string {
 	parts := []string{human.Bytes(r.Size), r.Type}
@@ -259,6 +263,9 @@ func (r Result) about() string {
 		parts = append(parts, "from "+plain.Text(strings.Join(r.From, ", ")))
 	default:
 		parts = append(parts, human.Count(r.Sources, "source"))
+	}
+	for _, p := range r.Strangers[:min(len(r.Strangers), maxStrangers)] {
+		parts = append(parts, tail(p.String()))
 	}
 	if age := time.Since(r.Published); age > time.Minute && !r.Here {
 		parts = append(parts, human.Duration(age)+" old")

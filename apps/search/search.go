@@ -49,6 +49,7 @@ type Search struct {
 	index  *index.Index
 	spread *spread.Spread
 	me     peer.ID
+	shun   shun
 }
 
 // New returns a Search that has not been started.
@@ -57,10 +58,12 @@ func New(files Files) *Search { return &Search{files: files} }
 // App describes the application; it is the table of contents of this package.
 func (s *Search) App() app.App {
 	return app.App{
-		Name:      "search",
-		Help:      "find what is shared",
-		Root:      true,
-		Ops:       []app.Op{searchOp(s.search)},
+		Name: "search",
+		Help: "find what is shared",
+		Root: true,
+		Ops: []app.Op{
+			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
+		},
 		Protocols: []app.Protocol{{ID: spread.ProtocolID, Serve: s.serve}},
 		Start:     s.start,
 		Stop:      s.stop,
@@ -72,7 +75,20 @@ var database = []string{`
 CREATE TABLE own (
 	ref  TEXT PRIMARY KEY, -- of what is here and in the index
 	told BLOB NOT NULL     -- digest of what the index was told of it
-) STRICT`}
+) STRICT`, `
+CREATE TABLE shunned (
+	what TEXT NOT NULL,    -- peer ID of a publisher, or CID of a content
+	list TEXT NOT NULL,    -- the block list that names it; '' is hidden by hand
+	why  TEXT NOT NULL,
+	at   INTEGER NOT NULL, -- seconds since 1970
+	PRIMARY KEY (what, list)
+) STRICT;
+CREATE TABLE lists (
+	name TEXT PRIMARY KEY,
+	path TEXT NOT NULL,    -- of the file that is read again; '' if there is none
+	at   INTEGER NOT NULL  -- when it was read, seconds since 1970
+) STRICT;
+CREATE TABLE unsettled (what TEXT PRIMARY KEY) STRICT; -- of which the index does not know yet that it is shunned, or is no more`}
 
 func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	s.env, s.me = env, env.Me.PeerID()
@@ -83,6 +99,9 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	s.db = state
 	if note != "" { // what the index has of what is here is told anew
 		env.Note(note)
+	}
+	if s.shun.all, err = s.readShunned(ctx); err != nil {
+		return fmt.Errorf("search: start: %w", err)
 	}
 	s.index, err = index.Open(index.Options{Path: filepath.Join(env.Dir, "index.db"), All: s.all, Log: env.Log})
 	if err != nil {
@@ -100,10 +119,14 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	if note != "" {
 		env.Note(note)
 	}
+	if err := s.settle(ctx); err != nil { // what the last run did not come to
+		return fmt.Errorf("search: start: %w", err)
+	}
 	env.Go("search.index", s.index.Run)
 	env.Go("search.spread", s.spread.Run)
 	env.Go("search.meet", s.meet)
 	env.Go("search.follow", s.follow)
+	env.Go("search.lists", s.followLists)
 	return nil
 }
 
@@ -165,7 +188,7 @@ func (s *Search) all(ctx context.Context) iter.Seq2[index.Doc, error] {
 		}
 		more := true
 		err := s.spread.All(ctx, func(k spread.Kept) bool {
-			more = k.Gone || yield(docOf(k), nil)
+			more = !s.shown(k) || yield(docOf(k), nil)
 			return more
 		})
 		if err != nil && more {
@@ -176,13 +199,15 @@ func (s *Search) all(ctx context.Context) iter.Seq2[index.Doc, error] {
 
 // changed takes a change of what is published into the index.
 func (s *Search) changed(ctx context.Context, c spread.Change) error {
+	s.shun.settling.Lock()
+	defer s.shun.settling.Unlock()
 	var docs []index.Doc
 	var gone []string
 	for _, id := range c.Lost {
 		gone = append(gone, docID(id))
 	}
 	for _, k := range c.New {
-		if !k.Gone {
+		if s.shown(k) {
 			docs = append(docs, docOf(k))
 		}
 	}

@@ -211,16 +211,6 @@ func TestGroups(t *testing.T) {
 	if !slices.Equal(h.Names, []string{"The Film (2020).mkv", "film.mkv"}) || !slices.Equal(h.Publishers, []string{"anna", "bob", "carl"}) {
 		t.Errorf("names %q, publishers %q", h.Names, h.Publishers)
 	}
-	// Who ranks decides.
-	r = find(t, x, "film", SearchOptions{Limit: 1, Rank: func(h *Hit) float64 {
-		if h.Name == "another film.mkv" {
-			return 100
-		}
-		return 0
-	}})
-	if names(r) != "another film.mkv" || r.Total != 4 {
-		t.Errorf("got %s of %d", names(r), r.Total)
-	}
 }
 
 // TestHotWord: of a word that many have the newest are looked at, and who publishes most of them hides nobody.

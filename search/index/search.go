@@ -32,7 +32,6 @@ type SearchOptions struct {
 	Limit  int                // results; DefaultLimit if 0
 	Typing bool               // the last word is perhaps not typed to its end: what begins with it is found too
 	Trust  map[string]float64 // by publisher; the most that any publisher of a content has is added to its Score. A word that few documents have is worth about 10
-	Rank   func(*Hit) float64 // added to a Hit's Score too, but only of those, somewhat more than Limit, that are best without it
 }
 
 // DefaultLimit is how many results a search has if it does not say.
@@ -271,7 +270,7 @@ func (s *search) order(a, b *group) int {
 	return cmp.Or(c, cmp.Compare(a.missing, b.missing), cmp.Compare(b.score, a.score), cmp.Compare(b.id, a.id))
 }
 
-// hits reads the best of what was found. Some more than are wanted are read, since how many publish each, and what Rank says, may change their order.
+// hits reads the best of what was found. Some more than are wanted are read, since how many publish each may change their order.
 func (s *search) hits() ([]Hit, error) {
 	groups := make([]*group, 0, len(s.found))
 	for _, g := range s.found {
@@ -350,10 +349,7 @@ func (s *search) hit(stmt *sql.Stmt, g *group) (h Hit, err error) {
 	for _, i := range g.which {
 		h.Missing = append(h.Missing, s.needs[i].text)
 	}
-	if h.Score = g.score; s.o.Rank != nil {
-		h.Score += s.o.Rank(&h)
-		g.score = h.Score
-	}
+	h.Score = g.score
 	return h, nil
 }
 

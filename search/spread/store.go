@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -104,6 +105,13 @@ func (s *Spread) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.set.Len()
+}
+
+// Publishers returns the devices of which anything is kept, in no order.
+func (s *Spread) Publishers() []peer.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.count))
 }
 
 // of returns what a device publishes about a content, if it does.

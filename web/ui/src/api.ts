@@ -154,6 +154,12 @@ export const files = {
 export const search = {
   find: (words: string, more: object, signal: AbortSignal) =>
     answer<SearchOut>('/api/search/search', init({ words: [words], typing: true, ...more }, signal)),
+  hidden: () => get('/api/search/search-hidden'),
+  hide: (what: string, why: string) => post('/api/search/search-hide', { what, why }),
+  unhide: (what: string) => post('/api/search/search-unhide', { what }),
+  lists: () => get('/api/search/search-block'),
+  addList: (name: string, text: string) => post('/api/search/search-block-add', { name, text }),
+  removeList: (name: string) => post('/api/search/search-block-rm', { name }),
 }
 
 export const send = {

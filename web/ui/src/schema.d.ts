@@ -1358,6 +1358,116 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search/search-block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list the block lists that are followed */
+        get: operations["search-search-block"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-block-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * hide all that a block list names
+         * @description A list is a text file: in each line a peer ID, a CID or a link, then perhaps # and why. A file on this computer is read again when it changes. A list of the same name is replaced.
+         *     Follow lists of people whose judgement you trust: what a list names is hidden, also if a contact shares it.
+         */
+        post: operations["search-search-block-add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-block-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** follow a block list no more, and show what it named */
+        post: operations["search-search-block-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-hidden": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list who and what is hidden */
+        get: operations["search-search-hidden"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-hide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * show a publisher's results no more
+         * @description It holds for this computer alone, and nobody is told. What they publish is kept, and comes back with kith search unhide.
+         *     To search for the word hide itself, put the words in one pair of quotes: kith search 'hide and seek'.
+         */
+        post: operations["search-search-hide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-unhide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** show what was hidden again */
+        post: operations["search-search-unhide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/send/inbox": {
         parameters: {
             query?: never;
@@ -1922,6 +2032,32 @@ export interface components {
         AutoOut: {
             auto: components["schemas"]["Auto"][];
         };
+        BlockAddIn: {
+            /** @description a text file that is read again when it changes, or the link of one that is here */
+            file?: string;
+            /** @description what to call it; default: the file's name */
+            name?: string;
+            /** @description the list itself, in place of a file */
+            text?: string;
+        };
+        BlockList: {
+            /** Format: int64 */
+            contents: number;
+            /** @description that is read again when it changes */
+            file?: string;
+            name: string;
+            /** Format: int64 */
+            publishers: number;
+            /** Format: date-time */
+            read: string;
+        };
+        BlockOut: {
+            lists: components["schemas"]["BlockList"][];
+        };
+        BlockRmIn: {
+            /** @description the list's name */
+            name: string;
+        };
         BoxOut: {
             /** @enum {string} */
             box: "inbox" | "outbox";
@@ -2458,6 +2594,27 @@ export interface components {
             person: string;
             /** @description how it is connected, in words */
             why: string;
+        };
+        Hidden: {
+            /** @enum {string} */
+            kind: "publisher" | "content";
+            /** @description the contact whose device it is */
+            name?: string;
+            /** Format: date-time */
+            since: string;
+            /** @description peer ID of a publisher, or CID of a content */
+            what: string;
+            why?: string;
+        };
+        HiddenOut: {
+            /** @description the latest first */
+            hidden: components["schemas"]["Hidden"][];
+        };
+        HideIn: {
+            /** @description a contact, a publisher's peer ID or the end of it that a search shows, or a link: of what is hidden then only this content is */
+            what: string;
+            /** @description what to remember it by */
+            why?: string;
         };
         IDOut: {
             /** @description where this device can be reached now */
@@ -3415,6 +3572,8 @@ export interface components {
              * @description devices that share it
              */
             sources: number;
+            /** @description the others among them, as peer IDs */
+            strangers?: string[];
             tags?: string[];
             /** @enum {string} */
             type: "audio" | "video" | "image" | "text" | "archive" | "program" | "other";
@@ -3506,6 +3665,7 @@ export interface components {
             /** @description words, "phrases", -words that must not be there, and filters such as size:>10MB */
             words: string[];
         };
+        SearchNone: Record<string, never>;
         SearchOut: {
             /** @description which is not what was asked for: a word of that is nowhere */
             corrected?: boolean;
@@ -4056,6 +4216,10 @@ export interface components {
             left: components["schemas"]["FeedItem"][];
             /** @description what it would fetch, or would have fetched */
             matches: components["schemas"]["FeedItem"][];
+        };
+        UnhideIn: {
+            /** @description as kith search hidden shows it */
+            what: string;
         };
         UnpublishIn: {
             /**
@@ -6394,6 +6558,196 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SearchOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-block-add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["BlockAddIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-block-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BlockRmIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-hidden": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HiddenOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-hide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HideIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HiddenOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-unhide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UnhideIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HiddenOut"];
                 };
             };
             /** @description Error */

@@ -11,11 +11,12 @@ describe('search', { concurrency: 1 }, () => {
   let browser: Browser
   const anna = new Node('anna')
   const ben = new Node('ben')
+  const carl = new Node('carl') // whom Ben does not know
   let page: Page
 
   before(async () => {
     browser = await launch()
-    for (const n of [anna, ben]) await n.start()
+    for (const n of [anna, ben, carl]) await n.start()
     await anna.text('id', 'profile', '--name', 'Anna')
     const invite = /kith join '([^']+)'/.exec(await anna.text('invite'))?.[1] ?? ''
     await ben.text('join', invite)
@@ -25,13 +26,18 @@ describe('search', { concurrency: 1 }, () => {
       writeFileSync(join(dir, name!), content!)
     await anna.text('share', '--for', 'public', join(dir, 'Kind of Blue (1959).flac'), join(dir, 'Blue Train.flac'), join(dir, 'Jazz Lectures'))
     await anna.text('share', join(dir, 'Diary in blue.txt'))
+    writeFileSync(join(dir, 'Cheap pills.txt'), 'pills')
+    await carl.text('share', '--for', 'public', join(dir, 'Cheap pills.txt'))
+    const { addrs } = await ben.json<{ addrs: string[] }>('id')
+    await carl.text('connect', addrs.find((a) => a.startsWith('/ip4/127.0.0.1/tcp/') && !a.includes('/ws'))!)
+    await eventually('what Carl published, at Ben’s', async () => /1 of 1/.test(await ben.text('search', 'pills')))
     await eventually('what Anna published, at Ben’s', async () => /2 of 2/.test(await ben.text('search', 'blue')))
     page = await enter(await visitor(browser), ben)
   })
 
   after(async () => {
     await browser?.close()
-    for (const n of [anna, ben]) await n.stop()
+    for (const n of [anna, ben, carl]) await n.stop()
     cleanUp()
   })
 
@@ -50,6 +56,30 @@ describe('search', { concurrency: 1 }, () => {
     await page.getByText('Jazz Lectures').waitFor()
     await box.fill('size:banana')
     await page.getByRole('alert').getByText('is not a size').waitFor()
+  })
+
+  test('one click hides who shares it, and another shows them again', async () => {
+    const box = page.getByRole('searchbox', { name: 'Search what is shared' })
+    await box.fill('pills')
+    await page.getByText('From').waitFor({ state: 'detached' })
+    await page.getByText('1 source').waitFor()
+    await page.getByRole('button', { name: 'Hide all of who shares Cheap pills.txt' }).click()
+    await page.getByText('Nothing is called that').waitFor()
+    await page.getByText('1 hidden').click()
+    await page.getByText('Who shared Cheap pills.txt').waitFor()
+    assert.deepEqual(await look(page, 'search-hidden'), [])
+    await page.getByRole('button', { name: 'Show again: Cheap pills.txt' }).click()
+    await page.getByText('1 result', { exact: false }).first().waitFor()
+    const list = page.locator('#list')
+    await list.setInputFiles({ name: 'broken.txt', mimeType: 'text/plain', buffer: Buffer.from('# spam\nnobody\n') })
+    await page.getByText('line 2').waitFor()
+    await page.getByRole('button', { name: 'Close this message' }).last().click()
+    const carl = (await ben.json<{ results: { strangers: string[] }[] }>('search', 'pills')).results[0]!.strangers[0]!
+    await list.setInputFiles({ name: 'spam.txt', mimeType: 'text/plain', buffer: Buffer.from(`${carl} # pills\n`) })
+    await page.getByText('block list of 1 publisher').waitFor()
+    await page.getByText('Nothing is called that').waitFor()
+    await page.getByRole('button', { name: 'Remove the block list spam.txt' }).click()
+    await page.getByText('1 result', { exact: false }).first().waitFor()
   })
 
   test('the palette finds it on any page, and Enter fetches it', async () => {
