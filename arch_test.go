@@ -25,6 +25,7 @@ var floors = map[string][]string{
 	"wire":             {".", "internal"},
 	"config":           {".", "internal"},
 	"network":          {".", "internal", "identity", "wire", "config"},
+	"network/aim":      {".", "internal", "network/maddr"},
 	"blob":             {".", "internal", "identity", "wire", "config"},
 	"blob/*":           {".", "internal"},
 	"blob/digest":      {".", "internal", "blob/bao", "blob/disk", "blob/seal", "blob/tee", "blob/walk"},

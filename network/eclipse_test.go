@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"kith/network/aim"
 )
 
 func someone(t testing.TB) peer.ID {
@@ -167,52 +169,10 @@ func TestDialAmplification(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	t.Logf("100 peers: %d TCP connections, %d QUIC connections", knocks.Load(), len(from))
-	if n := knocks.Load(); n < 1 || n > aimPeers {
-		t.Errorf("%d TCP connections for 100 peers at one address, want 1 to %d", n, aimPeers)
+	if n := knocks.Load(); n < 1 || n > aim.Peers {
+		t.Errorf("%d TCP connections for 100 peers at one address, want 1 to %d", n, aim.Peers)
 	}
-	if n := len(from); n < 1 || n > aimPeers {
-		t.Errorf("%d QUIC connections for 100 peers at one address, want 1 to %d", n, aimPeers)
-	}
-}
-
-func TestAims(t *testing.T) {
-	now := time.Now()
-	at := func(format string, args ...any) ma.Multiaddr { return ma.StringCast(fmt.Sprintf(format, args...)) }
-	count := func(s *aims, n int, p func(i int) peer.ID, a func(i int) ma.Multiaddr) (allowed int) {
-		for i := range n {
-			if s.allows(now, p(i), a(i)) {
-				allowed++
-			}
-		}
-		return allowed
-	}
-	anybody := func(int) peer.ID { return someone(t) }
-	one, id := at("/ip4/11.1.2.3/tcp/4001"), someone(t)
-	s := newAims()
-	if n := count(s, 20, func(int) peer.ID { return id }, func(int) ma.Multiaddr { return one }); n != 20 {
-		t.Errorf("one peer at its address: %d of 20", n)
-	}
-	if n := count(s, 100, anybody, func(int) ma.Multiaddr { return one }); n != aimPeers-1 {
-		t.Errorf("peers at one end: %d", n)
-	}
-	if !s.allows(now.Add(aimEvery), someone(t), one) {
-		t.Error("nobody is let through a minute later")
-	}
-	if n := count(newAims(), 100, anybody, func(i int) ma.Multiaddr { return at("/ip4/11.1.2.3/tcp/%d", 1000+i) }); n != hostPeers {
-		t.Errorf("peers at all ports of one address: %d", n)
-	}
-	for _, local := range []string{"127.0.0.1", "192.168.1.2"} {
-		if n := count(newAims(), 100, anybody, func(i int) ma.Multiaddr { return at("/ip4/%s/udp/%d/quic-v1", local, 1000+i) }); n != 100 {
-			t.Errorf("a hundred neighbours at %s: %d", local, n)
-		}
-	}
-	relay := at("/ip4/11.1.2.3/tcp/4001/p2p/%s/p2p-circuit", id)
-	if n := count(newAims(), 100, anybody, func(int) ma.Multiaddr { return relay }); n != 100 {
-		t.Errorf("peers behind one relay: %d", n)
-	}
-	s = newAims()
-	count(s, 3*maxAims, anybody, func(i int) ma.Multiaddr { return at("/ip4/11.%d.%d.3/tcp/4001", i/250, i%250) })
-	if len(s.ends) > maxAims || len(s.hosts) > maxAims {
-		t.Errorf("%d ends and %d hosts are counted", len(s.ends), len(s.hosts))
+	if n := len(from); n < 1 || n > aim.Peers {
+		t.Errorf("%d QUIC connections for 100 peers at one address, want 1 to %d", n, aim.Peers)
 	}
 }

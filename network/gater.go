@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"kith/network/aim"
 	"kith/network/member"
 )
 
@@ -19,7 +20,7 @@ const maxBlocked = 4096 // peers that are blocked at once
 // A gater refuses the peers that a person has blocked, dials that look like somebody's aim at a third, and, in a private network, whoever is no member;
 // on ordinary and on bulk connections alike.
 type gater struct {
-	aims    *aims
+	aims    *aim.Watch
 	door    *member.Door // nil: the network is public
 	waiting waiting
 	back    atomic.Pointer[func(peer.ID, ma.Multiaddr) bool] // whether p, if it is connected and asks for it, is dialled at an address; nil: the host is not up
@@ -29,7 +30,7 @@ type gater struct {
 }
 
 func newGater(d *member.Door) *gater {
-	return &gater{aims: newAims(), door: d, waiting: waiting{timers: map[netip.AddrPort]*time.Timer{}}, blocked: map[peer.ID]struct{}{}}
+	return &gater{aims: aim.New(), door: d, waiting: waiting{timers: map[netip.AddrPort]*time.Timer{}}, blocked: map[peer.ID]struct{}{}}
 }
 
 // dials reports whether p may be dialled.
@@ -49,7 +50,7 @@ func (g *gater) InterceptPeerDial(p peer.ID) bool { return g.dials(p) }
 // InterceptAddrDial implements connmgr.ConnectionGater.
 func (g *gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
 	back := g.back.Load()
-	return g.dials(p) && (back == nil || (*back)(p, a)) && g.aims.allows(time.Now(), p, a)
+	return g.dials(p) && (back == nil || (*back)(p, a)) && g.aims.Allows(time.Now(), p, a)
 }
 
 // InterceptAccept implements connmgr.ConnectionGater.

@@ -67,7 +67,7 @@ func (n *Network) entered(c network.Conn) {
 		return
 	}
 	from, ok := maddr.PublicIP(c.RemoteMultiaddr())
-	if !ok || n.gater.aims.tried(from) { // what was sent there may have opened a firewall
+	if !ok || n.gater.aims.Tried(from) { // what was sent there may have opened a firewall
 		return
 	}
 	var links []netip.Prefix

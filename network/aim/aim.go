@@ -1,4 +1,8 @@
-package network
+// Package aim bounds how many peers are looked for at one address, by whomever they were told.
+//
+// What peers tell of others' addresses may be aimed at somebody who has nothing to do with it: a thousand invented peers, all at one
+// victim's address. libp2p backs off from a peer that does not answer, not from an address, and so would try the victim a thousand times.
+package aim
 
 import (
 	"net/netip"
@@ -14,18 +18,17 @@ import (
 	"kith/network/maddr"
 )
 
-// What peers tell of others' addresses may be aimed at somebody who has nothing to do with it: a thousand invented peers, all at one
-// victim's address. libp2p backs off from a peer that does not answer, not from an address, and so would try the victim a thousand times.
+// Limits.
 const (
-	aimPeers  = 4                // peers that are tried at one address and port at once,
-	aimEvery  = time.Minute      // and then one more in so long
+	Peers     = 4                // peers that are tried at one address and port at once,
+	every     = time.Minute      // and then one more in so long
 	hostPeers = 32               // peers that are tried at one address of the internet at once,
 	hostEvery = 15 * time.Second // and then one more in so long
-	maxAims   = 4096             // addresses that are counted, of each kind
+	maxKept   = 4096             // addresses that are counted, of each kind
 )
 
-// aims bounds how many peers are looked for at one address, by whomever they were told. Times come in.
-type aims struct {
+// A Watch counts who was let through where. Its methods may be called at once.
+type Watch struct {
 	mu    sync.Mutex
 	ends  map[string]*aim     // by network, address and port
 	hosts map[netip.Addr]*aim // by address
@@ -37,10 +40,11 @@ type aim struct {
 	peers []peer.ID
 }
 
-func newAims() *aims { return &aims{ends: map[string]*aim{}, hosts: map[netip.Addr]*aim{}} }
+// New returns a Watch that has counted nobody.
+func New() *Watch { return &Watch{ends: map[string]*aim{}, hosts: map[netip.Addr]*aim{}} }
 
-// allows reports whether p may be tried at a. What leads through a relay may: the relay is who is dialled.
-func (s *aims) allows(now time.Time, p peer.ID, a ma.Multiaddr) bool {
+// Allows reports whether p may be tried at a. What leads through a relay may: the relay is who is dialled.
+func (s *Watch) Allows(now time.Time, p peer.ID, a ma.Multiaddr) bool {
 	if maddr.Transport(a) == "relay" {
 		return true
 	}
@@ -50,15 +54,15 @@ func (s *aims) allows(now time.Time, p peer.ID, a ma.Multiaddr) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !take(s.ends, network[:3]+" "+end, now, p, aimEvery, aimPeers) { // tcp4 and tcp6 are tcp
+	if !take(s.ends, network[:3]+" "+end, now, p, every, Peers) { // tcp4 and tcp6 are tcp
 		return false
 	}
 	ip, ok := maddr.PublicIP(a)
 	return !ok || take(s.hosts, ip, now, p, hostEvery, hostPeers)
 }
 
-// tried reports whether anybody was dialled at an address of the internet.
-func (s *aims) tried(ip netip.Addr) bool {
+// Tried reports whether anybody was dialled at an address of the internet.
+func (s *Watch) Tried(ip netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hosts[ip] != nil
@@ -68,7 +72,7 @@ func take[K comparable](all map[K]*aim, key K, now time.Time, p peer.ID, every t
 	a := all[key]
 	if a == nil {
 		for old := range all {
-			if len(all) < maxAims {
+			if len(all) < maxKept {
 				break
 			}
 			delete(all, old)
