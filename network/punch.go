@@ -20,15 +20,16 @@ import (
 )
 
 const (
-	maxOutcomes  = 1024             // peers of whom it is remembered how the search for a direct way went
-	punchDial    = 5 * time.Second  // for one attempt
-	punchRetry   = time.Second      // after the two could not agree, since one did not know its own address yet; it doubles
-	maxPunches   = 5                // such attempts
-	punchLater   = 30 * time.Second // after all attempts have failed, since a router or its rules may be others by now; it doubles
-	punchRarest  = time.Hour        // up to this
-	maxOutside   = 16               // addresses under which peers see this node that are told to one who is to dial them
-	leaveRelayed = 15 * time.Second // after there is a direct connection
-	askTime      = 2 * time.Second  // for asking a peer how it sees this node over the other transport; who is to be told waits meanwhile
+	maxOutcomes  = 1024                   // peers of whom it is remembered how the search for a direct way went
+	punchDial    = 5 * time.Second        // for one attempt
+	punchBehind  = 500 * time.Millisecond // how much later than the other side the one that asked for it begins, where only TCP passes; twice that after a failure
+	punchRetry   = time.Second            // after the two could not agree, since one did not know its own address yet; it doubles
+	maxPunches   = 5                      // such attempts
+	punchLater   = 30 * time.Second       // after all attempts have failed, since a router or its rules may be others by now; it doubles
+	punchRarest  = time.Hour              // up to this
+	maxOutside   = 16                     // addresses under which peers see this node that are told to one who is to dial them
+	leaveRelayed = 15 * time.Second       // after there is a direct connection
+	askTime      = 2 * time.Second        // for asking a peer how it sees this node over the other transport; who is to be told waits meanwhile
 	askAgain     = 200 * time.Millisecond
 	maxAsked     = 2 // peers whose answers are kept
 )
@@ -100,7 +101,7 @@ func (p *puncher) begin() {
 	if begun {
 		return
 	}
-	h := mobile{p.n.host, &p.n.dials}
+	h := punching{mobile{p.n.host, &p.n.dials}, p}
 	s, err := holepunch.NewService(h, h.IDService(), p.outside,
 		holepunch.WithTracer(p), holepunch.WithAddrFilter(p), holepunch.DirectDialTimeout(punchDial))
 	if err != nil {
@@ -120,6 +121,37 @@ func (p *puncher) begin() {
 	for _, id := range p.n.host.Network().Peers() {
 		p.again(id, 0)
 	}
+}
+
+// A punching is the host that dials for libp2p's service. Over TCP both sides dial from the port on which they listen. If the SYN of the one that asked (the initiator) comes before the other
+// side has dialled, and the router there lets it in, since that address was dialled before, then the other side's listener answers it: the handshake ends nowhere, and holds the port against
+// the dial that comes then, and those of later attempts. So the initiator leaves the other side time.
+type punching struct {
+	mobile
+	p *puncher
+}
+
+// Connect implements host.Host.
+func (h punching) Connect(ctx context.Context, to peer.AddrInfo) error {
+	if punches, client, _ := network.GetSimultaneousConnect(ctx); punches && !client { // the initiator is the server, once there is a connection
+		select {
+		case <-time.After(comesAfter(h.p.outside(), to.Addrs, h.p.of(to.ID).failed)):
+		case <-ctx.Done():
+		}
+	}
+	return h.mobile.Connect(ctx, to)
+}
+
+// comesAfter returns how much later than the other side the initiator begins, who has failed so many times.
+func comesAfter(ours, theirs []ma.Multiaddr, failed int) time.Duration {
+	quic := func(a ma.Multiaddr) bool { return maddr.Transport(a) == "quic" }
+	switch {
+	case failed > 0:
+		return 2 * punchBehind
+	case slices.ContainsFunc(ours, quic) && slices.ContainsFunc(theirs, quic):
+		return 0
+	}
+	return punchBehind
 }
 
 // ours reports whether what a peer sees stands for a socket that this node listens on: of the same transport, and from its port.
