@@ -24,7 +24,7 @@ const (
 	punchDial    = 5 * time.Second        // for one attempt
 	punchBehind  = 500 * time.Millisecond // how much later than the other side the one that asked for it begins, where only TCP passes; twice that after a failure
 	punchRetry   = time.Second            // after the two could not agree, since one did not know its own address yet; it doubles
-	maxPunches   = 5                      // such attempts
+	maxPunches   = 5                      // such attempts, or direct connections that were lost again
 	punchLater   = 30 * time.Second       // after all attempts have failed, since a router or its rules may be others by now; it doubles
 	punchRarest  = time.Hour              // up to this
 	maxOutside   = 16                     // addresses under which peers see this node that are told to one who is to dial them
@@ -57,6 +57,7 @@ type outcome struct {
 	failed          int    // attempts
 	disagreed       int    // times that the two could not agree to try
 	why             string // of the last of these
+	lost            int    // direct connections, while the relayed one stayed
 	waiting         bool   // for another round of attempts
 	rounds          int    // that were waited for
 }
@@ -332,7 +333,23 @@ func (p *puncher) later(id peer.ID, x *outcome) {
 		}
 		p.change(id, func(x *outcome) { x.waiting = false })
 		if !p.try(id) { // it is direct, or gone: what comes then begins anew
-			p.change(id, func(x *outcome) { x.rounds = 0 })
+			p.change(id, func(x *outcome) { x.rounds, x.lost = 0, 0 })
+		}
+	})
+}
+
+// disconnected has a peer tried again that was direct and is relayed once more. So it is when a hole was opened over both TCP and QUIC: each side keeps what it has first and closes the other,
+// and if the two differ in what that is, nothing is left.
+func (p *puncher) disconnected(_ network.Network, c network.Conn) {
+	id := c.RemotePeer()
+	if relayed(c) || p.n.Direct(id) || !slices.ContainsFunc(p.n.host.Network().ConnsToPeer(id), relayed) {
+		return
+	}
+	p.change(id, func(x *outcome) {
+		if x.lost++; x.lost < maxPunches {
+			p.again(id, punchRetry<<(x.lost-1))
+		} else {
+			p.later(id, x)
 		}
 	})
 }

@@ -29,6 +29,7 @@ const (
 // never hears from AutoNAT.
 func (n *Network) startReach() (err error) {
 	n.punch = newPuncher(n)
+	n.host.Network().Notify(&network.NotifyBundle{DisconnectedF: n.punch.disconnected})
 	n.startRelay()
 	if err := n.seekRelays(); err != nil {
 		return err

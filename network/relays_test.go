@@ -65,6 +65,53 @@ func TestFriendsRelayFirst(t *testing.T) {
 	})
 }
 
+// TestLostHole: two homes whose direct connection is lost as soon as it is there have another soon, while they are still connected through the relay.
+func TestLostHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := sim.New(6)
+		defer net.Close()
+		defer time.Sleep(time.Minute) // libp2p's AutoNAT ends later than its host
+		start := func(kind nat.Kind) *Network {
+			h, err := net.Add(sim.Spec{Name: "host", Kind: kind, Delay: 20 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return newNode(t, func(c *Config) { c.Listen, c.Packets = h.Listen(), h.ListenUDP })
+		}
+		public, there, here := start(nat.Public), start(nat.Cone), start(nat.Cone)
+		for _, n := range []*Network{public, there, here} {
+			defer n.Close()
+		}
+		within := func(limit time.Duration, what string, ok func() bool) {
+			t.Helper()
+			for start := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
+				if time.Since(start) > limit {
+					t.Fatalf("not within %v: %s: %v, %+v", limit, what, there.host.Network().ConnsToPeer(here.ID()), there.punch.of(here.ID()))
+				}
+			}
+		}
+		for _, n := range []*Network{there, here} {
+			if err := n.Connect(t.Context(), info(public)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		circuit := func(a ma.Multiaddr) bool { return maddr.Transport(a) != "relay" }
+		within(time.Minute, "a place at the relay", func() bool { return len(slices.DeleteFunc(there.Addrs(), circuit)) > 0 })
+		if err := here.Connect(t.Context(), peer.AddrInfo{ID: there.ID(), Addrs: slices.DeleteFunc(there.Addrs(), circuit)}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			within(15*time.Second, "a direct way", func() bool { return there.Direct(here.ID()) && here.Direct(there.ID()) })
+			for _, c := range there.host.Network().ConnsToPeer(here.ID()) {
+				if !relayed(c) {
+					c.Close()
+				}
+			}
+		}
+		within(15*time.Second, "a direct way at last", func() bool { return there.Direct(here.ID()) })
+	})
+}
+
 // TestCloseLeavesASilentRelay: a node that stops does not wait for a relay that never answers, nor for its connection to time out.
 func TestCloseLeavesASilentRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
