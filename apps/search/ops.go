@@ -32,6 +32,7 @@ type SearchIn struct {
 	Sort  string   `json:"sort,omitempty" enum:"relevance,size,age,sources" default:"relevance" doc:"what comes first"`
 	Limit int      `json:"limit,omitempty" default:"20" doc:"so many results at most, up to 500"`
 	Get   int      `json:"get,omitempty" doc:"fetch the result of this number"`
+	Save  string   `json:"save,omitempty" doc:"keep this search under a name, and tell when something new answers it"`
 
 	Typing bool `json:"typing,omitempty" doc:"the last word is perhaps not typed to its end"`
 }
@@ -52,6 +53,7 @@ type SearchOut struct {
 	Rebuilding bool     `json:"rebuilding,omitempty" doc:"the index is being made anew: there may be more"`
 	Known      int      `json:"known" doc:"publications that this node knows"`
 	Took       float64  `json:"took" doc:"milliseconds"`
+	Saved      string   `json:"saved,omitempty" doc:"with save: the name under which it is kept"`
 	Fetching   string   `json:"fetching,omitempty" doc:"with get: the name of what is being fetched now"`
 }
 
@@ -79,7 +81,7 @@ func searchOp(run func(context.Context, SearchIn) (SearchOut, error)) app.Op {
 	o.Long = "Looks in what is here and in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node: nobody is\n" +
 		"asked, and nobody learns what you look for. The same bytes under several names are one result.\n" +
 		"\"A phrase\" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age."
-	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1"
+	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1\n  kith search --save jazz jazz flac --by @anna"
 	return o
 }
 
@@ -105,15 +107,21 @@ func (s *Search) search(ctx context.Context, in SearchIn) (SearchOut, error) {
 	if limit < 0 || limit > maxLimit || in.Get < 0 {
 		return SearchOut{}, kith.Hint(fmt.Errorf("search: %d results: %w", limit, kith.Invalid), "1 to %d", maxLimit)
 	}
+	text := q.String()
 	if err := s.whose(&q); err != nil {
 		return SearchOut{}, err
+	}
+	if in.Save != "" {
+		if err := s.save(ctx, in.Save, text); err != nil {
+			return SearchOut{}, err
+		}
 	}
 	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: max(limit, in.Get), Typing: in.Typing, Trust: s.trust()})
 	if err != nil {
 		return SearchOut{}, err
 	}
 	out := SearchOut{Results: []Result{}, Total: found.Total, More: found.More, Query: found.Query.String(), Corrected: found.Corrected, DidYouMean: found.DidYouMean,
-		Rebuilding: found.Rebuilding, Known: s.spread.Len()}
+		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Saved: in.Save}
 	for i := range found.Hits {
 		out.Results = append(out.Results, s.result(&found.Hits[i]))
 	}
@@ -245,6 +253,9 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 		fmt.Fprintf(&b, "The first %d of more than %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
 	default:
 		fmt.Fprintf(&b, "%d of %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
+	}
+	if out.Saved != "" {
+		fmt.Fprintf(&b, "Saved as %s: what is new for it is shown by: kith search saved\n", plain.Text(out.Saved))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

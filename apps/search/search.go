@@ -50,10 +50,11 @@ type Search struct {
 	spread *spread.Spread
 	me     peer.ID
 	shun   shun
+	bell   chan struct{} // cap 1: there is something fresh
 }
 
 // New returns a Search that has not been started.
-func New(files Files) *Search { return &Search{files: files} }
+func New(files Files) *Search { return &Search{files: files, bell: make(chan struct{}, 1)} }
 
 // App describes the application; it is the table of contents of this package.
 func (s *Search) App() app.App {
@@ -63,6 +64,7 @@ func (s *Search) App() app.App {
 		Root: true,
 		Ops: []app.Op{
 			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
+			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm),
 		},
 		Protocols: []app.Protocol{{ID: spread.ProtocolID, Serve: s.serve}},
 		Start:     s.start,
@@ -88,7 +90,21 @@ CREATE TABLE lists (
 	path TEXT NOT NULL,    -- of the file that is read again; '' if there is none
 	at   INTEGER NOT NULL  -- when it was read, seconds since 1970
 ) STRICT;
-CREATE TABLE unsettled (what TEXT PRIMARY KEY) STRICT; -- of which the index does not know yet that it is shunned, or is no more`}
+CREATE TABLE unsettled (what TEXT PRIMARY KEY) STRICT; -- of which the index does not know yet that it is shunned, or is no more`, `
+CREATE TABLE saved (
+	name  TEXT PRIMARY KEY,
+	query TEXT NOT NULL,
+	at    INTEGER NOT NULL -- when it was saved, seconds since 1970
+) STRICT;
+CREATE TABLE news (
+	search TEXT NOT NULL REFERENCES saved (name) ON DELETE CASCADE,
+	root   TEXT NOT NULL, -- CID of what is new for it
+	name   TEXT NOT NULL,
+	size   INTEGER NOT NULL,
+	at     INTEGER NOT NULL,
+	PRIMARY KEY (search, root)
+) STRICT;
+CREATE TABLE fresh (id TEXT PRIMARY KEY) STRICT; -- documents of contents that were not known before, which are to be compared with what is saved`}
 
 func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	s.env, s.me = env, env.Me.PeerID()
@@ -127,6 +143,7 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	env.Go("search.meet", s.meet)
 	env.Go("search.follow", s.follow)
 	env.Go("search.lists", s.followLists)
+	env.Go("search.saved", s.followSaved)
 	return nil
 }
 
@@ -211,10 +228,10 @@ func (s *Search) changed(ctx context.Context, c spread.Change) error {
 			docs = append(docs, docOf(k))
 		}
 	}
-	if err := s.index.Delete(ctx, gone...); err != nil {
+	if err := s.freshen(ctx, docs); err != nil {
 		return err
 	}
-	return s.index.Put(ctx, docs...)
+	return errors.Join(s.index.Delete(ctx, gone...), s.index.Put(ctx, docs...))
 }
 
 // followEvery bounds how often it is looked at what is shared.

@@ -132,20 +132,15 @@ func (s *Search) settle(ctx context.Context) error {
 }
 
 func (s *Search) unsettled(ctx context.Context) (map[string]bool, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT what FROM unsettled`)
+	list, err := s.texts(ctx, `SELECT what FROM unsettled`)
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
-	defer rows.Close()
 	whats := map[string]bool{}
-	for rows.Next() {
-		var what string
-		if err := rows.Scan(&what); err != nil {
-			return nil, fmt.Errorf("search: %w", err)
-		}
+	for _, what := range list {
 		whats[what] = true
 	}
-	return whats, rows.Err()
+	return whats, nil
 }
 
 // hide shuns by hand.

@@ -213,6 +213,25 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestWithin: of documents that are named only these are found, whatever else there is.
+func TestWithin(t *testing.T) {
+	x := open(t, Options{})
+	for _, id := range []string{"1", "2", "3"} {
+		put(t, x, doc("film "+id, func(d *Doc) { d.ID, d.Root = id, root(id) }))
+	}
+	if r := find(t, x, "film", SearchOptions{Within: []string{"3", "1", "none"}}); len(r.Hits) != 2 || strings.Contains(names(r), "film 2") {
+		t.Errorf("got %s", names(r))
+	}
+	if r := find(t, x, "film", SearchOptions{Within: []string{}}); len(r.Hits) != 0 {
+		t.Errorf("of none: %s", names(r))
+	}
+	for id, want := range map[string]bool{"1": true, "4": false} {
+		if has, err := x.Has(t.Context(), root(id)); has != want || err != nil {
+			t.Errorf("has %s: %v, %v", id, has, err)
+		}
+	}
+}
+
 // TestHotWord: of a word that many have the newest are looked at, and who publishes most of them hides nobody.
 func TestHotWord(t *testing.T) {
 	x := open(t, Options{})

@@ -30,6 +30,7 @@ const (
 // SearchOptions says how to search. The zero value finds DefaultLimit results.
 type SearchOptions struct {
 	Limit  int                // results; DefaultLimit if 0
+	Within []string           // IDs of the documents that are looked at; nil: all
 	Typing bool               // the last word is perhaps not typed to its end: what begins with it is found too
 	Trust  map[string]float64 // by publisher; the most that any publisher of a content has is added to its Score. A word that few documents have is worth about 10
 }
@@ -86,6 +87,17 @@ func (x *Index) Search(ctx context.Context, q query.Query, o SearchOptions) (Res
 	return r, nil
 }
 
+// Has reports whether any document is of a content.
+func (x *Index) Has(ctx context.Context, root kith.Ref) (has bool, err error) {
+	err = x.use(func(handle *sql.DB) error {
+		return handle.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM doc WHERE content = ?)", x.content(Doc{Root: root})).Scan(&has)
+	})
+	if err != nil {
+		return false, fmt.Errorf("index: look: %w", err)
+	}
+	return has, nil
+}
+
 // A search is one search under way.
 type search struct {
 	x    *Index
@@ -99,6 +111,8 @@ type search struct {
 	words   int               // how many of needs are of words: these may be missing
 	phrases []phrase          // that have to stand somewhere, or may not
 	trust   map[int64]float64 // by the hash of the publisher
+	within  map[int64]bool    // rows of Within; nil: all
+	first   int64             // of them
 	found   map[int64]*group
 	seen    map[int64]struct{} // documents that are in found
 	read    int                // documents of which the text was read
@@ -122,6 +136,11 @@ func (s *search) run() (Results, error) {
 	r := Results{Query: s.q}
 	for p, worth := range s.o.Trust {
 		s.trust[s.x.hash(ofPublisher, p)] = worth
+	}
+	if s.o.Within != nil {
+		if err := s.only(); err != nil || len(s.within) == 0 {
+			return r, err
+		}
 	}
 	if err := s.prepare(&r); err != nil {
 		return r, err
@@ -150,6 +169,27 @@ func (s *search) run() (Results, error) {
 	r.Hits, err = s.hits()
 	r.Total, r.More = len(s.found), s.more
 	return r, err
+}
+
+// only finds the rows of the documents that are looked at.
+func (s *search) only() error {
+	s.within, s.first = map[int64]bool{}, math.MaxInt64
+	stmt, err := s.conn.PrepareContext(s.ctx, "SELECT id FROM doc WHERE key = ?")
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, id := range s.o.Within {
+		var row int64
+		switch err := stmt.QueryRowContext(s.ctx, s.x.hash('k', id)).Scan(&row); {
+		case errors.Is(err, sql.ErrNoRows):
+			continue
+		case err != nil:
+			return err
+		}
+		s.within[row], s.first = true, min(s.first, row)
+	}
+	return nil
 }
 
 // scan looks at the documents that match an expression of FTS5, the newest first. If not all were looked at because most of them are one publisher's, it looks at those of the
@@ -181,7 +221,7 @@ func (s *search) scan(expr string) error {
 
 // pass looks at the documents that match until it has enough. It returns the hash of the publisher who has most of them, if that is why there is more than it looked at; else 0.
 func (s *search) pass(expr string) (most int64, err error) {
-	rows, err := s.conn.QueryContext(s.ctx, "SELECT d.id, d.content, d.publisher, d.size, d.published, d.terms FROM fts JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ? ORDER BY fts.rowid DESC", expr)
+	rows, err := s.conn.QueryContext(s.ctx, "SELECT d.id, d.content, d.publisher, d.size, d.published, d.terms FROM fts JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ? AND fts.rowid >= ? ORDER BY fts.rowid DESC", expr, s.first)
 	if err != nil {
 		return 0, err
 	}
@@ -205,6 +245,9 @@ func (s *search) pass(expr string) (most int64, err error) {
 				}
 			}
 			return most, nil
+		}
+		if s.within != nil && !s.within[c.id] {
+			continue
 		}
 		scanned++
 		of[c.publisher]++

@@ -154,6 +154,9 @@ export const files = {
 export const search = {
   find: (words: string, more: object, signal: AbortSignal) =>
     answer<SearchOut>('/api/search/search', init({ words: [words], typing: true, ...more }, signal)),
+  saved: () => get('/api/search/search-saved'),
+  seen: (name: string) => post('/api/search/search-saved-seen', { name }),
+  forget: (name: string) => post('/api/search/search-saved-rm', { name }),
   hidden: () => get('/api/search/search-hidden'),
   hide: (what: string, why: string) => post('/api/search/search-hide', { what, why }),
   unhide: (what: string) => post('/api/search/search-unhide', { what }),

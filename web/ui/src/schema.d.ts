@@ -1451,6 +1451,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search/search-saved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * list saved searches, and what is new for them
+         * @description Save one with kith search --save NAME WORDS. What others publish later is compared with it as it comes, on this computer; the page says when there is something.
+         */
+        get: operations["search-search-saved"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-saved-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** keep a saved search no more */
+        post: operations["search-search-saved-rm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-saved-seen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** say that what is new for a saved search has been looked at */
+        post: operations["search-search-saved-seen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/search/search-unhide": {
         parameters: {
             query?: never;
@@ -3065,6 +3119,20 @@ export interface components {
             /** @description how its nodes find who has what: kad-dht (the default), chord, kademlia or pastry; part of the link, so that all members agree */
             overlay?: string;
         };
+        News: {
+            /**
+             * Format: date-time
+             * @description when it came to this node
+             */
+            at: string;
+            name: string;
+            ref: string;
+            /**
+             * Format: int64
+             * @description bytes
+             */
+            size: number;
+        };
         NodeLinkIn: {
             /** @description what the other device shows: kith:device:…; without it, this device shows a link */
             link?: string;
@@ -3630,6 +3698,23 @@ export interface components {
         RulesOut: {
             rules: components["schemas"]["FeedRule"][];
         };
+        SavedIn: {
+            /** @description the name under which it is saved */
+            name: string;
+        };
+        SavedOut: {
+            saved: components["schemas"]["SavedSearch"][];
+        };
+        SavedSearch: {
+            name: string;
+            /** @description what is new since it was looked at, the latest first, at most 100 */
+            news: components["schemas"]["News"][];
+            query: string;
+            /** Format: date-time */
+            since: string;
+            /** @description why nothing is found for it */
+            trouble?: string;
+        };
         SearchIn: {
             /** @description -30d is published in the last 30 days, +1y before that */
             age?: string;
@@ -3648,6 +3733,8 @@ export interface components {
              * @default 20
              */
             limit: number;
+            /** @description keep this search under a name, and tell when something new answers it */
+            save?: string;
             /** @description +10MB is at least, -1GB at most, 10MB..1GB between */
             size?: string;
             /**
@@ -3685,6 +3772,8 @@ export interface components {
             /** @description the index is being made anew: there may be more */
             rebuilding?: boolean;
             results: components["schemas"]["Result"][];
+            /** @description with save: the name under which it is kept */
+            saved?: string;
             /**
              * Format: double
              * @description milliseconds
@@ -6715,6 +6804,101 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HiddenOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-saved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-saved-rm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SavedIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-saved-seen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SavedIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
                 };
             };
             /** @description Error */

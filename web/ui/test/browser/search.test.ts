@@ -82,6 +82,23 @@ describe('search', { concurrency: 1 }, () => {
     await page.getByText('1 result', { exact: false }).first().waitFor()
   })
 
+  test('a search that is saved tells of what is new', async () => {
+    const box = page.getByRole('searchbox', { name: 'Search what is shared' })
+    await box.fill('trumpet')
+    await page.getByText('Nothing is called that').waitFor()
+    await page.getByRole('button', { name: 'Save this search' }).click()
+    await page.getByRole('heading', { name: 'Saved searches' }).waitFor()
+    writeFileSync(join(scratch, 'shared', 'Trumpet solo.flac'), 'trumpet')
+    await anna.text('share', '--for', 'public', join(scratch, 'shared', 'Trumpet solo.flac'))
+    await page.getByText('New for trumpet: Trumpet solo.flac').waitFor()
+    await page.getByText('New: Trumpet solo.flac').waitFor()
+    assert.deepEqual(await look(page, 'search-saved'), [])
+    await page.getByRole('button', { name: 'Seen: trumpet' }).click()
+    await page.getByText('New: Trumpet solo.flac').waitFor({ state: 'detached' })
+    await page.getByRole('button', { name: 'Remove trumpet' }).click()
+    await page.getByRole('heading', { name: 'Saved searches' }).waitFor({ state: 'detached' })
+  })
+
   test('the palette finds it on any page, and Enter fetches it', async () => {
     await page.goto(page.url().replace(/#.*/, '') + '#/people')
     await page.keyboard.press('Control+k')
