@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"kith/overlay/kbr"
+	"kith/search/filter"
 )
 
 // Limits of a search.
@@ -24,15 +25,16 @@ const (
 // steps is how many peers are asked in all, in three steps.
 var steps = [...]int{5, 15, 40}
 
-// A Candidate is a peer that may have what is looked for. Those of a greater score are asked first.
+// A Candidate is a peer that may have what is looked for. Those whose filters fit less well than those of others are not asked, and of these those of a greater score are asked first.
 type Candidate struct {
 	Node  kbr.Node
+	Fit   filter.Fit
 	Score uint32
 }
 
 // before compares two candidates by who is asked first.
 func before(a, b Candidate) int {
-	return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Node, b.Node))
+	return cmp.Or(cmp.Compare(b.Fit, a.Fit), cmp.Compare(b.Score, a.Score), cmp.Compare(a.Node, b.Node))
 }
 
 // What happens to a search.
@@ -192,12 +194,20 @@ func (s *Search) guided() bool {
 	return slices.ContainsFunc(s.guides, func(g guide) bool { return g.asked != kbr.None })
 }
 
-// widen asks as many as this step wants, and goes on to the next when at most one in five of those that were asked is still to answer. Who was asked in vain does not count.
+// widen asks as many as this step wants, and goes on to the next when at most one in five of those that were asked is still to answer. Who was asked in vain does not count. While a guide may know of a peer
+// in whose filter the words stand together, others wait.
 func (s *Search) widen(out []Act) []Act {
 	const few = 5
+	var best filter.Fit
+	for i := range s.peers {
+		best = max(best, s.peers[i].Fit)
+	}
+	if best < filter.Together && s.guided() {
+		return out
+	}
 	for i := range s.peers {
 		p := &s.peers[i]
-		if p.state != fresh {
+		if p.state != fresh || p.Fit < best {
 			continue
 		}
 		for s.asked-s.vain >= steps[s.step] {

@@ -15,7 +15,7 @@ const wait = 150 * kbr.Millisecond
 // candidates returns n of them, the first one the best.
 func candidates(n int) (list []Candidate) {
 	for i := range n {
-		list = append(list, Candidate{Node: kbr.Node(i + 1), Score: uint32(n - i)})
+		list = append(list, Candidate{Node: kbr.Node(i + 1), Fit: filter.Together, Score: uint32(n - i)})
 	}
 	return list
 }
@@ -80,8 +80,14 @@ func TestSteps(t *testing.T) {
 			{ev: Event{What: Slow, From: 200}, guide: []kbr.Node{201}},
 			{ev: Event{What: Answer, From: 1}},
 			{ev: Event{What: Failed, From: 300}},
-			{ev: Event{What: Answer, From: 201, Peers: []Candidate{{Node: 50}, {Node: 1}}}, ask: nodes(50, 50)},
+			{ev: Event{What: Answer, From: 201, Peers: []Candidate{{Node: 50, Fit: filter.Together}, {Node: 51, Fit: filter.Apart}, {Node: 1}}}, ask: nodes(50, 50)},
 			{ev: Event{What: Answer, From: 50, Fresh: 3}, done: true},
+		}},
+		"who has the words apart is asked if nobody has them together": {0, [][]kbr.Node{{200}, {300}}, []step{
+			{ev: Event{What: Begin}, guide: []kbr.Node{200, 300}},
+			{ev: Event{What: Answer, From: 200, Peers: []Candidate{{Node: 50, Fit: filter.Apart}}}},
+			{ev: Event{What: Slow, From: 300}, ask: nodes(50, 50)},
+			{ev: Event{What: Answer, From: 50}, done: true},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,7 +140,7 @@ func TestAnyOrder(t *testing.T) {
 			if ev.What == Answer {
 				ev.Fresh = rapid.IntRange(0, 5).Draw(t, "fresh")
 				for range rapid.IntRange(0, 90).Draw(t, "told") {
-					ev.Peers = append(ev.Peers, Candidate{Node: kbr.Node(rapid.IntRange(1, 200).Draw(t, "peer")), Score: 7})
+					ev.Peers = append(ev.Peers, Candidate{Node: kbr.Node(rapid.IntRange(1, 200).Draw(t, "peer")), Fit: filter.Fit(rapid.IntRange(1, 2).Draw(t, "fit"))})
 				}
 			}
 			open = slices.Delete(open, i, i+1)

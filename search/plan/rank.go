@@ -23,7 +23,7 @@ func Rank(known []Known, s filter.Sought) (list []Candidate) {
 			list, best = list[:0], fit
 		}
 		if fit == best {
-			list = append(list, Candidate{Node: k.Node, Score: uint32(k.Filter.Len())})
+			list = append(list, Candidate{Node: k.Node, Fit: fit, Score: uint32(k.Filter.Len())})
 		}
 	}
 	slices.SortFunc(list, before)

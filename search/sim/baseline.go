@@ -17,11 +17,13 @@ const (
 	floodHops  = 7
 )
 
+func anyone(kbr.Node) bool { return true }
+
 // String implements Way.
 func (*Flood) String() string { return "Gnutella, flooding" }
 
 func (f *Flood) start(r *run) {
-	f.m, f.seen = newMesh(r, floodLinks, func(a, b kbr.Node) bool { return true }), make([]*search, len(r.up))
+	f.m, f.seen = newMesh(r, floodLinks, anyone, func(a, b kbr.Node) bool { return true }), make([]*search, len(r.up))
 }
 
 func (f *Flood) joined(p kbr.Node) { f.m.join(p) }

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"kith/overlay/kbr"
 	"kith/search/filter"
@@ -16,13 +17,14 @@ type Kith struct {
 	filters []*filter.Filter
 	m       *mesh
 	known   []set // of each node, whose filters it has
-	gone    set   // those whose last stamp is too old
+	met     set   // all that ever came
+	gone    set   // of these those whose last stamp is too old
 	rtt     []kbr.RTT
 }
 
 // How filters spread. A node says again that it is there every stampEvery, and is forgotten when that is missing for twice as long.
 const (
-	shardSize   = 5000 // nodes at most
+	shardSize   = 2000 // nodes at most
 	neighbours  = 8    // connections of a node within its shard, in the mean
 	offerSize   = 12   // bytes of the offer of a filter or a stamp to a neighbour: half a digest, in a batch
 	stampSize   = 88   // bytes of a stamp: who, when, and a signature
@@ -48,14 +50,15 @@ func (s set) add(p kbr.Node)      { s[p/64] |= 1 << (p % 64) }
 func (s set) has(p kbr.Node) bool { return s[p/64]>>(p%64)&1 == 1 }
 
 func (k *Kith) start(r *run) {
-	*k = Kith{r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), gone: k.set(len(r.up))}
+	*k = Kith{r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), met: k.set(len(r.up)), gone: k.set(len(r.up))}
 	k.filters = r.filters()
-	k.m = newMesh(r, neighbours/2, func(a, b kbr.Node) bool { return k.shard(a) == k.shard(b) })
+	k.m = newMesh(r, neighbours/2, anyone, func(a, b kbr.Node) bool { return k.shard(a) == k.shard(b) })
 	all := make([]set, k.shards)
 	for i := range all {
 		all[i] = k.set(len(r.up))
 	}
 	for _, p := range r.alive {
+		k.met.add(p)
 		all[k.shard(p)].add(p)
 	}
 	for _, p := range r.alive {
@@ -110,6 +113,7 @@ func (k *Kith) sends(bytes int) {
 
 func (k *Kith) joined(p kbr.Node) {
 	k.m.join(p)
+	k.met.add(p)
 	k.known[p] = k.set(len(k.r.up))
 	k.r.after(joinTime, func() {
 		if !k.r.up[p] {
@@ -236,10 +240,11 @@ func (k *Kith) search(s *search) {
 	a.step(&plan.Event{What: plan.Begin, Fresh: len(s.found)})
 }
 
-// members returns some of a shard that a node knows.
+// members returns some of a shard, of which as many may be gone as of those that a node knows.
 func (k *Kith) members(shard int) (out []kbr.Node) {
 	for len(out) < guides {
-		if p := k.r.anybody(); k.shard(p) == shard {
+		p := kbr.Node(k.r.random() % uint64(len(k.r.up)))
+		if k.shard(p) == shard && k.met.has(p) && !k.gone.has(p) && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}

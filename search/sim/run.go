@@ -169,19 +169,20 @@ func (r *run) move(m move) {
 	r.way.joined(m.join)
 }
 
-// A mesh is who has a connection with whom: every node makes some at random, and a new one for each that is lost, after a while.
+// A mesh is who has a connection with whom: nodes make some at random, and a new one for each of these that is lost, after a while.
 type mesh struct {
 	r     *run
-	own   float64 // connections that a node makes
-	among func(a, b kbr.Node) bool
+	own   float64                  // connections that a node makes
+	makes func(p kbr.Node) bool    // who does
+	among func(a, b kbr.Node) bool // between whom there can be one
 	links [][]kbr.Node
 }
 
 // lost is how long it takes to see that a connection is lost.
 const lost = 30 * kbr.Second
 
-func newMesh(r *run, own float64, among func(a, b kbr.Node) bool) *mesh {
-	m := &mesh{r: r, own: own, among: among, links: make([][]kbr.Node, len(r.up))}
+func newMesh(r *run, own float64, makes func(p kbr.Node) bool, among func(a, b kbr.Node) bool) *mesh {
+	m := &mesh{r: r, own: own, makes: makes, among: among, links: make([][]kbr.Node, len(r.up))}
 	for _, p := range r.alive {
 		m.join(p)
 	}
@@ -189,6 +190,9 @@ func newMesh(r *run, own float64, among func(a, b kbr.Node) bool) *mesh {
 }
 
 func (m *mesh) join(p kbr.Node) {
+	if !m.makes(p) {
+		return
+	}
 	n := int(m.own)
 	if sim.Unit(m.r.random()) < m.own-float64(n) {
 		n++
@@ -212,7 +216,7 @@ func (m *mesh) link(p kbr.Node) {
 func (m *mesh) leave(p kbr.Node) {
 	for i, q := range m.links[p] {
 		m.links[q] = slices.DeleteFunc(m.links[q], func(x kbr.Node) bool { return x == p })
-		if i%2 == 0 { // of two ends one looks for another
+		if m.makes(q) && (!m.makes(p) || i%2 == 0) { // of two that may have made it one looks for another
 			m.r.after(lost, func() {
 				if m.r.up[q] {
 					m.link(q)

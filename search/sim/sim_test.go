@@ -4,9 +4,11 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"kith"
+	"kith/overlay/sim"
 )
 
 // full runs what is in docs/search.md, in minutes.
@@ -41,12 +43,39 @@ func TestTwentyPublished(t *testing.T) {
 	}
 }
 
+// Kang et al. (P2P 2009): a search reaches 18 % of the nodes at which something was published.
+func TestKadPublished(t *testing.T) {
+	const nodes, tries = 100_000, 200
+	n := &kadNet{seed: 1}
+	for i := range uint64(nodes) {
+		n.ids = append(n.ids, sim.Draw(1, forPlace, i, 0))
+	}
+	slices.Sort(n.ids)
+	var reached, copies int
+	for i := range uint64(tries) {
+		key := sim.Draw(1, forName, i, 0)
+		roots := n.roots(int(sim.Draw(1, forAsker, i, 0)%nodes), key)
+		l := n.lookup(int(sim.Draw(1, forAsker, i, 1)%nodes), key, kadSearches)
+		for range kadReached {
+			if slices.Contains(roots, l.next()) {
+				reached++
+			}
+		}
+		copies += len(roots)
+	}
+	part := float64(reached) / float64(copies)
+	t.Logf("%.3f of the copies are reached, published 0.18", part)
+	if math.Abs(part/0.18-1) > 0.15 {
+		t.Errorf("%.3f of the copies are reached", part)
+	}
+}
+
 // What Kith's search is to be, among 200 nodes, or, in full length, as in docs/search.md. The seeds were not used while anything was chosen.
 func TestTable(t *testing.T) {
 	worlds := []Options{{Nodes: 200, Seed: 1959, Queries: 60, Churn: 0.2}}
-	ways := func() []Way { return []Way{&Kith{}, &Twenty{}, &Flood{}} }
+	ways := func() []Way { return []Way{&Kith{}, &Kad{}, &Dynamic{}, &Twenty{}, &Flood{}} }
 	if full {
-		worlds = []Options{{Nodes: 1000, Seed: 1959, Queries: 1000, Churn: 0.2}}
+		worlds = []Options{{Nodes: 1000, Seed: 1959, Queries: 1000, Churn: 0.2}, {Nodes: 10_000, Seed: 1959, Queries: 200, Churn: 0.2}}
 	}
 	for _, o := range worlds {
 		w := world(t, o)
@@ -64,7 +93,7 @@ func TestTable(t *testing.T) {
 // The same options give the same report to the bit, another seed another trace.
 func TestSameSeedSameReport(t *testing.T) {
 	o := Options{Nodes: 100, Seed: 1, Queries: 30, Churn: 2}
-	for _, way := range []Way{&Kith{}, &Twenty{}, &Flood{}} {
+	for _, way := range []Way{&Kith{}, &Kad{}, &Dynamic{}, &Twenty{}, &Flood{}} {
 		a, b := world(t, o).Run(way), world(t, o).Run(way)
 		if a != b {
 			t.Errorf("%+v\n%+v", a, b)
