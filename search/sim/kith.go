@@ -236,14 +236,17 @@ func (k *Kith) search(s *search) {
 			others = append(others, k.members(shard))
 		}
 	}
-	a := &asking{k: k, s: s, sought: sought, plan: plan.New(k.wait(s.from), k.rank(s.from, sought), others)}
+	a := &asking{k: k, s: s, sought: sought, guides: others, plan: plan.New(k.wait(s.from), k.rank(s.from, sought), others)}
 	a.step(&plan.Event{What: plan.Begin, Fresh: len(s.found)})
 }
 
-// members returns some of a shard, of which as many may be gone as of those that a node knows.
+// members returns some of a shard: first one with which a node keeps a connection, and then such of which as many may be gone as of those that it has filters of.
 func (k *Kith) members(shard int) (out []kbr.Node) {
 	for len(out) < guides {
-		p := kbr.Node(k.r.random() % uint64(len(k.r.up)))
+		p := k.r.anybody()
+		if len(out) > 0 {
+			p = kbr.Node(k.r.random() % uint64(len(k.r.up)))
+		}
 		if k.shard(p) == shard && k.met.has(p) && !k.gone.has(p) && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
@@ -256,6 +259,7 @@ type asking struct {
 	k      *Kith
 	s      *search
 	sought filter.Sought
+	guides [][]kbr.Node
 	plan   *plan.Search
 	done   bool
 }
@@ -268,12 +272,15 @@ func (a *asking) step(ev *plan.Event) {
 	}
 }
 
-// ask asks a node, with which a connection has to be made first.
+// ask asks a node, with which a connection has to be made first, unless it is one that is kept.
 func (a *asking) ask(act plan.Act) {
 	s, r, to := a.s, a.k.r, act.To
 	s.asked++
-	answered, began := false, r.now
-	r.send(2*r.line(s.from, to), s.from, to, func() {
+	answered, began, dial := false, r.now, 2*r.line(s.from, to)
+	if slices.ContainsFunc(a.guides, func(g []kbr.Node) bool { return g[0] == to }) {
+		dial = 0
+	}
+	r.send(dial, s.from, to, func() {
 		ev := plan.Event{What: plan.Answer, From: to}
 		items := s.hits[to]
 		if act.Do == plan.Guide {
@@ -286,7 +293,9 @@ func (a *asking) ask(act plan.Act) {
 			if answered = true; a.done {
 				return
 			}
-			a.k.rtt[s.from].Measure(r.now - began)
+			if dial > 0 {
+				a.k.rtt[s.from].Measure(r.now - began)
+			}
 			ev.Fresh = s.results(items[:min(len(items), maxResults)])
 			a.step(&ev)
 		})
