@@ -148,7 +148,7 @@ func (k *Kith) take(p, from kbr.Node) (size int) {
 // spread hands the filter of a node on from neighbour to neighbour: an offer, a question, and the filter itself.
 func (k *Kith) spread(p kbr.Node) {
 	k.known[p].add(p)
-	hand := func(level []kbr.Node) {}
+	var hand func([]kbr.Node)
 	hand = func(level []kbr.Node) {
 		var next []kbr.Node
 		for _, q := range level {
@@ -171,7 +171,7 @@ func (k *Kith) spread(p kbr.Node) {
 	hand([]kbr.Node{p})
 }
 
-// mends compares what p knows with what a random node knows, from time to time.
+// mends compares what p knows with what a neighbour knows, from time to time.
 func (k *Kith) mends(p kbr.Node) {
 	k.r.after(mendEvery/2+kbr.Ticks(k.r.random()%uint64(mendEvery)), func() {
 		if !k.r.up[p] {
