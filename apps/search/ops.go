@@ -281,6 +281,9 @@ func (r Result) about() string {
 	if age := time.Since(r.Published); age > time.Minute && !r.Here {
 		parts = append(parts, human.Duration(age)+" old")
 	}
+	if len(r.Tags) > 0 {
+		parts = append(parts, plain.Text(strings.Join(r.Tags, ", ")))
+	}
 	if len(r.Missing) > 0 {
 		parts = append(parts, "without "+plain.Text(strings.Join(r.Missing, ", ")))
 	}

@@ -40,7 +40,7 @@ func (s *Search) syncOwn(ctx context.Context, items []Item) error {
 	}
 	for _, it := range items {
 		ref := it.Link.Ref.String()
-		sum := sumOf(it)
+		sum := s.sumOf(it)
 		had, ok := told[ref]
 		delete(told, ref)
 		if ok && bytes.Equal(had, sum) {
@@ -88,17 +88,17 @@ func (s *Search) told(ctx context.Context) (map[string][]byte, error) {
 }
 
 // sumOf returns the digest of what an item is.
-func sumOf(it Item) []byte {
-	data, _ := json.Marshal([]any{it.Link.String(), it.Folder, it.Files, it.Public})
+func (s *Search) sumOf(it Item) []byte {
+	data, _ := json.Marshal([]any{it.Link.String(), it.Folder, it.Files, it.Public, s.labels(it)})
 	sum := sha256.Sum256(data)
 	return sum[:]
 }
 
 // digest returns that of all items.
-func digest(items []Item) [32]byte {
+func (s *Search) digest(items []Item) [32]byte {
 	h := sha256.New()
 	for _, it := range items {
-		h.Write(sumOf(it))
+		h.Write(s.sumOf(it))
 	}
 	return [32]byte(h.Sum(nil))
 }
@@ -124,7 +124,7 @@ func (s *Search) syncPublished(ctx context.Context, items []Item) error {
 		if err != nil {
 			continue
 		}
-		if !ok || time.Until(k.Expires) < spread.Life/2 || k.Name != p.Name || k.V1 != p.V1 || k.V2 != p.V2 {
+		if !ok || time.Until(k.Expires) < spread.Life/2 || k.Name != p.Name || k.V1 != p.V1 || k.V2 != p.V2 || !slices.Equal(k.Tags, p.Tags) || k.Language != p.Language {
 			list = append(list, p)
 		}
 	}
@@ -140,8 +140,10 @@ func (s *Search) syncPublished(ctx context.Context, items []Item) error {
 // publicationOf returns what is said to everybody of an item.
 func (s *Search) publicationOf(ctx context.Context, it Item) (publication.Publication, error) {
 	inside, err := s.inside(ctx, it)
+	l := s.labels(it)
 	return publication.Trim(publication.Publication{
 		Root: it.Link.Ref, Name: it.Link.Name, Size: it.Link.Size, Count: it.Files, Files: inside, Sort: sortOf(it.Link.Name, inside), V1: it.Link.V1, V2: it.Link.V2,
+		Tags: l.Tags, Language: l.Language,
 	}), err
 }
 
@@ -173,9 +175,10 @@ func ownID(ref string) string { return "own " + ref }
 // ownDoc returns what the index is told of an item that is here.
 func (s *Search) ownDoc(ctx context.Context, it Item) (index.Doc, error) {
 	inside, err := s.inside(ctx, it)
+	l := s.labels(it)
 	return index.Doc{
 		ID: ownID(it.Link.Ref.String()), Root: it.Link.Ref, Name: it.Link.Name, Files: inside, Type: sortOf(it.Link.Name, inside).String(), Size: it.Link.Size,
-		Published: time.Now(),
+		Published: time.Now(), Tags: l.Tags, Language: l.Language,
 	}, err
 }
 

@@ -51,10 +51,13 @@ type Search struct {
 	me     peer.ID
 	shun   shun
 	bell   chan struct{} // cap 1: there is something fresh
+	tagged tagged
 }
 
 // New returns a Search that has not been started.
-func New(files Files) *Search { return &Search{files: files, bell: make(chan struct{}, 1)} }
+func New(files Files) *Search {
+	return &Search{files: files, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}}
+}
 
 // App describes the application; it is the table of contents of this package.
 func (s *Search) App() app.App {
@@ -64,7 +67,7 @@ func (s *Search) App() app.App {
 		Root: true,
 		Ops: []app.Op{
 			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
-			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm),
+			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm), tagOp(s.tag),
 		},
 		Protocols: []app.Protocol{{ID: spread.ProtocolID, Serve: s.serve}},
 		Start:     s.start,
@@ -104,7 +107,12 @@ CREATE TABLE news (
 	at     INTEGER NOT NULL,
 	PRIMARY KEY (search, root)
 ) STRICT;
-CREATE TABLE fresh (id TEXT PRIMARY KEY) STRICT; -- documents of contents that were not known before, which are to be compared with what is saved`}
+CREATE TABLE fresh (id TEXT PRIMARY KEY) STRICT; -- documents of contents that were not known before, which are to be compared with what is saved`, `
+CREATE TABLE tags (
+	ref      TEXT PRIMARY KEY, -- of what is here
+	tags     TEXT NOT NULL,    -- one a line
+	language TEXT NOT NULL     -- ISO 639-1, or ''
+) STRICT`}
 
 func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	s.env, s.me = env, env.Me.PeerID()
@@ -117,6 +125,9 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 		env.Note(note)
 	}
 	if s.shun.all, err = s.readShunned(ctx); err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
+	if s.tagged.all, err = s.readTags(ctx); err != nil {
 		return fmt.Errorf("search: start: %w", err)
 	}
 	s.index, err = index.Open(index.Options{Path: filepath.Join(env.Dir, "index.db"), All: s.all, Log: env.Log})
@@ -244,9 +255,9 @@ func (s *Search) follow(ctx context.Context) error {
 	var done [32]byte // digest of the items that all was done for
 	for {
 		changed := s.files.Changed()
-		if items := s.files.Findable(); digest(items) != done {
+		if items := s.files.Findable(); s.digest(items) != done {
 			if err := s.sync(ctx, items); err == nil {
-				done = digest(items)
+				done = s.digest(items)
 			} else if ctx.Err() == nil {
 				s.env.Log.Warn("what is shared is not all found", "err", err)
 			}
@@ -260,6 +271,7 @@ func (s *Search) follow(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-s.tagged.bell:
 		case <-renew.C:
 			done = [32]byte{}
 		case <-ctx.Done():

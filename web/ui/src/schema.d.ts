@@ -1505,6 +1505,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search/search-tag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * say by which tags something is found, and in which language it is
+         * @description Of what is public (kith publish --for public) the tags are published with its name; a later saying takes the place of an earlier one. Of what is not, they stay here.
+         */
+        post: operations["search-search-tag"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/search/search-unhide": {
         parameters: {
             query?: never;
@@ -4199,6 +4219,23 @@ export interface components {
              * @description process that stops now
              */
             pid: number;
+        };
+        TagIn: {
+            /** @description CID, link, name, or a part that only one has */
+            item: string;
+            /** @description its language, such as de; default: as it was */
+            lang?: string;
+            /** @description at most 8, each of at most 32 bytes, in the place of those that it had; none: it has none */
+            tags?: string[];
+        };
+        TagOut: {
+            /** @description ISO 639-1 */
+            language?: string;
+            name: string;
+            /** @description everybody is told; else only you find it by these */
+            public?: boolean;
+            ref: string;
+            tags?: string[];
         };
         TorrentsNone: Record<string, never>;
         Tracker: {
@@ -6899,6 +6936,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-tag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TagIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagOut"];
                 };
             };
             /** @description Error */

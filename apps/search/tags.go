@@ -1,0 +1,167 @@
+package search
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"kith"
+	"kith/app"
+	"kith/internal/plain"
+	"kith/internal/room"
+	"kith/search/publication"
+)
+
+// Labels is what a person says of an item beside its name.
+type Labels struct {
+	Tags     []string `json:"tags,omitempty"`
+	Language string   `json:"language,omitempty" doc:"ISO 639-1"`
+}
+
+// tagged is what is said of the items that are here.
+type tagged struct {
+	bell chan struct{} // cap 1: it has changed
+	mu   sync.Mutex
+	all  map[string]Labels // by ref
+}
+
+// TagIn says what an item is.
+type TagIn struct {
+	Item string   `json:"item" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
+	Tags []string `json:"tags,omitempty" arg:"1" doc:"at most 8, each of at most 32 bytes, in the place of those that it had; none: it has none"`
+	Lang string   `json:"lang,omitempty" doc:"its language, such as de; default: as it was"`
+}
+
+// TagOut is what is said of an item.
+type TagOut struct {
+	Ref  kith.Ref `json:"ref"`
+	Name string   `json:"name"`
+	Labels
+	Public bool `json:"public,omitempty" doc:"everybody is told; else only you find it by these"`
+}
+
+func tagOp(run func(context.Context, TagIn) (TagOut, error)) app.Op {
+	o := app.NewOp("search tag", "say by which tags something is found, and in which language it is", run)
+	o.Long = "Of what is public (kith publish --for public) the tags are published with its name; a later saying takes the place of an earlier one. Of what is not, they stay here."
+	o.Example = "  kith search tag 'Kind of Blue' vinyl jazz\n  kith search tag novel.epub --lang de\n  kith search --tag vinyl jazz"
+	return o
+}
+
+// labels returns what is said of an item.
+func (s *Search) labels(it Item) Labels {
+	s.tagged.mu.Lock()
+	defer s.tagged.mu.Unlock()
+	return s.tagged.all[it.Link.Ref.String()]
+}
+
+func (s *Search) readTags(ctx context.Context) (map[string]Labels, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT ref, tags, language FROM tags`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string]Labels{}
+	for rows.Next() {
+		var ref, tags string
+		var l Labels
+		if err := rows.Scan(&ref, &tags, &l.Language); err != nil {
+			return nil, err
+		}
+		if tags != "" {
+			l.Tags = strings.Split(tags, "\n")
+		}
+		all[ref] = l
+	}
+	return all, rows.Err()
+}
+
+func (s *Search) tag(ctx context.Context, in TagIn) (TagOut, error) {
+	it, err := s.item(in.Item)
+	if err != nil {
+		return TagOut{}, err
+	}
+	l := s.labels(it)
+	if len(in.Tags) > 0 || in.Lang == "" {
+		if l.Tags, err = cleanTags(in.Tags); err != nil {
+			return TagOut{}, err
+		}
+	}
+	if in.Lang != "" {
+		if l.Language = strings.ToLower(in.Lang); len(l.Language) != 2 || strings.Trim(l.Language, "abcdefghijklmnopqrstuvwxyz") != "" {
+			return TagOut{}, kith.Hint(fmt.Errorf("search: tag: %.40q is no language: %w", in.Lang, kith.Invalid), "write it as two letters, such as de (ISO 639-1)")
+		}
+	}
+	ref := it.Link.Ref.String()
+	s.tagged.mu.Lock()
+	_, err = s.db.ExecContext(ctx, `INSERT OR REPLACE INTO tags (ref, tags, language) VALUES (?, ?, ?)`, ref, strings.Join(l.Tags, "\n"), l.Language)
+	if err == nil {
+		s.tagged.all[ref] = l
+	}
+	s.tagged.mu.Unlock()
+	if err != nil {
+		return TagOut{}, fmt.Errorf("search: save: %w", room.Explain(err))
+	}
+	select {
+	case s.tagged.bell <- struct{}{}:
+	default:
+	}
+	return TagOut{Ref: it.Link.Ref, Name: it.Link.Name, Labels: l, Public: it.Public}, nil
+}
+
+// cleanTags returns tags as they are published: in lower case, each once.
+func cleanTags(tags []string) (list []string, err error) {
+	for _, tag := range tags {
+		tag = strings.ToLower(strings.Join(strings.Fields(tag), " "))
+		if tag == "" || len(tag) > publication.MaxTag || plain.Text(tag) != tag || strings.Contains(tag, ",") {
+			return nil, kith.Hint(fmt.Errorf("search: tag: %.80q is no tag: %w", tag, kith.Invalid), "a word or several, at most %d bytes, without commas", publication.MaxTag)
+		}
+		if !slices.Contains(list, tag) {
+			list = append(list, tag)
+		}
+	}
+	if len(list) > publication.MaxTags {
+		return nil, kith.Hint(fmt.Errorf("search: tag: %d tags: %w", len(list), kith.TooLarge), "at most %d", publication.MaxTags)
+	}
+	return list, nil
+}
+
+// item returns the one that a person names.
+func (s *Search) item(name string) (Item, error) {
+	items := s.files.Findable()
+	link, _ := kith.ParseLink(name)
+	var part []Item
+	for _, it := range items {
+		if it.Link.Ref == link.Ref || it.Link.Name == name {
+			return it, nil
+		}
+		if strings.Contains(strings.ToLower(it.Link.Name), strings.ToLower(name)) {
+			part = append(part, it)
+		}
+	}
+	switch {
+	case len(part) == 1:
+		return part[0], nil
+	case len(part) > 1:
+		return Item{}, kith.Hint(fmt.Errorf("search: tag: %d items have %.80s in their names: %w", len(part), plain.Text(name), kith.Invalid), "name more of it")
+	}
+	return Item{}, kith.Hint(fmt.Errorf("search: tag: there is no item %.80s that is whole here: %w", plain.Text(name), kith.NotFound), "kith ls")
+}
+
+// WriteText implements app.Texter.
+func (out TagOut) WriteText(w io.Writer, width int) error {
+	said := "no tags"
+	if len(out.Tags) > 0 {
+		said = strings.Join(out.Tags, ", ")
+	}
+	if out.Language != "" {
+		said += " · " + out.Language
+	}
+	if !out.Public {
+		said += " · for you alone, since it is not public"
+	}
+	_, err := fmt.Fprintf(w, "%s: %s\n", plain.Text(out.Name), plain.Text(said))
+	return err
+}
