@@ -22,7 +22,7 @@ import (
 
 // SearchIn asks what is shared that answers some words.
 type SearchIn struct {
-	Words []string `json:"words" arg:"0" doc:"words, \"phrases\", -words that must not be there, and filters such as size:>10MB"`
+	Words []string `json:"words,omitempty" arg:"0" doc:"words, \"phrases\", -words that must not be there, and filters such as size:>10MB"`
 	Type  string   `json:"type,omitempty" doc:"audio, video, image, text, archive, program or other; several with commas between"`
 	Size  string   `json:"size,omitempty" doc:"+10MB is at least, -1GB at most, 10MB..1GB between"`
 	Age   string   `json:"age,omitempty" doc:"-30d is published in the last 30 days, +1y before that"`

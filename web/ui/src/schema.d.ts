@@ -3770,7 +3770,7 @@ export interface components {
             /** @description the last word is perhaps not typed to its end */
             typing?: boolean;
             /** @description words, "phrases", -words that must not be there, and filters such as size:>10MB */
-            words: string[];
+            words?: string[];
         };
         SearchNone: Record<string, never>;
         SearchOut: {
@@ -6671,7 +6671,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["SearchIn"];
             };
