@@ -196,6 +196,7 @@ func fakeApps() []app.App {
 			app.NewOp("pick", "Pick one", echo[pickIn]), app.NewStreamOp("wait", "Wait for ever", wait), app.NewStreamOp("count", "Count to three", count),
 			app.NewOp("id", "Who this is", echo[none]),
 			app.NewOp("id confirm", "Prove it", echo[confirmIn]), app.NewOp("id restore", "Come back", echo[restoreIn]),
+			app.NewOp("pack", "Pack files", echo[shareIn]), app.NewOp("pack list", "What is packed", echo[none]),
 		}},
 		{Name: "vault", Help: "Keep secrets", Ops: []app.Op{app.NewOp("put", "Put one in", echo[none])}},
 	}

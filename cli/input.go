@@ -156,7 +156,10 @@ func (in *input) check(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if n == 0 && cmd.HasAvailableSubCommands() {
-		return unknownCommand(cmd, args[0])
+		return unknownCommand(cmd, args)
+	}
+	if words := asWords(cmd, args); words != "" {
+		see = words
 	}
 	return kith.Hint(fmt.Errorf("%s takes no argument %q: %w", cmd.CommandPath(), args[n], kith.Invalid), "%s", see)
 }

@@ -80,18 +80,29 @@ func newGroup(name string) *cobra.Command {
 		if len(args) == 0 {
 			return nil
 		}
-		return unknownCommand(cmd, args[0])
+		return unknownCommand(cmd, args)
 	}
 	c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return c
 }
 
-func unknownCommand(cmd *cobra.Command, word string) error {
+func unknownCommand(cmd *cobra.Command, args []string) error {
 	hint := "see: " + cmd.CommandPath() + " --help"
-	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean: " + cmd.CommandPath() + " " + near[0]
+	} else if words := asWords(cmd, args); words != "" {
+		hint = words
 	}
-	return kith.Hint(fmt.Errorf("%s has no command %q: %w", cmd.CommandPath(), word, kith.Invalid), "%s", hint)
+	return kith.Hint(fmt.Errorf("%s has no command %q: %w", cmd.CommandPath(), args[0], kith.Invalid), "%s", hint)
+}
+
+// asWords says what to type where the name of a command was meant as a word for the command above it: kith search hidden figures. It is empty where that takes no words.
+func asWords(cmd *cobra.Command, args []string) string {
+	above := cmd.Parent()
+	if above == nil || !strings.Contains(above.Use, "...") {
+		return ""
+	}
+	return "if " + cmd.Name() + " is one of the words: " + above.CommandPath() + " -- " + strings.Join(append([]string{cmd.Name()}, args...), " ")
 }
 
 // setOp makes of a command an operation.
