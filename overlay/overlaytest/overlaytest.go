@@ -35,8 +35,9 @@ type Overlay struct {
 }
 
 const (
-	patience = 20 * time.Second // for what may take its time
-	atOnce   = time.Second      // for what a person waits for
+	patience = 20 * time.Second       // for what may take its time
+	again    = 100 * time.Millisecond // between tries
+	atOnce   = time.Second            // for what a person waits for
 )
 
 // Test runs the suite.
@@ -211,9 +212,9 @@ func (o Overlay) many(t *testing.T) {
 	}
 }
 
-// eventually tries until patience is over: tables fill with what nodes hear from each other.
+// eventually tries until patience is over: tables fill with what nodes hear from each other. It leaves time between tries: nodes refuse who asks too much, and are taken for gone then.
 func eventually(t *testing.T, ok func() bool) bool {
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(again) {
 		if ok() {
 			return true
 		}
