@@ -17,19 +17,23 @@ import (
 	"kith/network/relay"
 )
 
+// simulated starts a node on a host of a simulated network.
+func simulated(t *testing.T, net *sim.Net, kind nat.Kind, carries relay.Settings) *Network {
+	t.Helper()
+	h, err := net.Add(sim.Spec{Name: "host", Kind: kind, Delay: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newNode(t, func(c *Config) { c.Listen, c.Packets, c.Relay = h.Listen(), h.ListenUDP, carries })
+}
+
 // TestFriendsRelayFirst: a node that cannot be reached holds places at strangers while there is nobody else, and at a friend, who carries more, when one is there.
 func TestFriendsRelayFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := sim.New(4)
 		defer net.Close()
 		defer time.Sleep(time.Minute) // libp2p's AutoNAT ends later than its host
-		start := func(kind nat.Kind) *Network {
-			h, err := net.Add(sim.Spec{Name: "host", Kind: kind, Delay: 20 * time.Millisecond})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return newNode(t, func(c *Config) { c.Listen, c.Packets = h.Listen(), h.ListenUDP })
-		}
+		start := func(kind nat.Kind) *Network { return simulated(t, net, kind, relay.Settings{}) }
 		strangers, friend, home := []*Network{start(nat.Public), start(nat.Public)}, start(nat.Public), start(nat.Cone)
 		for _, n := range append(strangers, friend, home) {
 			defer n.Close()
@@ -71,13 +75,7 @@ func TestLostHole(t *testing.T) {
 		net := sim.New(6)
 		defer net.Close()
 		defer time.Sleep(time.Minute) // libp2p's AutoNAT ends later than its host
-		start := func(kind nat.Kind) *Network {
-			h, err := net.Add(sim.Spec{Name: "host", Kind: kind, Delay: 20 * time.Millisecond})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return newNode(t, func(c *Config) { c.Listen, c.Packets = h.Listen(), h.ListenUDP })
-		}
+		start := func(kind nat.Kind) *Network { return simulated(t, net, kind, relay.Settings{}) }
 		public, there, here := start(nat.Public), start(nat.Cone), start(nat.Cone)
 		for _, n := range []*Network{public, there, here} {
 			defer n.Close()
@@ -118,13 +116,7 @@ func TestCloseLeavesASilentRelay(t *testing.T) {
 		net := sim.New(5)
 		defer net.Close()
 		defer time.Sleep(time.Minute) // libp2p's AutoNAT ends later than its host
-		start := func(kind nat.Kind) *Network {
-			h, err := net.Add(sim.Spec{Name: "host", Kind: kind, Delay: 20 * time.Millisecond})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return newNode(t, func(c *Config) { c.Listen, c.Packets, c.Relay.For = h.Listen(), h.ListenUDP, relay.Off })
-		}
+		start := func(kind nat.Kind) *Network { return simulated(t, net, kind, relay.Settings{For: relay.Off}) }
 		silent, home := start(nat.Public), start(nat.Cone)
 		defer silent.Close()
 		defer home.Close()
