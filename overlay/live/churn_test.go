@@ -137,6 +137,11 @@ func TestClient(t *testing.T) {
 		all := crew(t, kind, 5)
 		c := all[4]
 		until(t, "they know each other", func() bool { return all[0].Size() == 4 && c.Size() == 4 })
+		for _, m := range all[:4] { // a client asks those whom it is connected to, and a neighbour may be one that has only been named
+			if err := c.Connect(t.Context(), m.Info); err != nil {
+				t.Fatal(err)
+			}
+		}
 		reach, err := c.net.Host().EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful)
 		if err != nil {
 			t.Fatal(err)
