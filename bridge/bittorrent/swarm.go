@@ -20,6 +20,7 @@ import (
 	"kith/bridge/bittorrent/books"
 	"kith/bridge/bittorrent/census"
 	"kith/bridge/bittorrent/metainfo"
+	"kith/bridge/bittorrent/redial"
 	"kith/internal/bell"
 	"kith/internal/human"
 	"kith/transfer"
@@ -64,7 +65,7 @@ type swarm struct {
 	tracked          string   // what the tracker that was asked last said that a person should know
 	seeds            []string // web seeds that the library does not have yet
 	own              []*ownSeed
-	redials          redials
+	redials          redial.List
 	rates            census.Rates
 }
 

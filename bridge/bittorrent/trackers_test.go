@@ -1,8 +1,10 @@
 package bittorrent
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"kith"
 	"kith/bridge/bittorrent/courier"
 )
 
@@ -110,6 +113,125 @@ func withTrackers(t *testing.T, urls ...string) (*download, *node) {
 	l := a.link(names)
 	l.Trackers = urls
 	return b.get(ctx, l), b
+}
+
+// TestTrackerNamesAgain: whom a tracker names is not there yet, and is dialled again: the tracker itself is asked only after twenty minutes.
+func TestTrackerNamesAgain(t *testing.T) {
+	for kind, listen := range map[string]func(t *testing.T, peer []byte) (string, <-chan string){"http": overHTTP, "udp": overUDP} {
+		t.Run(kind, func(t *testing.T) {
+			ctx := timed(t, time.Minute)
+			l, err := net.Listen("tcp", "127.0.0.2:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := l.Addr().(*net.TCPAddr).AddrPort()
+			l.Close()
+			a := newNode(t, func(o *Options) { o.Bind, o.Config.Port = at.Addr(), int(at.Port()) })
+			names, err := a.Publish(ctx, a.share("film", theFilm))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.close()
+			url, asked := listen(t, binary.BigEndian.AppendUint16(at.Addr().AsSlice(), at.Port()))
+			b := newNode(t, nil)
+			d := &download{t: t, m: &memory{}}
+			if d.o, err = b.Open(kith.Link{Names: kith.Names{V1: names.V1, Trackers: []string{url}}})(ctx, d.m); err != nil {
+				t.Fatal(err)
+			}
+			defer d.o.Close()
+			<-asked
+			short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+			defer cancel()
+			if _, err := d.o.Layout(short); !errors.Is(err, kith.Unavailable) {
+				t.Fatalf("nobody is there: %v", err)
+			}
+			a.open()
+			if _, err := d.o.Layout(ctx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestTrackerIsToldOnce that this node has left, and then no more.
+func TestTrackerIsToldOnce(t *testing.T) {
+	t.Parallel() // the library waits a minute
+	for kind, listen := range map[string]func(t *testing.T, peer []byte) (string, <-chan string){"http": overHTTP, "udp": overUDP} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			ctx := timed(t, 3*time.Minute)
+			url, asked := listen(t, nil)
+			d, b := withTrackers(t, url)
+			if said := <-asked; said != "started" {
+				t.Errorf("first it hears %q", said)
+			}
+			d.all(ctx)
+			d.o.Close()
+			for said := range asked {
+				if said == "stopped" {
+					break
+				}
+			}
+			select {
+			case said := <-asked:
+				t.Errorf("after it was told that this node has left it hears %q", said)
+			case <-time.After(3 * time.Second):
+			}
+			if _, err := b.Open(kith.Link{Names: kith.Names{V1: d.o.(*origin).s.names.V1, Trackers: []string{url}}})(ctx, &memory{}); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-asked:
+			case <-ctx.Done():
+				t.Error("who comes again does not tell it")
+			}
+		})
+	}
+}
+
+// overHTTP is a tracker that names a peer. It says what event each announcement is of.
+func overHTTP(t *testing.T, peer []byte) (url string, asked <-chan string) {
+	t.Helper()
+	c := make(chan string, 100)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "d8:intervali1200e5:peers%d:%se", len(peer), peer)
+		c <- r.URL.Query().Get("event")
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL + "/announce", c
+}
+
+// overUDP is the same over UDP (BEP 15).
+func overUDP(t *testing.T, peer []byte) (url string, asked <-chan string) {
+	t.Helper()
+	l, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c := make(chan string, 100)
+	go func() {
+		p := make([]byte, 2048)
+		for {
+			n, from, err := l.ReadFrom(p)
+			if err != nil {
+				return
+			}
+			if n < 16 {
+				continue
+			}
+			answer := append([]byte{}, p[8:16]...) // action and transaction
+			if binary.BigEndian.Uint32(answer) == 0 {
+				l.WriteTo(append(answer, "connects"...), from)
+				continue
+			}
+			answer = binary.BigEndian.AppendUint32(answer, 1200)
+			answer = append(answer, make([]byte, 8)...) // leechers, seeders
+			l.WriteTo(append(answer, peer...), from)
+			c <- []string{"", "completed", "started", "stopped"}[binary.BigEndian.Uint32(p[80:])%4]
+		}
+	}()
+	return "udp://" + l.LocalAddr().String(), c
 }
 
 // TestTrackerIsSomethingElse: an address in the local network that somebody put into a torrent is not asked if it may make something there do something.
@@ -221,13 +343,17 @@ func TestLyingUDPTracker(t *testing.T) {
 			p = append(p, peer(s)...)
 		}
 		p = append(p, 7)
-		got := p[:tameUDP(p, c.v6, c.here)]
+		n, named := tameUDP(p, c.v6, c.here)
+		got := p[:n]
 		var want []byte
 		for _, s := range c.want {
 			want = append(want, peer(s)...)
 		}
 		if string(got[20:]) != string(want) || binary.BigEndian.Uint32(got[8:]) != c.wants {
 			t.Errorf("of %v: %v every %d s", c.peers, got[20:], binary.BigEndian.Uint32(got[8:]))
+		}
+		if fmt.Sprint(named) != fmt.Sprint(c.want) {
+			t.Errorf("of %v: %v are named", c.peers, named)
 		}
 	}
 }

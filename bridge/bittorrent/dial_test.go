@@ -18,50 +18,6 @@ import (
 	"time"
 )
 
-// TestRedials: who does not answer is dialled again in a second, then in two, in four, and never later than in a minute; who was lost, too.
-func TestRedials(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	at, other := netip.MustParseAddrPort("192.0.2.1:6881"), netip.MustParseAddrPort("192.0.2.2:6881")
-	var r redials
-	r.add(at, now)
-	r.add(at, now)
-	r.add(other, now)
-	var dialled []time.Duration
-	begun := now
-	for range 10 * 60 {
-		now = now.Add(time.Second)
-		for _, a := range r.next(now, map[netip.AddrPort]bool{other: true}) {
-			if a != at {
-				t.Fatalf("%s is dialled, which is connected", a)
-			}
-			dialled = append(dialled, now.Sub(begun)/time.Second)
-		}
-	}
-	for i, want := range []time.Duration{1, 3, 7, 15, 31, 63, 123, 183} {
-		if dialled[i] != want {
-			t.Fatalf("dialled after %v seconds", dialled)
-		}
-	}
-	if list := r.next(now.Add(time.Second), nil); len(list) != 1 || list[0] != other {
-		t.Errorf("who was lost: %v is dialled", list)
-	}
-	for _, up := range []bool{false, true, true, false} { // who hangs up at once is not dialled as if it had been there
-		now = now.Add(time.Second)
-		if list := r.next(now, map[netip.AddrPort]bool{other: up, at: true}); len(list) != 0 {
-			t.Errorf("%v is dialled", list)
-		}
-	}
-	if list := r.next(now.Add(time.Second), map[netip.AddrPort]bool{at: true}); len(list) != 1 {
-		t.Errorf("%v is dialled", list)
-	}
-	for i := range 2 * redialMany {
-		r.add(netip.AddrPortFrom(at.Addr(), uint16(i+1)), now)
-	}
-	if len(r.list) != redialMany {
-		t.Errorf("%d are remembered", len(r.list))
-	}
-}
-
 // TestRedialAtOnce: peers are looked at while the library is being given the metadata, which it does not have yet.
 func TestRedialAtOnce(t *testing.T) {
 	ctx := timed(t, time.Minute)
