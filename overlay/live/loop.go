@@ -278,7 +278,7 @@ func (l *loop) sort(key kbr.ID, ids []peer.ID) {
 // used returns the numbers that the engine has in its tables, or of a client what it goes by.
 func (l *loop) used() []kbr.Node { return append(l.engine.Known(nil), l.around.nodes...) }
 
-// neighbours returns the peers that the engine has in its tables.
+// neighbours returns the peers that the engine has in its tables, without those that it only keeps in mind, since they do not answer.
 func (l *loop) neighbours() (ids []peer.ID) {
 	if !l.server {
 		for _, n := range l.gates() {
@@ -287,9 +287,9 @@ func (l *loop) neighbours() (ids []peer.ID) {
 		return ids
 	}
 	seen := map[kbr.Node]bool{self1: true}
-	for _, n := range l.used() {
-		if id := l.peers.id(n); id != "" && !seen[n] {
-			seen[n] = true
+	for _, e := range l.engine.Entries(nil) {
+		if id := l.peers.id(e.Node); id != "" && !seen[e.Node] {
+			seen[e.Node] = true
 			ids = append(ids, id)
 		}
 	}

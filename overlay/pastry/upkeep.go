@@ -74,8 +74,7 @@ func (p *Pastry) Step(_ kbr.Ticks, ev *kbr.Event, o *kbr.Outbox) {
 		p.reply(ev, o)
 	case kbr.Notice:
 		if ev.Msg.Kind == leaving {
-			p.unleaf(ev.From)
-			p.forget(ev.From)
+			p.drop(ev.From)
 		}
 	case kbr.Timer:
 		p.wake(ev, o)
@@ -124,11 +123,16 @@ func (p *Pastry) reply(ev *kbr.Event, o *kbr.Outbox) {
 			}
 		}
 	}
-	if m.Kind == leafs && m.Flags&isMember != 0 { // who asks is there
+	if m.Kind != leafs || m.Flags&isMember == 0 {
+		return
+	}
+	if slices.Contains(p.gone[:], ev.From) { // it may have asked before it went: what is said last need not come last
+		p.probe(ev.From, o)
+	} else { // who asks is there
 		p.meet(ev.From, 0)
 		p.put(ev.From, p.around())
-		p.learn(m, o)
 	}
+	p.learn(m, o)
 }
 
 func (p *Pastry) wake(ev *kbr.Event, o *kbr.Outbox) {
@@ -285,14 +289,14 @@ func (p *Pastry) compare(m *kbr.Message, o *kbr.Outbox) {
 	}
 }
 
-// drop forgets a node that does not answer, but not at once that it was there.
+// drop forgets a node that does not answer or has left, but not at once that it was there.
 func (p *Pastry) drop(n kbr.Node) {
 	if !slices.Contains(p.gone[:], n) {
 		p.gone[p.miss%missed] = n
 		p.miss++
 	}
+	p.forget(n) // first: an empty side of the leaf set is filled from the tables
 	p.unleaf(n)
-	p.forget(n)
 }
 
 // hear takes in what came of a question.
