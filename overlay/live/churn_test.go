@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,6 +194,29 @@ func TestClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		until(t, "it is a member again", func() bool { return c.Mode() == "server" && c.Size() == 4 && all[0].Size() == 4 })
+	})
+}
+
+// Who wants more of a peer than that one answers gets it all, somewhat later, and does not take it for gone.
+func TestEager(t *testing.T) {
+	some(t, func(t *testing.T, kind string) {
+		all := crew(t, kind, 2)
+		until(t, "they know each other", func() bool { return all[0].Size() == 1 && all[1].Size() == 1 })
+		var work sync.WaitGroup
+		for i := range 8 {
+			work.Go(func() {
+				for j := range live.Burst / 10 {
+					if _, err := all[0].Router.GetValue(t.Context(), fmt.Sprintf("/v/%d/%d", i, j)); !errors.Is(err, kith.NotFound) {
+						t.Error(err)
+					}
+					if all[0].Size() != 1 {
+						t.Error("the other is taken for gone")
+						return
+					}
+				}
+			})
+		}
+		work.Wait()
 	})
 }
 

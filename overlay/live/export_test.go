@@ -23,6 +23,9 @@ const Copies = copies
 // Parallel is how many nodes a search asks at once.
 const Parallel = parallel
 
+// Burst is how many questions of one peer a node answers at once.
+const Burst = burst
+
 // Trails is how many trails a wary search has.
 const Trails = trails
 

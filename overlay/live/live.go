@@ -69,6 +69,7 @@ type Router struct {
 	cancel    context.CancelFunc
 	work      sync.WaitGroup
 	gate      *gate
+	pace      pace
 	todo      chan func()   // for the loop
 	finds     chan struct{} // room for searches
 	looking   sync.Mutex    // held by who finds out what is around

@@ -62,11 +62,9 @@ func (l *loop) ask(a kbr.Act) {
 func (r *Router) askFor(l *loop, a kbr.Act, p peer.ID, q question, wait time.Duration, life int, fail func(try uint8)) {
 	var failed atomic.Bool
 	try := a.Try
-	ctx, cancel := context.WithTimeout(r.ctx, dialTime)
-	defer cancel()
 	var ans answer
 	var took time.Duration
-	s, err := r.open(ctx, p)
+	s, err := r.open(r.ctx, p)
 	if err == nil {
 		began := r.now()
 		patience := time.AfterFunc(wait, func() {
@@ -117,9 +115,20 @@ func (l *loop) tell(a *kbr.Act) {
 	})
 }
 
-// open opens a stream to a peer, which has to be reached directly.
+// open opens a stream to a peer, which has to be reached directly, when it is time to ask it.
 func (r *Router) open(ctx context.Context, p peer.ID) (network.Stream, error) {
-	return r.host.NewStream(ctx, p, r.protocol)
+	done, err := r.pace.wait(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	s, err := r.host.NewStream(ctx, p, r.protocol)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return paced{s, done}, nil
 }
 
 // exchange asks a question on a stream and reads the answer.
