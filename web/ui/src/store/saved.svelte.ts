@@ -25,6 +25,9 @@ class Saved {
     this.#take(await search.saved())
   }
 
+  /** Reports whether a search is kept already. */
+  has = (query: string, type: string) => this.list.some((s) => s.query === (type ? `${query.trim()} type:${type}` : query.trim()))
+
   seen = (name: string) => attempt(async () => this.#take(await search.seen(name)))
   forget = (name: string) => attempt(async () => this.#take(await search.forget(name)))
 
