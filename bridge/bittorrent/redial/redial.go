@@ -34,10 +34,12 @@ type peer struct {
 // Add remembers a peer that was dialled now, or is connected.
 func (l *List) Add(at netip.AddrPort, now time.Time) { l.add(at, now, -1) }
 
-// Named remembers, while there is room, peers that a tracker has named, and that are dialled for the first time now.
+// Named remembers, while there is room, peers that a tracker has named, and that are dialled for the first time now: one of each address, which may be somebody's who has
+// nothing to do with it.
 func (l *List) Named(list []netip.AddrPort, now time.Time) {
 	for _, at := range list {
-		if len(l.peers) < Many {
+		at = Unmapped(at)
+		if len(l.peers) < Many && !slices.ContainsFunc(l.peers, func(p *peer) bool { return p.at.Addr() == at.Addr() }) {
 			l.add(at, now, Unproven)
 		}
 	}
