@@ -60,6 +60,7 @@ type Download struct {
 	meter    engine.Meter
 	readers  map[*reader]int64
 	looking  time.Time // since when it has had no source
+	idle     time.Time // since when it has sources and wants nothing of any; zero: it does, or has none
 	paused   bool
 	canceled bool
 	stop     context.CancelCauseFunc // of the running attempt

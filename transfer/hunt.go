@@ -31,6 +31,7 @@ const (
 	findProviders = 40               // asked of the overlay at once
 	sizeTime      = 5 * time.Second  // who has not told how large the root is after this is asked anew
 	seekAfter     = 10 * time.Second // without a source: the overlay has been asked three times
+	idleAfter     = time.Second      // with sources of which nothing is wanted: one that was lost may not be noticed yet, one that has come has not said what it has
 )
 
 // Add tells of a peer that may have it.
@@ -325,6 +326,8 @@ func (d *Download) refresh() {
 	defer d.mu.Unlock()
 	state, reason := Fetching, ""
 	n, out := d.active(), d.outside()
+	idle := d.idle
+	d.idle = time.Time{}
 	switch {
 	case d.state == Paused || d.state == Failed || d.state == Done || d.checking:
 		return
@@ -338,7 +341,12 @@ func (d *Download) refresh() {
 	case out > 0:
 		state, reason = Waiting, d.unhad(n)
 	default:
-		state, reason = Waiting, lacking(n)
+		if d.idle = idle; idle.IsZero() {
+			d.idle = time.Now()
+		}
+		if state, reason = Waiting, lacking(n); time.Since(d.idle) < idleAfter {
+			state, reason = d.state, d.reason
+		}
 	}
 	if state != d.state || reason != d.reason || d.progress {
 		d.state, d.reason, d.progress = state, reason, false
