@@ -27,12 +27,11 @@ const (
 	checkpointTime = 2 * time.Second
 )
 
-// ErrCanceled is the error of a download that Cancel, or the end of the node, has ended.
-var ErrCanceled = fmt.Errorf("transfer: cancelled: %w", kith.Gone)
-
 var (
-	errPaused = errors.New("transfer: paused")
-	errAgain  = errors.New("transfer: something else is wanted of it")
+	// ErrCanceled is the error of a download that Cancel, or the end of the node, has ended.
+	ErrCanceled = fmt.Errorf("transfer: cancelled: %w", kith.Gone)
+	errPaused   = errors.New("transfer: paused")
+	errAgain    = errors.New("transfer: something else is wanted of it")
 )
 
 // Download is one running or ended download.
