@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"sync/atomic"
 
 	"kith"
@@ -48,12 +47,7 @@ func TestRedialAtOnce(t *testing.T) {
 // TestDialledAgain: whom a link names is not there at first, and goes away half way. What the torrent consists of is asked of him once only, also when the node is started anew.
 func TestDialledAgain(t *testing.T) {
 	ctx := timed(t, time.Minute)
-	l, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().(*net.TCPAddr).AddrPort()
-	l.Close()
+	at := vacant(t)
 	files := map[string][]byte{"": sample(1, 8<<20)}
 	a := newNode(t, func(o *Options) { o.Bind, o.Config.Port = at.Addr(), int(at.Port()) })
 	share := a.share("film", files)

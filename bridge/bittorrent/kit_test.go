@@ -345,3 +345,14 @@ func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 		}
 	}
 }
+
+// vacant is an address at which nobody listens yet.
+func vacant(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}

@@ -120,12 +120,7 @@ func TestTrackerNamesAgain(t *testing.T) {
 	for kind, listen := range map[string]func(t *testing.T, peer []byte) (string, <-chan string){"http": overHTTP, "udp": overUDP} {
 		t.Run(kind, func(t *testing.T) {
 			ctx := timed(t, time.Minute)
-			l, err := net.Listen("tcp", "127.0.0.2:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			at := l.Addr().(*net.TCPAddr).AddrPort()
-			l.Close()
+			at := vacant(t)
 			a := newNode(t, func(o *Options) { o.Bind, o.Config.Port = at.Addr(), int(at.Port()) })
 			names, err := a.Publish(ctx, a.share("film", theFilm))
 			if err != nil {
