@@ -163,7 +163,7 @@ func (b *Bridge) swarmOf(hash kith.InfoHash) *swarm {
 	return b.swarms[hash]
 }
 
-// enter makes a swarm known; false: there is one of that name already.
+// enter makes a swarm known, which is to be joined then; false: there is one of that name already.
 func (b *Bridge) enter(s *swarm) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -172,6 +172,7 @@ func (b *Bridge) enter(s *swarm) bool {
 			return false
 		}
 	}
+	s.joining.Add(1)
 	for _, h := range s.hashes() {
 		b.swarms[h] = s
 	}

@@ -44,6 +44,65 @@ func TestRedialAtOnce(t *testing.T) {
 	s.redial(time.Now())
 }
 
+// TestHeardWhileJoining: a peer of the local network is heard of, metadata comes, and the swarm is left, before the library has been told of it.
+func TestHeardWhileJoining(t *testing.T) {
+	ctx := timed(t, time.Minute)
+	a := newNode(t, nil)
+	share := a.share("film", map[string][]byte{"": sample(1, 1<<20)})
+	names, err := a.Publish(ctx, share)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, meta, err := a.Bridge.store.share(ctx, share.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newNode(t, nil)
+	c, err := b.Bridge.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &swarm{b: b.Bridge, c: c, key: names.V1, names: kith.Names{V1: names.V1}}
+	s.src = contentSource{&memory{}}
+	if !b.enter(s) {
+		t.Fatal("it is known already")
+	}
+	heard := make(chan error, 2)
+	go func() {
+		s.hints([]string{"udp://127.0.0.1:1"}, nil, a.link(names).Swarm)
+		heard <- nil
+	}()
+	go func() { heard <- s.got(meta.Info, meta.Layers, s.src, false) }()
+	select {
+	case err := <-heard:
+		t.Errorf("it was not joined yet: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	s.join()
+	for range 2 {
+		if err := <-heard; err != nil {
+			t.Error(err)
+		}
+	}
+	until(t, 20*time.Second, "the peer is dialled", func() bool { return len(s.peers(1)) > 0 })
+	left := &swarm{b: b.Bridge, c: c, key: kith.InfoHash{1}, names: kith.Names{V1: kith.InfoHash{1}}}
+	if !b.enter(left) {
+		t.Fatal("it is known already")
+	}
+	go func() {
+		b.leave(left)
+		heard <- nil
+	}()
+	until(t, time.Second, "it is not known any more", func() bool { return b.swarmOf(left.key) == nil })
+	left.join()
+	<-heard
+	for _, known := range c.cl.Torrents() {
+		if kith.InfoHash(known.InfoHash()) == left.key {
+			t.Error("the library still has what was left")
+		}
+	}
+}
+
 // TestDialledAgain: whom a link names is not there at first, and goes away half way. What the torrent consists of is asked of him once only, also when the node is started anew.
 func TestDialledAgain(t *testing.T) {
 	ctx := timed(t, time.Minute)

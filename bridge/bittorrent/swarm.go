@@ -34,6 +34,7 @@ type swarm struct {
 	root kith.Ref      // published as; zero: it is fetched
 
 	t       *torrent.Torrent // set by join
+	joining sync.WaitGroup   // over when the library knows it: peers come, and are heard of, before t is set
 	changed bell.Bell
 	loading sync.Mutex // one at a time reads what is published
 	setting sync.Mutex // one at a time gives the library the metadata
@@ -83,7 +84,7 @@ func (s *swarm) hashes() []kith.InfoHash {
 // keyOf returns the infohash that the library is given: that of version 1, unless there is none.
 func keyOf(n kith.Names) kith.InfoHash { return hashesOf(n)[0] }
 
-// join has the library know the torrent, by all its names that are known. It may be called once.
+// join has the library know the torrent, by all its names that are known. It is called once, after it was entered.
 func (s *swarm) join() {
 	opts := torrent.AddTorrentOpts{InfoHash: g.Hash(s.names.V1), Storage: stored{s}, DisableInitialPieceCheck: true}
 	if s.names.V2 != [sha256.Size]byte{} {
@@ -93,6 +94,7 @@ func (s *swarm) join() {
 	s.mu.Lock()
 	s.t = t
 	s.mu.Unlock()
+	s.joining.Done()
 }
 
 // stored gives the library storage once there are pieces. It is a storage.ClientImpl of one torrent.
@@ -175,6 +177,7 @@ func (s *swarm) load() error {
 
 // got takes the metadata, which was checked, and where the bytes are.
 func (s *swarm) got(in *metainfo.Info, layers map[[sha256.Size]byte][]byte, src source, all bool) error {
+	s.joining.Wait()
 	s.setting.Lock()
 	defer s.setting.Unlock()
 	s.mu.Lock()
@@ -339,6 +342,7 @@ func (s *swarm) fail(err error) {
 
 // hints adds where peers may be found.
 func (s *swarm) hints(trackers, seeds, peers []string) {
+	s.joining.Wait()
 	s.ask(trackers)
 	s.mu.Lock()
 	s.seeds = append(s.seeds, seeds[:min(len(seeds), maxSeeds)]...)
@@ -407,9 +411,8 @@ func (s *swarm) end() {
 		return
 	}
 	s.changed.Ring()
-	if s.t != nil {
-		s.t.Drop()
-	}
+	s.joining.Wait()
+	s.t.Drop()
 	s.save(context.Background())
 }
 

@@ -3,7 +3,6 @@ package bittorrent
 import (
 	"context"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,13 +14,13 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"kith"
 	"kith/bridge/bittorrent/courier"
 	"kith/bridge/bittorrent/farewell"
 	"kith/bridge/bittorrent/metainfo"
+	"kith/bridge/bittorrent/udp"
 	"kith/internal/lan"
 	"kith/internal/plain"
 )
@@ -34,7 +33,6 @@ const (
 	trackerAgain     = 2 * time.Second  // until one where nobody listens is asked again, doubled each time while that time lasts
 	maxTrackerURL    = 2048             // bytes
 	leftFor          = 60               // seconds until a tracker that was told that this node has left is told that it is there again: the library keeps the interval
-	maxAsked         = 256              // announcements over UDP whose answers are waited for
 	maxTrackerReason = 200              // bytes of why it refuses, that are shown
 )
 
@@ -259,88 +257,16 @@ func (t *trackers) listen(network, addr string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &udpTracker{PacketConn: c, network: network, t: t, asked: map[uint32]sent{}}, nil
+	return udp.New(c, udp.Options{V6: network == "udp6", Min: announceMin, Max: announceMax, After: leftFor * time.Second, Left: &t.left, Swarms: swarms{t.b}}), nil
 }
 
-// sent is an announcement over UDP.
-type sent struct {
-	hash  kith.InfoHash
-	stops bool
-}
+// swarms implements udp.Swarms.
+type swarms struct{ b *Bridge }
 
-// udpTracker is a socket on which answers of UDP trackers (BEP 15) come as the library survives them.
-type udpTracker struct {
-	net.PacketConn
-	network string
-	t       *trackers
+func (w swarms) There(h kith.InfoHash) bool { return w.b.swarmOf(h) != nil }
 
-	mu    sync.Mutex
-	asked map[uint32]sent // by transaction
-}
-
-// WriteTo implements net.PacketConn.
-func (u *udpTracker) WriteTo(p []byte, to net.Addr) (int, error) {
-	const action, transaction, hash, event, header = 8, 12, 16, 80, 98 // of an announcement: connection, action 1, transaction, infohash, …
-	if len(p) >= header && binary.BigEndian.Uint32(p[action:]) == 1 {
-		h := kith.InfoHash(p[hash:])
-		stops := binary.BigEndian.Uint32(p[event:]) == 3
-		if !u.t.left.Tell(to.String(), string(h[:]), u.t.b.swarmOf(h) != nil, stops) {
-			return 0, farewell.ErrLeft
-		}
-		u.mu.Lock()
-		if len(u.asked) >= maxAsked { // of which some were never answered
-			clear(u.asked)
-		}
-		u.asked[binary.BigEndian.Uint32(p[transaction:])] = sent{h, stops}
-		u.mu.Unlock()
+func (w swarms) Named(h kith.InfoHash, peers []netip.AddrPort) {
+	if s := w.b.swarmOf(h); s != nil {
+		s.named(peers)
 	}
-	return u.PacketConn.WriteTo(p, to)
-}
-
-// ReadFrom implements net.PacketConn.
-func (u *udpTracker) ReadFrom(p []byte) (int, net.Addr, error) {
-	var peers []netip.AddrPort
-	n, from, err := u.PacketConn.ReadFrom(p)
-	if a, ok := from.(*net.UDPAddr); ok && err == nil {
-		if n, peers = tameUDP(p[:n], u.network == "udp6", lan.Local(a.AddrPort().Addr())); n >= 20 && binary.BigEndian.Uint32(p) == 1 {
-			const transaction, every = 4, 8
-			u.mu.Lock()
-			of := u.asked[binary.BigEndian.Uint32(p[transaction:])]
-			u.mu.Unlock()
-			if s := u.t.b.swarmOf(of.hash); s != nil {
-				s.named(peers)
-			}
-			if of.stops {
-				binary.BigEndian.PutUint32(p[every:], leftFor)
-			}
-		}
-	}
-	return n, from, err
-}
-
-// tameUDP puts an answer of a UDP tracker right, in place, and returns how long it then is, and the peers in it.
-func tameUDP(p []byte, v6, inside bool) (n int, peers []netip.AddrPort) {
-	const action, header = 1, 20 // of an announcement: action, transaction, interval, leechers, seeders
-	if len(p) < header || binary.BigEndian.Uint32(p) != action {
-		return len(p), nil
-	}
-	every := int64(int32(binary.BigEndian.Uint32(p[8:])))
-	binary.BigEndian.PutUint32(p[8:], uint32(min(max(every, int64(announceMin.Seconds())), int64(announceMax.Seconds()))))
-	size := 4
-	if v6 {
-		size = 16
-	}
-	at := map[netip.Addr]int{}
-	n = header
-	for b := p[header:]; len(b) >= size+2; b = b[size+2:] {
-		addr, _ := netip.AddrFromSlice(b[:size])
-		if at[addr]++; at[addr] > metainfo.PerAddress || !inside && lan.Local(addr) {
-			continue
-		}
-		n += copy(p[n:], b[:size+2])
-		if port := binary.BigEndian.Uint16(b[size:]); port != 0 && len(peers) < metainfo.MaxPeers {
-			peers = append(peers, netip.AddrPortFrom(addr, port))
-		}
-	}
-	return n, peers
 }
