@@ -44,7 +44,7 @@ check: ## gofmt, vet, staticcheck, tidy go.mod
 
 .PHONY: unit
 unit: ## Go tests
-	go test -timeout 15m ./...
+	go test -timeout 30m ./...
 
 .PHONY: race
 race: ## Go tests with the race detector
