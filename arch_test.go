@@ -70,7 +70,7 @@ var floors = map[string][]string{
 	"apps/*":                {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
 	"apps/torrents": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app",
 		"bridge/bittorrent/tracker"}, // a role of its own, which needs no bridge
-	"apps/search":          {".", "internal", "identity", "wire", "config", "network", "blob", "app", "search"},
+	"apps/search":          {".", "internal", "identity", "wire", "config", "network", "blob", "transfer", "app", "search"},
 	"apps/torrents/resume": {".", "internal", "bridge/bittorrent/metainfo"}, // files of other programs of BitTorrent
 	"apps":                 {".", "internal", "transfer", "bridge", "app", "apps"},
 	"node":                 {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app"},

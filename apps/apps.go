@@ -2,6 +2,9 @@
 package apps
 
 import (
+	"context"
+	"iter"
+
 	"kith/app"
 	"kith/apps/files"
 	"kith/apps/ipfs"
@@ -14,7 +17,8 @@ import (
 // New returns all applications, not started, and who decides what peers may fetch.
 func New() ([]app.App, transfer.Guard) {
 	f := files.New()
-	return []app.App{f.App(), send.New(f).App(), torrents.New(f).App(), ipfs.New().App(), search.New(findable{f}).App()}, f
+	t := torrents.New(f)
+	return []app.App{f.App(), send.New(f).App(), t.App(), ipfs.New().App(), search.New(findable{f}, told{t}).App()}, f
 }
 
 // findable is the files of a person as search sees them.
@@ -28,4 +32,18 @@ func (f findable) Findable() []search.Item {
 		list[i] = search.Item(it)
 	}
 	return list
+}
+
+// told is what feeds have told of, as search sees it.
+type told struct{ *torrents.Torrents }
+
+// Offers implements search.Elsewhere.
+func (t told) Offers(ctx context.Context) iter.Seq2[search.Offer, error] {
+	return func(yield func(search.Offer, error) bool) {
+		for o, err := range t.Torrents.Offers(ctx) {
+			if !yield(search.Offer(o), err) {
+				return
+			}
+		}
+	}
 }

@@ -62,7 +62,7 @@ type Result struct {
 	Ref       kith.Ref  `json:"ref"`
 	Name      string    `json:"name"`
 	Names     []string  `json:"names,omitempty" doc:"what else it is called"`
-	Size      int64     `json:"size" doc:"bytes"`
+	Size      int64     `json:"size" doc:"bytes; -1: not known"`
 	Type      string    `json:"type" enum:"audio,video,image,text,archive,program,other"`
 	Tags      []string  `json:"tags,omitempty"`
 	Files     []string  `json:"files,omitempty" doc:"of a folder, some of its files"`
@@ -71,6 +71,7 @@ type Result struct {
 	Sources   int       `json:"sources" doc:"devices that share it"`
 	From      []string  `json:"from,omitempty" doc:"contacts among them, as the person calls them"`
 	Strangers []peer.ID `json:"strangers,omitempty" doc:"the others among them, as peer IDs"`
+	Elsewhere []string  `json:"elsewhere,omitempty" doc:"where this node has heard that other networks have it: titles of feeds"`
 	Here      bool      `json:"here,omitempty" doc:"it is in the person's own library"`
 	Missing   []string  `json:"missing,omitempty" doc:"words that were looked for and that it does not have"`
 	Link      string    `json:"link"`
@@ -78,8 +79,8 @@ type Result struct {
 
 func searchOp(run func(context.Context, SearchIn) (SearchOut, error)) app.Op {
 	o := app.NewOp("search", "find what is shared, by words", run)
-	o.Long = "Looks in what is here and in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node: nobody is\n" +
-		"asked, and nobody learns what you look for. The same bytes under several names are one result.\n" +
+	o.Long = "Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have\n" +
+		"told of (kith feed add): nobody is asked, and nobody learns what you look for. The same bytes under several names are one result.\n" +
 		"\"A phrase\" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age."
 	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1\n  kith search --save jazz jazz flac --by @anna"
 	return o
@@ -123,7 +124,11 @@ func (s *Search) search(ctx context.Context, in SearchIn) (SearchOut, error) {
 	out := SearchOut{Results: []Result{}, Total: found.Total, More: found.More, Query: found.Query.String(), Corrected: found.Corrected, DidYouMean: found.DidYouMean,
 		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Saved: in.Save}
 	for i := range found.Hits {
-		out.Results = append(out.Results, s.result(&found.Hits[i]))
+		r, err := s.result(ctx, &found.Hits[i])
+		if err != nil {
+			return SearchOut{}, err
+		}
+		out.Results = append(out.Results, r)
 	}
 	if in.Get > len(out.Results) {
 		return SearchOut{}, fmt.Errorf("search: there is no result %d of %d: %w", in.Get, len(out.Results), kith.NotFound)
@@ -176,7 +181,7 @@ func (s *Search) trust() map[string]float64 {
 }
 
 // result returns a hit as a person sees it.
-func (s *Search) result(h *index.Hit) Result {
+func (s *Search) result(ctx context.Context, h *index.Hit) (Result, error) {
 	r := Result{Ref: h.Root, Name: h.Name, Size: h.Size, Type: h.Type, Tags: h.Tags, Files: h.Files, Language: h.Language, Published: h.Published, Missing: h.Missing}
 	if len(h.Names) > 1 {
 		r.Names = h.Names[1:]
@@ -186,7 +191,12 @@ func (s *Search) result(h *index.Hit) Result {
 		l.Network = name
 	}
 	seen := map[string]bool{}
+	heard := false
 	for _, text := range h.Publishers {
+		if isOffer(text) {
+			heard = true
+			continue
+		}
 		p, err := peer.Decode(text)
 		if err != nil {
 			r.Here = true
@@ -205,7 +215,18 @@ func (s *Search) result(h *index.Hit) Result {
 		l.Peers = append(l.Peers, s.whereIs(p)...)
 	}
 	r.Link = l.String()
-	return r
+	if !heard {
+		return r, nil
+	}
+	best, sources, err := s.offersOf(ctx, h.Root)
+	if err != nil {
+		return Result{}, err
+	}
+	r.Elsewhere = sources
+	if h.Root.Codec == kith.Pending {
+		r.Link, r.Size = best.Link, best.Size
+	}
+	return r, nil
 }
 
 // maxWhere is how many addresses of one source a link has.
@@ -266,14 +287,21 @@ const maxStrangers = 2
 
 // about is a result's second line.
 func (r Result) about() string {
-	parts := []string{human.Bytes(r.Size), r.Type}
+	var parts []string
+	if r.Size >= 0 {
+		parts = append(parts, human.Bytes(r.Size))
+	}
+	parts = append(parts, r.Type)
 	switch {
 	case r.Here:
 		parts = append(parts, "here")
 	case len(r.From) > 0:
 		parts = append(parts, "from "+plain.Text(strings.Join(r.From, ", ")))
-	default:
+	case r.Sources > 0 || len(r.Elsewhere) == 0:
 		parts = append(parts, human.Count(r.Sources, "source"))
+	}
+	if len(r.Elsewhere) > 0 {
+		parts = append(parts, "told of by "+plain.Text(strings.Join(r.Elsewhere, ", ")))
 	}
 	for _, p := range r.Strangers[:min(len(r.Strangers), maxStrangers)] {
 		parts = append(parts, tail(p.String()))

@@ -29,7 +29,10 @@ func (s *Search) sync(ctx context.Context, items []Item) error {
 	if err := s.syncOwn(ctx, items); err != nil {
 		return err
 	}
-	return s.syncPublished(ctx, items)
+	if err := s.syncPublished(ctx, items); err != nil {
+		return err
+	}
+	return s.syncOffers(ctx, items)
 }
 
 // syncOwn makes the index find what is here, whoever it is for: nobody but who sits here is told.

@@ -43,20 +43,21 @@ type Item struct {
 
 // Search is the application.
 type Search struct {
-	files  Files
-	env    app.Env
-	db     *sql.DB
-	index  *index.Index
-	spread *spread.Spread
-	me     peer.ID
-	shun   shun
-	bell   chan struct{} // cap 1: there is something fresh
-	tagged tagged
+	files     Files
+	elsewhere Elsewhere
+	env       app.Env
+	db        *sql.DB
+	index     *index.Index
+	spread    *spread.Spread
+	me        peer.ID
+	shun      shun
+	bell      chan struct{} // cap 1: there is something fresh
+	tagged    tagged
 }
 
 // New returns a Search that has not been started.
-func New(files Files) *Search {
-	return &Search{files: files, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}}
+func New(files Files, elsewhere Elsewhere) *Search {
+	return &Search{files: files, elsewhere: elsewhere, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}}
 }
 
 // App describes the application; it is the table of contents of this package.
@@ -112,7 +113,17 @@ CREATE TABLE tags (
 	ref      TEXT PRIMARY KEY, -- of what is here
 	tags     TEXT NOT NULL,    -- one a line
 	language TEXT NOT NULL     -- ISO 639-1, or ''
-) STRICT`}
+) STRICT`, `
+CREATE TABLE offers (
+	id     TEXT PRIMARY KEY, -- of what other networks have and the index has been told of
+	root   TEXT NOT NULL,    -- CID of what it is, or what stands for it
+	name   TEXT NOT NULL,
+	size   INTEGER NOT NULL, -- bytes; -1: not known
+	at     INTEGER NOT NULL, -- when it was told of, seconds since 1970
+	link   TEXT NOT NULL,
+	source TEXT NOT NULL
+) STRICT;
+CREATE INDEX offers_root ON offers (root)`}
 
 func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	s.env, s.me = env, env.Me.PeerID()
@@ -214,6 +225,15 @@ func (s *Search) all(ctx context.Context) iter.Seq2[index.Doc, error] {
 				return
 			}
 		}
+		for o, err := range s.offers(ctx, "") {
+			if err != nil {
+				yield(index.Doc{}, err)
+				return
+			}
+			if docs, _ := s.split([]offered{o}); len(docs) > 0 && !yield(docs[0], nil) {
+				return
+			}
+		}
 		more := true
 		err := s.spread.All(ctx, func(k spread.Kept) bool {
 			more = !s.shown(k) || yield(docOf(k), nil)
@@ -253,11 +273,12 @@ func (s *Search) follow(ctx context.Context) error {
 	renew := time.NewTicker(time.Hour)
 	defer renew.Stop()
 	var done [32]byte // digest of the items that all was done for
+	fresh := true     // something was heard of elsewhere
 	for {
-		changed := s.files.Changed()
-		if items := s.files.Findable(); s.digest(items) != done {
+		changed, heard := s.files.Changed(), s.elsewhere.Changed()
+		if items := s.files.Findable(); fresh || s.digest(items) != done {
 			if err := s.sync(ctx, items); err == nil {
-				done = s.digest(items)
+				done, fresh = s.digest(items), false
 			} else if ctx.Err() == nil {
 				s.env.Log.Warn("what is shared is not all found", "err", err)
 			}
@@ -271,6 +292,8 @@ func (s *Search) follow(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-heard:
+			fresh = true
 		case <-s.tagged.bell:
 		case <-renew.C:
 			done = [32]byte{}

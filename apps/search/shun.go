@@ -124,6 +124,9 @@ func (s *Search) settle(ctx context.Context) error {
 		return fmt.Errorf("search: hide: %w", err)
 	}
 	for what := range whats {
+		if err := s.settleOffers(ctx, what); err != nil {
+			return fmt.Errorf("search: hide: %w", err)
+		}
 		if _, err := s.db.ExecContext(ctx, `DELETE FROM unsettled WHERE what = ?`, what); err != nil {
 			return fmt.Errorf("search: hide: %w", err)
 		}
@@ -201,8 +204,15 @@ func (s *Search) hideable(name string) (whats []string, err error) {
 	case len(whats) == 1:
 		return whats, nil
 	}
-	if link, err := kith.ParseLink(name); err == nil && !link.Ref.IsZero() {
-		return []string{link.Ref.String()}, nil
+	if root, err := kith.ParseRef(name); err == nil && root.Codec == kith.Pending { // of another network; it is not here
+		return []string{root.String()}, nil
+	}
+	if link, err := kith.ParseLink(name); err == nil {
+		if root := (Offer{Link: name}).rootOf(nil); link.Ref.IsZero() && !root.IsZero() {
+			return []string{root.String()}, nil
+		} else if !link.Ref.IsZero() {
+			return []string{link.Ref.String()}, nil
+		}
 	}
 	return nil, kith.Hint(fmt.Errorf("search: hide %.80s: no publisher that is known here, and no content: %w", plain.Text(name), kith.NotFound),
 		"name a contact, a publisher by what a search shows of it, such as …x7Kq2p9d, or a link")

@@ -407,6 +407,7 @@ func (t *Torrents) feedRm(ctx context.Context, in FeedIn) (FeedsOut, error) {
 		}
 	}
 	t.bell.Ring()
+	t.heard.Ring()
 	return t.feedLs(ctx, None{})
 }
 

@@ -204,6 +204,7 @@ func (t *Torrents) keepItems(ctx context.Context, s source, items []feed.Item, n
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("torrents: feed: %w", room.Explain(err))
 	}
+	t.heard.Ring()
 	return nil
 }
 

@@ -41,6 +41,7 @@ type Torrents struct {
 	db    *sql.DB
 	bell  bell.Bell // rung when something that is shown changes
 	wake  bell.Bell // rung when there are other folders or feeds
+	heard bell.Bell // rung when feeds have told of something else than before
 
 	looking sync.Mutex // feeds and folders are looked at one at a time
 
