@@ -21,8 +21,9 @@ import (
 
 // FeedAddIn names a feed to follow.
 type FeedAddIn struct {
-	URL   string `json:"url" arg:"0" doc:"address of an RSS, Atom or JSON feed"`
+	URL   string `json:"url" arg:"0" doc:"address of an RSS, Atom or JSON feed, perhaps with {searchTerms} where words stand that are looked for (OpenSearch)"`
 	Every string `json:"every,omitempty" default:"30m" doc:"how often it is asked, from 5m to 30d"`
+	Ask   bool   `json:"ask,omitempty" doc:"it is an indexer, such as Jackett or Prowlarr give the address of (Torznab), and is asked too when you search; so is every address with {searchTerms}"`
 }
 
 // FeedIn names a feed that is followed.
@@ -46,6 +47,7 @@ type Feed struct {
 	Next    time.Time `json:"next,omitzero"`
 	Items   int       `json:"items" doc:"items that are remembered"`
 	Fetched int       `json:"fetched" doc:"of which were fetched"`
+	Asked   bool      `json:"asked,omitempty" doc:"it is asked when you search, and so learns what you look for"`
 	Trouble string    `json:"trouble,omitempty"`
 }
 
@@ -128,8 +130,8 @@ type TryOut struct {
 func feedAddOp(run func(context.Context, FeedAddIn) (FeedItems, error)) app.Op {
 	o := app.NewOp("feed add", "follow a feed that tells of new torrents", run)
 	o.Long = "It is asked now, and then at its interval; nothing is fetched until a rule says so (kith feed rules add), or you do (kith feed get). Its server sees your address, and when\n" +
-		"this node is up."
-	o.Example = "  kith feed add https://example.org/new.rss --every 1h\n  kith feed rules add debian --must 'debian netinst' --not i386\n  kith feed try debian"
+		"this node is up. With --ask it is asked too what kith search looks for, and its server learns that."
+	o.Example = "  kith feed add https://example.org/new.rss --every 1h\n  kith feed add --ask 'http://127.0.0.1:9117/api/v2.0/indexers/all/results/torznab/api?apikey=KEY'\n  kith feed rules add debian --must 'debian netinst' --not i386\n  kith feed try debian"
 	return o
 }
 
@@ -210,7 +212,11 @@ func (o FeedsOut) WriteText(w io.Writer, _ int) error {
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range o.Feeds {
-		fmt.Fprintf(tw, "%d\t%s\t%s, %d fetched\tevery %s\t%s\n", f.N, plain.Text(title(f)), human.Count(f.Items, "item"), f.Fetched, f.Every, plain.Text(f.Trouble))
+		every := "every " + f.Every
+		if f.Asked {
+			every += ", and when you search"
+		}
+		fmt.Fprintf(tw, "%d\t%s\t%s, %d fetched\t%s\t%s\n", f.N, plain.Text(title(f)), human.Count(f.Items, "item"), f.Fetched, every, plain.Text(f.Trouble))
 	}
 	return tw.Flush()
 }
@@ -297,6 +303,9 @@ func (t *Torrents) feedAdd(ctx context.Context, in FeedAddIn) (FeedItems, error)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(in.URL) > 8192 {
 		return FeedItems{}, fmt.Errorf("torrents: %.100q is no address of a feed: want https://…: %w", in.URL, kith.Invalid)
 	}
+	if in.Ask && !asks(in.URL) {
+		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&t=search&q="+searchTerms, "&")
+	}
 	every, err := human.ParseDuration(in.Every)
 	if err != nil {
 		return FeedItems{}, err
@@ -320,7 +329,7 @@ func (t *Torrents) feedAdd(ctx context.Context, in FeedAddIn) (FeedItems, error)
 	}
 	defer t.wake.Ring()
 	if err := t.lookAt(ctx, id); err != nil {
-		if !known && (kith.KindOf(err) == kith.Invalid || kith.KindOf(err) == kith.TooLarge) { // it is no feed, and will not become one
+		if kind := kith.KindOf(err); !known && (kind == kith.Invalid || kind == kith.TooLarge || kind == kith.Denied) { // it is no feed, or not for this address
 			_, gone := t.db.ExecContext(context.WithoutCancel(ctx), `DELETE FROM feeds WHERE id = ?`, id)
 			return FeedItems{}, errors.Join(err, gone)
 		}
@@ -357,7 +366,7 @@ func (t *Torrents) feedLs(ctx context.Context, _ None) (FeedsOut, error) {
 	all, err := t.sources(ctx)
 	out := FeedsOut{[]Feed{}}
 	for _, s := range all {
-		f := Feed{N: s.id, URL: s.url, Title: s.title, Every: human.Duration(s.every), Trouble: s.trouble, Next: s.next}
+		f := Feed{N: s.id, URL: s.url, Title: s.title, Every: human.Duration(s.every), Trouble: s.trouble, Next: s.next, Asked: asks(s.url)}
 		if s.looked.Unix() > 0 {
 			f.Looked = s.looked
 		}

@@ -142,7 +142,7 @@ func (t *Torrents) lookAt(ctx context.Context, id int64) error {
 		return fmt.Errorf("torrents: feed: %w", err)
 	}
 	home := atHome(ctx, s.url)
-	a, err := fetchWeb(ctx, s.url, s.etag, s.mod, feed.MaxBytes, home)
+	a, err := fetchWeb(ctx, wordsIn(s.url, ""), s.etag, s.mod, feed.MaxBytes, home)
 	now := time.Now()
 	if err == nil && !a.same {
 		var items []feed.Item

@@ -43,6 +43,7 @@ type Torrents struct {
 	wake  bell.Bell // rung when there are other folders or feeds
 	heard bell.Bell // rung when feeds have told of something else than before
 
+	asked   answered
 	looking sync.Mutex // feeds and folders are looked at one at a time
 
 	mu      sync.Mutex

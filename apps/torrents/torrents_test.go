@@ -450,17 +450,17 @@ func TestBadFeeds(t *testing.T) {
 		in   FeedAddIn
 		want kith.Kind
 	}{
-		"a page":     {FeedAddIn{s.URL + "/page", "1h"}, kith.Invalid},
-		"a file":     {FeedAddIn{"file:///etc/passwd", "1h"}, kith.Invalid},
-		"no address": {FeedAddIn{"feed", "1h"}, kith.Invalid},
-		"too often":  {FeedAddIn{s.URL + "/feed", "1s"}, kith.Invalid},
-		"no time":    {FeedAddIn{s.URL + "/feed", "soon"}, kith.Invalid},
+		"a page":     {FeedAddIn{URL: s.URL + "/page", Every: "1h"}, kith.Invalid},
+		"a file":     {FeedAddIn{URL: "file:///etc/passwd", Every: "1h"}, kith.Invalid},
+		"no address": {FeedAddIn{URL: "feed", Every: "1h"}, kith.Invalid},
+		"too often":  {FeedAddIn{URL: s.URL + "/feed", Every: "1s"}, kith.Invalid},
+		"no time":    {FeedAddIn{URL: s.URL + "/feed", Every: "soon"}, kith.Invalid},
 	} {
 		if _, err := k.feedAdd(t.Context(), tt.in); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	got, err := k.feedAdd(t.Context(), FeedAddIn{s.URL + "/nowhere", "1h"}) // it may be there tomorrow
+	got, err := k.feedAdd(t.Context(), FeedAddIn{URL: s.URL + "/nowhere", Every: "1h"}) // it may be there tomorrow
 	if err != nil || !strings.Contains(got.Feed.Trouble, "404") || got.Feed.Next.Before(time.Now().Add(time.Hour)) {
 		t.Errorf("%v %+v", err, got)
 	}

@@ -5,6 +5,7 @@ package feed
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 	"kith"
 	"kith/internal/human"
+	"kith/internal/plain"
 )
 
 // Limits of a feed.
@@ -42,13 +44,16 @@ type Item struct {
 	Published time.Time
 }
 
-// Parse reads an RSS, Atom or JSON feed: its title, and those of its items that have a torrent. Its errors are Invalid and TooLarge.
+// Parse reads an RSS, Atom or JSON feed: its title, and those of its items that have a torrent. Its errors are Invalid, TooLarge, and Denied with what an indexer says in place of a feed.
 func Parse(data []byte) (title string, items []Item, err error) {
 	if len(data) > MaxBytes {
 		return "", nil, fmt.Errorf("feed: more than %d bytes: %w", MaxBytes, kith.TooLarge)
 	}
 	if err := harmless(data); err != nil {
 		return "", nil, err
+	}
+	if said := refusal(data); said != "" {
+		return "", nil, fmt.Errorf("feed: it says: %s: %w", said, kith.Denied)
 	}
 	f, err := parse(data)
 	if err != nil {
@@ -66,6 +71,21 @@ func Parse(data []byte) (title string, items []Item, err error) {
 		}
 	}
 	return cut(f.Title), items, nil
+}
+
+// refusal returns what an indexer says in place of a feed (Torznab, Newznab): <error code="100" description="Invalid API Key"/>.
+func refusal(data []byte) string {
+	var e struct {
+		XMLName xml.Name `xml:"error"`
+		Code    string   `xml:"code,attr"`
+		Says    string   `xml:"description,attr"`
+	}
+	d := xml.NewDecoder(bytes.NewReader(data))
+	d.CharsetReader = charset.NewReaderLabel
+	if d.Decode(&e) != nil {
+		return ""
+	}
+	return plain.Text(cut(cmp.Or(e.Says, "error "+e.Code)))
 }
 
 // parse calls the library, which has panicked on odd feeds before.
@@ -132,8 +152,12 @@ func item(it *gofeed.Item) (i Item, ok bool) {
 	}
 	walk(it.Extensions, func(name, value string) {
 		switch strings.ToLower(name) {
-		case "magneturi":
+		case "magneturi", "magneturl":
 			links = append([]string{value}, links...)
+		case "infohash":
+			if h := strings.TrimSpace(value); len(h) == 2*len(kith.InfoHash{}) && strings.Trim(strings.ToLower(h), "0123456789abcdef") == "" {
+				links = append(links, "magnet:?xt=urn:btih:"+strings.ToLower(h)) // unless it says more
+			}
 		case "contentlength", "size":
 			if n, err := human.ParseBytes(strings.TrimSpace(value)); err == nil && n > 0 {
 				i.Size = n

@@ -30,12 +30,15 @@ func TestParse(t *testing.T) {
 			{GUID: "tag:1", Title: "Debian 13 amd64 netinst", Link: "https://example.org/d.torrent", Page: "https://example.org/debian", Size: 734003200, Published: day},
 			{GUID: "tag:2", Title: "A & B – “quoted”", Link: "https://example.org/get?torrent=2", Size: -1},
 		},
-		"ezrss.rss":   {{GUID: "https://example.org/1", Title: "Show S01E02", Link: magnet, Page: "https://example.org/1", Size: 1048577000, Published: day}},
-		"nyaa.rss":    {{GUID: "https://example.org/view/7", Title: "[Group] Show - 12 [1080p]", Link: "https://example.org/download/7.torrent", Size: 1503238554, Published: day}},
-		"torznab.rss": {{GUID: "g1", Title: "Linux Mint", Link: magnet, Size: 2000000000}},
-		"feed.atom":   {{GUID: "urn:uuid:1", Title: "Film (2026)", Link: magnet, Page: "https://example.org/film", Size: 5000000, Published: day}},
-		"feed.json":   {{GUID: "1", Title: "In JSON", Link: "https://example.org/j.torrent", Size: -1, Published: day}},
-		"latin1.rss":  {{GUID: "é", Title: "Café", Link: "https://example.org/c.torrent", Size: -1}},
+		"ezrss.rss": {{GUID: "https://example.org/1", Title: "Show S01E02", Link: magnet, Page: "https://example.org/1", Size: 1048577000, Published: day}},
+		"nyaa.rss":  {{GUID: "https://example.org/view/7", Title: "[Group] Show - 12 [1080p]", Link: "https://example.org/download/7.torrent", Size: 1503238554, Published: day}},
+		"torznab.rss": {
+			{GUID: "g1", Title: "Linux Mint", Link: magnet, Size: 2000000000}, {GUID: "g2", Title: "Linux Mint 2", Link: magnet, Page: "https://example.org/2", Size: 7},
+			{GUID: "g3", Title: "Linux Mint 3", Link: "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567", Size: -1},
+		},
+		"feed.atom":  {{GUID: "urn:uuid:1", Title: "Film (2026)", Link: magnet, Page: "https://example.org/film", Size: 5000000, Published: day}},
+		"feed.json":  {{GUID: "1", Title: "In JSON", Link: "https://example.org/j.torrent", Size: -1, Published: day}},
+		"latin1.rss": {{GUID: "é", Title: "Café", Link: "https://example.org/c.torrent", Size: -1}},
 	} {
 		title, got, err := Parse(read(t, name))
 		if err != nil || title == "" {
@@ -63,6 +66,7 @@ func TestBombs(t *testing.T) {
 		"size":                 {strings.Repeat(" ", MaxBytes+1), kith.TooLarge},
 		"number":               {"<rss><channel>" + strings.Repeat("<i/>", 600_000), kith.TooLarge},
 		"nothing":              {"", kith.Invalid},
+		"an indexer's refusal": {`<?xml version="1.0" encoding="UTF-8"?><error code="100" description="Invalid API Key"/>`, kith.Denied},
 		"a page":               {"<!doctype html><title>log in first</title>", kith.Invalid},
 		"deep JSON":            {`{"version":"https://jsonfeed.org/version/1","x":` + strings.Repeat("[", 1_000_000), kith.Invalid},
 	} {
