@@ -38,8 +38,18 @@ type Torrents interface {
 	Moved(ctx context.Context, names kith.Names, up, down int64) error
 	// Announce has all that is public, served or fetched, told to a tracker of this node's own, besides those that each has; "": it is no tracker now.
 	Announce(tracker string)
+	// Hear learns from the DHT, gently, until ctx ends, which torrents there are, and tells nobody of it; those that are known are left alone. Errors: Unavailable if this node is not in the DHT.
+	Hear(ctx context.Context, known func(kith.InfoHash) bool, heard func(Heard)) error
 	// Torrent returns what a .torrent file of what is published or was fetched has in it. Errors: NotFound.
 	Torrent(ctx context.Context, root kith.Ref) ([]byte, error)
+}
+
+// Heard is a torrent that others have.
+type Heard struct {
+	Names kith.Names
+	Name  string
+	Size  int64    // bytes
+	Files []string // paths
 }
 
 // A Resolver is a Bridge whose network has names that are looked up, and may stand for something else tomorrow: that to IPFS.

@@ -16,11 +16,13 @@ const (
 	maxItems   = 128  // of one list or dictionary
 	maxToken   = 64   // bytes of a token
 	maxTransit = 20   // bytes of a transaction id
+
+	maxInterval = 21600 // seconds between two questions for samples (BEP 51)
 )
 
 var errMessage = fmt.Errorf("no message of BEP 5: %w", kith.Corrupt)
 
-// cleaned returns a message of the DHT (BEP 5, 32 and 43) with nothing in it but what these say, each of the right kind and length. It stands between the
+// cleaned returns a message of the DHT (BEP 5, 32 and 43, and answers of BEP 51) with nothing in it but what these say, each of the right kind and length. It stands between the
 // socket and the library, which would keep a counter for each query name that somebody makes up, and does not survive a query without arguments or
 // an address of one byte. Its error is Corrupt.
 func cleaned(data []byte) ([]byte, error) {
@@ -131,6 +133,12 @@ func cleanReply(top, out map[string]any) error {
 	}
 	if values != nil {
 		r["values"] = values
+	}
+	if samples, ok := in["samples"].(string); ok && len(samples)%20 == 0 {
+		r["samples"] = samples
+		if every, ok := in["interval"].(int64); ok && every >= 0 && every <= maxInterval {
+			r["interval"] = every
+		}
 	}
 	return nil
 }

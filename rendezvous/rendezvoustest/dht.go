@@ -2,6 +2,8 @@
 package rendezvoustest
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -20,16 +22,39 @@ type DHT struct {
 	Nodes   []*dht.Server
 	Hosts   []string     // HOST:PORT to begin with
 	Queries atomic.Int64 // that its nodes got
+	infos   []krpc.NodeInfo
+}
+
+// sample answers as BEP 51 has it, with all that a node keeps. It is written by hand: the library cannot.
+func (d *DHT) sample(transaction string, kept *store) []byte {
+	var nodes, all []byte
+	for _, n := range d.infos {
+		nodes = append(append(nodes, n.ID[:]...), n.Addr.IP.To4()...)
+		nodes = binary.BigEndian.AppendUint16(nodes, uint16(n.Addr.Port))
+	}
+	kept.mu.Lock()
+	for h := range kept.all {
+		all = append(all, h[:]...)
+	}
+	kept.mu.Unlock()
+	return fmt.Appendf(nil, "d1:rd2:id20:%s8:intervali0e5:nodes%d:%s3:numi%de7:samples%d:%se1:t%d:%s1:y1:re", d.infos[0].ID[:], len(nodes), nodes, len(all)/20, len(all), all, len(transaction), transaction)
 }
 
 // New makes a DHT with a node on each socket, all of which know each other. It ends with the test.
 func New(t testing.TB, sockets ...net.PacketConn) *DHT {
 	d := &DHT{}
 	for _, c := range sockets {
+		kept := &store{all: map[peer_store.InfoHash][]krpc.NodeAddr{}}
 		conf := &dht.ServerConfig{
-			Conn: c, NoSecurity: true, PeerStore: &store{all: map[peer_store.InfoHash][]krpc.NodeAddr{}}, StartingNodes: func() ([]dht.Addr, error) { return nil, nil },
+			Conn: c, NoSecurity: true, PeerStore: kept, StartingNodes: func() ([]dht.Addr, error) { return nil, nil },
 			SendLimiter: rate.NewLimiter(1000, 1000), Logger: alog.Default.FilterLevel(alog.Disabled),
-			OnQuery: func(*krpc.Msg, net.Addr) bool { d.Queries.Add(1); return true },
+			OnQuery: func(q *krpc.Msg, from net.Addr) bool {
+				d.Queries.Add(1)
+				if q.Q == "sample_infohashes" { // which the library does not answer
+					c.WriteTo(d.sample(q.T, kept), from)
+				}
+				return q.Q != "sample_infohashes"
+			},
 		}
 		if ip := c.LocalAddr().(*net.UDPAddr).IP; !ip.IsLoopback() {
 			conf.PublicIP = ip // for an id that fits it (BEP 42)
@@ -42,6 +67,9 @@ func New(t testing.TB, sockets ...net.PacketConn) *DHT {
 		d.Nodes = append(d.Nodes, s)
 	}
 	d.acquaint()
+	for _, s := range d.Nodes {
+		d.infos = append(d.infos, krpc.NodeInfo{ID: s.ID(), Addr: krpc.NodeAddr{IP: s.Addr().(*net.UDPAddr).IP.To4(), Port: s.Addr().(*net.UDPAddr).Port}})
+	}
 	d.Queries.Store(0)
 	d.Hosts = []string{d.Nodes[0].Addr().String()}
 	return d

@@ -61,3 +61,41 @@ func (x Exchange) Encode() []byte {
 	e.Write(x.Data)
 	return e.Bytes()
 }
+
+// A Hello is what of a peer's first extended message (BEP 10) says how to ask it for the info dictionary.
+type Hello struct {
+	ID   byte // of its messages of ut_metadata; 0: it gives none
+	Size int  // bytes of the info dictionary; 0: it does not have it
+}
+
+// ParseHello reads one. Its error is Invalid.
+func ParseHello(payload []byte) (Hello, error) {
+	d := decoder{all: payload, left: 1024}
+	v, err := d.value(maxDepth - 4)
+	if err != nil {
+		return Hello{}, fmt.Errorf("metainfo: read handshake: %w", err)
+	}
+	top, _ := v.(dict)
+	r := reader{d: top}
+	size, _ := r.number("metadata_size")
+	m, _ := top.get("m").(dict)
+	in := reader{d: m}
+	id, _ := in.number("ut_metadata")
+	if r.err != nil || in.err != nil || id < 0 || id > 255 || size < 0 || size > 1<<31-1 {
+		return Hello{}, fmt.Errorf("metainfo: read handshake: it is none: %w", kith.Invalid)
+	}
+	return Hello{byte(id), int(size)}, nil
+}
+
+// Encode returns the message.
+func (h Hello) Encode() []byte {
+	var e encoder
+	e.WriteString("d1:md")
+	e.pair("ut_metadata", int64(h.ID))
+	e.WriteByte('e')
+	if h.Size > 0 {
+		e.pair("metadata_size", int64(h.Size))
+	}
+	e.WriteByte('e')
+	return e.Bytes()
+}

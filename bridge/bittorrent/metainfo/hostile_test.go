@@ -229,6 +229,20 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+func FuzzHello(f *testing.F) {
+	f.Add(Hello{ID: 3, Size: 20000}.Encode())
+	f.Add([]byte("d1:md11:ut_metadatai3e6:ut_pexi1ee13:metadata_sizei31235e1:v5:Other6:yourip4:abcde"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, err := ParseHello(data)
+		if err != nil {
+			return
+		}
+		if again, err := ParseHello(h.Encode()); err != nil || again != h {
+			t.Errorf("%+v, then %+v, %v", h, again, err)
+		}
+	})
+}
+
 func FuzzExchange(f *testing.F) {
 	f.Add(Exchange{Type: ExchangeData, Piece: 1, Total: 20000, Data: []byte("x")}.Encode())
 	f.Add(Exchange{Type: ExchangeRequest, Piece: 3}.Encode())

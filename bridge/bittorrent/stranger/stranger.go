@@ -85,3 +85,6 @@ func Named(v dht.PeersValues) (list []torrent.PeerInfo) {
 	}
 	return list
 }
+
+// May reports whether who is at one address may name another: in a local network those alone who are in one.
+func May(who, named netip.Addr) bool { return lan.Local(who) || !lan.Local(named) }
