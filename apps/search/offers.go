@@ -32,6 +32,7 @@ type Offer struct {
 	At     time.Time // when it was published; zero: that is not known
 	Link   string    // what kith get takes: a magnet link, the address of a .torrent file
 	Source string    // where it was heard of, as a person sees it: the title of a feed
+	Files  []string  // names in it, as far as is known
 }
 
 // elsewhere begins the publisher of what the index is told of an offer; behind it is the source.
@@ -73,17 +74,21 @@ type offered struct {
 	root kith.Ref
 }
 
+func (o offered) same(p offered) bool {
+	return o.root == p.root && o.Name == p.Name && o.Size == p.Size && o.At.Equal(p.At) && o.Link == p.Link && o.Source == p.Source && slices.Equal(o.Files, p.Files)
+}
+
 // doc returns what the index is told of an offer.
 func (o offered) doc() index.Doc {
 	return index.Doc{
-		ID: offerID(o.ID), Root: o.root, Name: o.Name, Type: sortOf(o.Name, nil).String(), Size: max(o.Size, 0), Published: o.At, Publisher: elsewhere + o.Source,
+		ID: offerID(o.ID), Root: o.root, Name: o.Name, Files: o.Files, Type: sortOf(o.Name, o.Files).String(), Size: max(o.Size, 0), Published: o.At, Publisher: elsewhere + o.Source,
 	}
 }
 
 // offers yields what is written down of offers, all where is "".
 func (s *Search) offers(ctx context.Context, where string, args ...any) iter.Seq2[offered, error] {
 	return func(yield func(offered, error) bool) {
-		rows, err := s.db.QueryContext(ctx, `SELECT id, root, name, size, at, link, source FROM offers `+where, args...)
+		rows, err := s.db.QueryContext(ctx, `SELECT id, root, name, size, at, link, source, files FROM offers `+where, args...)
 		if err != nil {
 			yield(offered{}, err)
 			return
@@ -91,9 +96,12 @@ func (s *Search) offers(ctx context.Context, where string, args ...any) iter.Seq
 		defer rows.Close()
 		for rows.Next() {
 			var o offered
-			var root string
+			var root, files string
 			var at int64
-			err := rows.Scan(&o.ID, &root, &o.Name, &o.Size, &at, &o.Link, &o.Source)
+			err := rows.Scan(&o.ID, &root, &o.Name, &o.Size, &at, &o.Link, &o.Source, &files)
+			if files != "" {
+				o.Files = strings.Split(files, "\n")
+			}
 			if err == nil {
 				o.root, err = kith.ParseRef(root)
 			}
@@ -142,7 +150,7 @@ func (s *Search) syncOffers(ctx context.Context, items []Item) error {
 		default:
 			one.At = time.Unix(time.Now().Unix(), 0) // when it was heard of
 		}
-		if ok && had == one {
+		if ok && had.same(one) {
 			continue
 		}
 		if batch = append(batch, one); len(batch) == offersBatch {
@@ -174,8 +182,8 @@ func (s *Search) putOffers(ctx context.Context, list []offered) error {
 	}
 	return s.inOne(ctx, func(tx *sql.Tx) error {
 		for _, o := range list {
-			if _, err := tx.Exec(`INSERT OR REPLACE INTO offers (id, root, name, size, at, link, source) VALUES (?, ?, ?, ?, ?, ?, ?)`, o.ID, o.root.String(), o.Name, o.Size, o.At.Unix(), o.Link,
-				o.Source); err != nil {
+			if _, err := tx.Exec(`INSERT OR REPLACE INTO offers (id, root, name, size, at, link, source, files) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, o.ID, o.root.String(), o.Name, o.Size, o.At.Unix(), o.Link,
+				o.Source, strings.Join(o.Files, "\n")); err != nil {
 				return err
 			}
 		}

@@ -121,7 +121,8 @@ CREATE TABLE offers (
 	size   INTEGER NOT NULL, -- bytes; -1: not known
 	at     INTEGER NOT NULL, -- when it was told of, seconds since 1970
 	link   TEXT NOT NULL,
-	source TEXT NOT NULL
+	source TEXT NOT NULL,
+	files  TEXT NOT NULL     -- names in it, one a line
 ) STRICT;
 CREATE INDEX offers_root ON offers (root)`}
 

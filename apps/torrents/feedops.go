@@ -21,7 +21,7 @@ import (
 
 // FeedAddIn names a feed to follow.
 type FeedAddIn struct {
-	URL   string `json:"url" arg:"0" doc:"address of an RSS, Atom or JSON feed, perhaps with {searchTerms} where words stand that are looked for (OpenSearch)"`
+	URL   string `json:"url" arg:"0" doc:"dht, or the address of an RSS, Atom or JSON feed, perhaps with {searchTerms} where words stand that are looked for (OpenSearch)"`
 	Every string `json:"every,omitempty" default:"30m" doc:"how often it is asked, from 5m to 30d"`
 	Ask   bool   `json:"ask,omitempty" doc:"it is an indexer, such as Jackett or Prowlarr give the address of (Torznab), and is asked too when you search; so is every address with {searchTerms}"`
 }
@@ -130,7 +130,8 @@ type TryOut struct {
 func feedAddOp(run func(context.Context, FeedAddIn) (FeedItems, error)) app.Op {
 	o := app.NewOp("feed add", "follow a feed that tells of new torrents", run)
 	o.Long = "It is asked now, and then at its interval; nothing is fetched until a rule says so (kith feed rules add), or you do (kith feed get). Its server sees your address, and when\n" +
-		"this node is up. With --ask it is asked too what kith search looks for, and its server learns that."
+		"this node is up. What the BitTorrent DHT has is a feed too (dht): its nodes are asked which infohashes they keep, one node a second, and somebody who has each what it is called.\n" +
+		"With --ask a feed is asked too what kith search looks for, and its server learns that."
 	o.Example = "  kith feed add https://example.org/new.rss --every 1h\n  kith feed add --ask 'http://127.0.0.1:9117/api/v2.0/indexers/all/results/torznab/api?apikey=KEY'\n  kith feed rules add debian --must 'debian netinst' --not i386\n  kith feed try debian"
 	return o
 }
@@ -213,6 +214,9 @@ func (o FeedsOut) WriteText(w io.Writer, _ int) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range o.Feeds {
 		every := "every " + f.Every
+		if f.URL == dhtFeed {
+			every = "all the time"
+		}
 		if f.Asked {
 			every += ", and when you search"
 		}
@@ -300,7 +304,12 @@ func (o TryOut) WriteText(w io.Writer, _ int) error {
 
 func (t *Torrents) feedAdd(ctx context.Context, in FeedAddIn) (FeedItems, error) {
 	u, err := url.Parse(strings.TrimSpace(in.URL))
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(in.URL) > 8192 {
+	if err == nil && (in.URL == "dht" || in.URL == dhtFeed) {
+		if _, err := t.torrents(); err != nil {
+			return FeedItems{}, err
+		}
+		u = &url.URL{Scheme: "dht"}
+	} else if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(in.URL) > 8192 {
 		return FeedItems{}, fmt.Errorf("torrents: %.100q is no address of a feed: want https://…: %w", in.URL, kith.Invalid)
 	}
 	if in.Ask && !asks(in.URL) {

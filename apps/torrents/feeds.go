@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"kith"
@@ -141,6 +142,10 @@ func (t *Torrents) lookAt(ctx context.Context, id int64) error {
 	if err := s.scan(t.db.QueryRowContext(ctx, `SELECT `+sourceColumns+` FROM feeds WHERE id = ?`, id)); err != nil {
 		return fmt.Errorf("torrents: feed: %w", err)
 	}
+	if s.url == dhtFeed { // it is listened to all the time
+		_, err := t.db.ExecContext(ctx, `UPDATE feeds SET title = ?, next = ? WHERE id = ?`, dhtTitle, time.Now().Add(maxEvery).Unix(), id)
+		return err
+	}
 	home := atHome(ctx, s.url)
 	a, err := fetchWeb(ctx, wordsIn(s.url, ""), s.etag, s.mod, feed.MaxBytes, home)
 	now := time.Now()
@@ -183,7 +188,7 @@ func pause(s source, retry time.Duration) time.Duration {
 	return max(d+time.Duration(rand.Int64N(int64(d/20)+1)), retry)
 }
 
-// keepItems remembers what a feed told of. Of what it told long ago the oldest is forgotten, once the feed does not tell of it any more.
+// keepItems remembers what a feed told of. Of what it told long ago the oldest is forgotten.
 func (t *Torrents) keepItems(ctx context.Context, s source, items []feed.Item, now time.Time) error {
 	tx, err := t.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -191,15 +196,23 @@ func (t *Torrents) keepItems(ctx context.Context, s source, items []feed.Item, n
 	}
 	defer tx.Rollback()
 	for _, it := range items {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO items (feed, guid, title, link, page, size, published, came) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (feed, guid) DO UPDATE SET title = excluded.title, link = excluded.link, size = excluded.size, came = excluded.came`,
-			s.id, it.GUID, it.Title, it.Link, it.Page, it.Size, unix(it.Published), now.Unix()); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO items (feed, guid, title, link, page, size, published, came, files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (feed, guid) DO UPDATE SET title = excluded.title, link = excluded.link, size = excluded.size, came = excluded.came, files = excluded.files`,
+			s.id, it.GUID, it.Title, it.Link, it.Page, it.Size, unix(it.Published), now.Unix(), strings.Join(it.Files, "\n")); err != nil {
 			return fmt.Errorf("torrents: feed: %w", room.Explain(err))
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM items WHERE feed = ?1 AND came < ?2 AND guid NOT IN (SELECT guid FROM items WHERE feed = ?1 ORDER BY came DESC LIMIT ?3)`,
-		s.id, now.Unix(), maxKept); err != nil {
-		return fmt.Errorf("torrents: feed: %w", room.Explain(err))
+	n, most := 0, maxKept
+	if s.url == dhtFeed {
+		most = maxHeard
+	}
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM items WHERE feed = ?`, s.id).Scan(&n); err != nil {
+		return fmt.Errorf("torrents: feed: %w", err)
+	}
+	if n > most {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM items WHERE feed = ?1 AND guid IN (SELECT guid FROM items WHERE feed = ?1 ORDER BY came, rowid LIMIT ?2)`, s.id, n-most); err != nil {
+			return fmt.Errorf("torrents: feed: %w", room.Explain(err))
+		}
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("torrents: feed: %w", room.Explain(err))
@@ -263,6 +276,9 @@ func (t *Torrents) apply(ctx context.Context, s source, home bool, now time.Time
 		for j := range rules {
 			r := &rules[j]
 			if ok, _ := r.match.Match(k.Item, r.state, now); !ok || r.feed != 0 && r.feed != s.id {
+				continue
+			}
+			if s.url == dhtFeed && r.feed == 0 { // anybody says anything there: a rule has to name it
 				continue
 			}
 			if n++; n > maxAtOnce {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type Offer struct {
 	At     time.Time // zero: the feed does not say
 	Link   string    // magnet link, or address of a .torrent file
 	Source string    // title of the feed, or its host
+	Files  []string  // names in it, as far as is known
 }
 
 // Offers yields what feeds have told of, and are remembered for.
@@ -23,7 +25,7 @@ func (t *Torrents) Offers(ctx context.Context) iter.Seq2[Offer, error] {
 		if t.db == nil { // not started
 			return
 		}
-		rows, err := t.db.QueryContext(ctx, `SELECT feeds.id, guid, items.title, size, published, link, feeds.title, url FROM items JOIN feeds ON feeds.id = feed ORDER BY feeds.id, guid`)
+		rows, err := t.db.QueryContext(ctx, `SELECT feeds.id, guid, items.title, size, published, link, feeds.title, url, files FROM items JOIN feeds ON feeds.id = feed ORDER BY feeds.id, guid`)
 		if err != nil {
 			yield(Offer{}, fmt.Errorf("torrents: feeds: %w", err))
 			return
@@ -32,13 +34,16 @@ func (t *Torrents) Offers(ctx context.Context) iter.Seq2[Offer, error] {
 		for rows.Next() {
 			var o Offer
 			var feed, at int64
-			var guid, url string
-			if err := rows.Scan(&feed, &guid, &o.Name, &o.Size, &at, &o.Link, &o.Source, &url); err != nil {
+			var guid, url, files string
+			if err := rows.Scan(&feed, &guid, &o.Name, &o.Size, &at, &o.Link, &o.Source, &url, &files); err != nil {
 				yield(Offer{}, fmt.Errorf("torrents: feeds: %w", err))
 				return
 			}
 			if o.ID = fmt.Sprintf("feed %d %s", feed, guid); at != 0 {
 				o.At = time.Unix(at, 0)
+			}
+			if files != "" {
+				o.Files = strings.Split(files, "\n")
 			}
 			if o.Source == "" {
 				o.Source = host(url)

@@ -144,7 +144,9 @@ CREATE TABLE rules (
 	state  TEXT NOT NULL DEFAULT '{}',  -- JSON of what it remembers
 	output TEXT NOT NULL DEFAULT '',
 	off    INTEGER NOT NULL DEFAULT 0
-) STRICT`}
+) STRICT`, `
+-- files are names in it, one a line
+ALTER TABLE items ADD COLUMN files TEXT NOT NULL DEFAULT ''`}
 
 func (t *Torrents) start(ctx context.Context, env app.Env) error {
 	state, note, err := db.Open(filepath.Join(env.Dir, "torrents.db"), env.Log, database)
@@ -160,6 +162,7 @@ func (t *Torrents) start(ctx context.Context, env app.Env) error {
 	}
 	env.Go("torrents.watch", t.watch)
 	env.Go("torrents.feeds", t.follow)
+	env.Go("torrents.dht", t.listen)
 	return nil
 }
 

@@ -105,6 +105,7 @@ type kit struct {
 	dir   string
 	notes []string
 	stop  func()
+	there func(*bittorrent.Options) // more of the bridge's; may be nil
 }
 
 func newKit(t *testing.T) *kit {
@@ -124,7 +125,11 @@ func (k *kit) open() {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	b, err := bittorrent.New(bittorrent.Options{Blobs: store, Dir: filepath.Join(k.dir, "bittorrent"), Bind: netip.MustParseAddr("127.0.0.1"), Go: run, Version: "test"})
+	o := bittorrent.Options{Blobs: store, Dir: filepath.Join(k.dir, "bittorrent"), Bind: netip.MustParseAddr("127.0.0.1"), Go: run, Version: "test"}
+	if k.there != nil {
+		k.there(&o)
+	}
+	b, err := bittorrent.New(o)
 	if err != nil {
 		k.t.Fatal(err)
 	}

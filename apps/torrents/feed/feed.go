@@ -42,6 +42,7 @@ type Item struct {
 	Page      string // address of a page about it, "" for none
 	Size      int64  // bytes, -1 if the feed does not say
 	Published time.Time
+	Files     []string // names in it; feeds do not say
 }
 
 // Parse reads an RSS, Atom or JSON feed: its title, and those of its items that have a torrent. Its errors are Invalid, TooLarge, and Denied with what an indexer says in place of a feed.
@@ -70,7 +71,7 @@ func Parse(data []byte) (title string, items []Item, err error) {
 			items = append(items, i)
 		}
 	}
-	return cut(f.Title), items, nil
+	return Cut(f.Title), items, nil
 }
 
 // refusal returns what an indexer says in place of a feed (Torznab, Newznab): <error code="100" description="Invalid API Key"/>.
@@ -85,7 +86,7 @@ func refusal(data []byte) string {
 	if d.Decode(&e) != nil {
 		return ""
 	}
-	return plain.Text(cut(cmp.Or(e.Says, "error "+e.Code)))
+	return plain.Text(Cut(cmp.Or(e.Says, "error "+e.Code)))
 }
 
 // parse calls the library, which has panicked on odd feeds before.
@@ -132,7 +133,7 @@ func harmless(data []byte) error {
 }
 
 func item(it *gofeed.Item) (i Item, ok bool) {
-	i = Item{GUID: cut(it.GUID), Title: cut(it.Title), Size: -1}
+	i = Item{GUID: Cut(it.GUID), Title: Cut(it.Title), Size: -1}
 	if it.PublishedParsed != nil {
 		i.Published = *it.PublishedParsed
 	} else if it.UpdatedParsed != nil {
@@ -176,7 +177,7 @@ func item(it *gofeed.Item) (i Item, ok bool) {
 		i.Page = p
 	}
 	if i.GUID == "" {
-		i.GUID = cut(i.Link)
+		i.GUID = Cut(i.Link)
 	}
 	if i.Title == "" {
 		i.Title = i.GUID
@@ -234,7 +235,8 @@ func page(l string) string {
 	return l
 }
 
-func cut(s string) string {
+// Cut returns a title, name or GUID of any length as it is kept.
+func Cut(s string) string {
 	s = strings.TrimSpace(s)
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "")

@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 		for i := range got {
 			got[i].Published = got[i].Published.UTC()
 		}
-		if !slices.Equal(got, want) {
+		if !slices.EqualFunc(got, want, func(a, b Item) bool { return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b) }) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
 		}
 	}
