@@ -65,9 +65,10 @@ var floors = map[string][]string{
 	"bridge/*":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
 	"bridge/bittorrent/census": {".", "internal", "transfer", "bridge",
 		"bridge/bittorrent/books"}, // what it tells of is in the books
-	"bridge/bittorrent/udp": {".", "internal", "bridge/bittorrent/farewell", "bridge/bittorrent/metainfo"}, // what the library sends and hears
-	"app":                   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge"},
-	"apps/*":                {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
+	"bridge/bittorrent/crawl": {".", "internal", "bridge/bittorrent/metainfo", "bridge/bittorrent/stranger"},
+	"bridge/bittorrent/udp":   {".", "internal", "bridge/bittorrent/farewell", "bridge/bittorrent/metainfo"}, // what the library sends and hears
+	"app":                     {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge"},
+	"apps/*":                  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
 	"apps/torrents": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app",
 		"bridge/bittorrent/tracker"}, // a role of its own, which needs no bridge
 	"apps/search":          {".", "internal", "identity", "wire", "config", "network", "blob", "transfer", "app", "search"},
