@@ -41,7 +41,7 @@ type FeedGetIn struct {
 type Feed struct {
 	N       int64     `json:"n" doc:"number by which it is named"`
 	URL     string    `json:"url"`
-	Title   string    `json:"title"`
+	Title   string    `json:"title" doc:"as it says itself, or its host"`
 	Every   string    `json:"every"`
 	Looked  time.Time `json:"looked,omitzero" doc:"when it was asked last"`
 	Next    time.Time `json:"next,omitzero"`
@@ -220,21 +220,14 @@ func (o FeedsOut) WriteText(w io.Writer, _ int) error {
 		if f.Asked {
 			every += ", and when you search"
 		}
-		fmt.Fprintf(tw, "%d\t%s\t%s, %d fetched\t%s\t%s\n", f.N, plain.Text(title(f)), human.Count(f.Items, "item"), f.Fetched, every, plain.Text(f.Trouble))
+		fmt.Fprintf(tw, "%d\t%s\t%s, %d fetched\t%s\t%s\n", f.N, plain.Text(f.Title), human.Count(f.Items, "item"), f.Fetched, every, plain.Text(f.Trouble))
 	}
 	return tw.Flush()
 }
 
-func title(f Feed) string {
-	if f.Title != "" {
-		return f.Title
-	}
-	return f.URL
-}
-
 // WriteText implements app.Texter.
 func (o FeedItems) WriteText(w io.Writer, width int) error {
-	fmt.Fprintf(w, "%d  %s\n", o.Feed.N, plain.Text(title(o.Feed)))
+	fmt.Fprintf(w, "%d  %s\n", o.Feed.N, plain.Text(o.Feed.Title))
 	if o.Feed.Trouble != "" {
 		fmt.Fprintf(w, "%s\n", plain.Text(o.Feed.Trouble))
 	}
@@ -375,7 +368,7 @@ func (t *Torrents) feedLs(ctx context.Context, _ None) (FeedsOut, error) {
 	all, err := t.sources(ctx)
 	out := FeedsOut{[]Feed{}}
 	for _, s := range all {
-		f := Feed{N: s.id, URL: s.url, Title: s.title, Every: human.Duration(s.every), Trouble: s.trouble, Next: s.next, Asked: asks(s.url)}
+		f := Feed{N: s.id, URL: s.url, Title: s.name(), Every: human.Duration(s.every), Trouble: s.trouble, Next: s.next, Asked: asks(s.url)}
 		if s.looked.Unix() > 0 {
 			f.Looked = s.looked
 		}

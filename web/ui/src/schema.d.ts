@@ -2346,6 +2346,7 @@ export interface components {
             n: number;
             /** Format: date-time */
             next?: string;
+            /** @description as it says itself, or its host */
             title: string;
             trouble?: string;
             url: string;
