@@ -10,6 +10,7 @@ import (
 // Settle gives nodes of a part the state that upkeep ends with when nothing happens for long. They must be all nodes that are up, in the order of the ring; rtt is the round
 // trip between two.
 func (r *Ring) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) {
+	var firsts [Fingers]int // where the last node had its fingers: the next one has its own not far behind
 	for i, n := range up {
 		if n.Part() != part {
 			continue
@@ -28,14 +29,14 @@ func (r *Ring) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks
 			if kbr.Follows(c.id(), start, r.id(c.succ[c.succs-1])) {
 				break
 			}
-			c.finger[f] = r.nearest(up, start, n, rtt)
+			firsts[f] = r.searchFrom(up, start, firsts[f])
+			c.finger[f] = r.nearest(up, firsts[f], n, rtt)
 		}
 	}
 }
 
-// nearest returns who is nearest to a node in time, of the alternates for a finger.
-func (r *Ring) nearest(up []kbr.Node, start kbr.ID, to kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) kbr.Node {
-	first := r.search(up, start)
+// nearest returns who is nearest to a node in time, of the alternates for a finger, from the first of them on.
+func (r *Ring) nearest(up []kbr.Node, first int, to kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks) kbr.Node {
 	best := up[first%len(up)]
 	for i := 1; i < min(r.Alternates, len(up)); i++ {
 		if n := up[(first+i)%len(up)]; n != to && rtt(to, n) < rtt(to, best) {
@@ -49,6 +50,19 @@ func (r *Ring) nearest(up []kbr.Node, start kbr.ID, to kbr.Node, rtt func(a, b k
 func (r *Ring) search(up []kbr.Node, key kbr.ID) int {
 	i, _ := slices.BinarySearchFunc(up, key, func(n kbr.Node, key kbr.ID) int { return r.id(n).Compare(key) })
 	return i
+}
+
+// searchFrom is search for a key that comes soon after another one, whose index is from.
+func (r *Ring) searchFrom(up []kbr.Node, key kbr.ID, from int) int {
+	if from > 0 && !r.id(up[from-1]).Less(key) {
+		return r.search(up, key)
+	}
+	for i := from; i < min(len(up), from+32); i++ {
+		if !r.id(up[i]).Less(key) {
+			return i
+		}
+	}
+	return r.search(up, key)
 }
 
 // Owner returns whose a key is: the first member that is up at or after it, of nodes in the order of the ring, or None if there is none.

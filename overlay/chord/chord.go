@@ -55,22 +55,23 @@ func (c Config) Check() error {
 	return nil
 }
 
-// A Chord is one node of the overlay.
+// A Chord is one node of the overlay. It is five lines of a cache, of which a question needs three: the first, sixteen fingers, and the last successors.
 type Chord struct {
 	ring   *Ring
+	best   kbr.Ticks // the least round trip of the alternates for the finger that was looked for last
 	self   kbr.Node
-	pred   kbr.Node                // the one before, None while unknown
-	via    kbr.Node                // whom it joins through
-	succ   [MaxSuccessors]kbr.Node // the next ones
-	finger [Fingers]kbr.Node       // [i] is the first at or after self + 2^(159-i); None where the successor list says it
-	succs  uint8                   // how many of succ there are
-	fix    uint8                   // the finger that is repaired next
-	turn   uint16                  // counts the node's lives: timers of one mean nothing in the next
-	best   kbr.Ticks               // the least round trip of the alternates for the finger that was looked for last
-	rounds uint16                  // since a finger was repaired
-	walked uint8                   // steps of a join along the ring
-	met    uint8                   // nodes that may be of another ring, this round
+	pred   kbr.Node // the one before, None while unknown
+	via    kbr.Node // whom it joins through
+	turn   uint16   // counts the node's lives: timers of one mean nothing in the next
+	rounds uint16   // since a finger was repaired
+	succs  uint8    // how many of succ there are
+	fix    uint8    // the finger that is repaired next
+	walked uint8    // steps of a join along the ring
+	met    uint8    // nodes that may be of another ring, this round
 	phase  phase
+	_      [24]byte
+	finger [Fingers]kbr.Node       // [i] is the first at or after self + 2^(159-i); None where the successor list says it
+	succ   [MaxSuccessors]kbr.Node // the next ones
 }
 
 type phase uint8
@@ -114,9 +115,12 @@ func (c *Chord) id() kbr.ID { return c.ring.table.ID(c.self) }
 
 // Warm reads what the next steps of nodes will read, of which the first are asked about keys; see kbr.Host.
 func (r *Ring) Warm(nodes []kbr.Node, keys []kbr.ID) (x uint64) {
-	for _, n := range nodes {
+	for i, n := range nodes {
 		c := &r.nodes[n]
-		x += uint64(c.self + c.succ[8] + c.succ[24] + c.finger[8] + c.finger[24] + kbr.Node(c.fix))
+		x += uint64(c.self)
+		if i < len(keys) {
+			x += uint64(c.succ[MaxSuccessors/2] + c.finger[0])
+		}
 	}
 	for i, key := range keys {
 		c := &r.nodes[nodes[i]]

@@ -52,7 +52,7 @@ func (h *Host) carry(now Ticks, self Node, m *Message, out *Outbox) {
 // pass asks the next one to carry a search.
 func (h *Host) pass(now Ticks, slot uint32, out *Outbox) {
 	s := &h.searches[slot]
-	end, ask := s.next()
+	end, ask := s.next(h.Engine(s.self))
 	switch c := s.carried; {
 	case end != None: // it is this node itself, that another one had on its list
 		h.close(slot)
@@ -98,7 +98,7 @@ func (h *Host) arrived(now Ticks, self, at Node, m *Message, out *Outbox) {
 		s.path, s.timeouts = m.Hops, m.Vain
 		for _, n := range m.Told() {
 			if n != None && n != at && s.find(n) < 0 {
-				s.list[s.count] = candidate{node: n, named: now, sure: true}
+				s.list[s.count] = candidate{node: n, named: s.since(now), sure: true}
 				s.meet(n)
 				s.count++
 			}

@@ -114,9 +114,9 @@ func (h *Host) Warm(tag Tag) uint64 {
 		return 0
 	}
 	s := &h.searches[slot]
-	x := uint64(s.gen)
-	for i := 0; i < shortlist; i += 3 { // two lines of a cache, or less
-		x += uint64(s.list[i].node)
+	x := uint64(s.gen) + s.met[3]
+	for i := 0; i < shortlist; i += 8 { // a line of a cache, or two
+		x += uint64(s.list[i].node) + s.far[i]
 	}
 	return x
 }
@@ -274,7 +274,7 @@ func (h *Host) proceed(now Ticks, slot uint32, out *Outbox) {
 		parallel = max(parallel, waryAtOnce)
 	}
 	for int(s.flying) < parallel {
-		end, ask := s.next()
+		end, ask := s.next(h.Engine(s.self))
 		if ask < 0 && (end != None || s.flying == 0) {
 			h.end(now, slot, end, out)
 			return

@@ -136,7 +136,13 @@ func (a ID) Less(b ID) bool {
 
 // Compare is -1, 0 or 1 as a is less than, equal to or greater than b, as numbers.
 func (a ID) Compare(b ID) int {
-	return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.mid, b.mid), cmp.Compare(a.lo, b.lo))
+	switch {
+	case a.hi != b.hi:
+		return cmp.Compare(a.hi, b.hi)
+	case a.mid != b.mid:
+		return cmp.Compare(a.mid, b.mid)
+	}
+	return cmp.Compare(a.lo, b.lo)
 }
 
 // String returns the ID in hexadecimal.

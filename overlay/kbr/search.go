@@ -1,5 +1,7 @@
 package kbr
 
+import "math"
+
 // Bounds of a search.
 const (
 	shortlist = 48  // nodes that it keeps in mind
@@ -8,6 +10,7 @@ const (
 
 // A search is one lookup. In an iterative one, who started it asks everybody on the way itself, always the nearest that it has heard of. Of a recursive one it only
 // waits for the end, and each node on the way has a search for the next one; see carry.go.
+// What every answer needs comes first, since a simulation has more searches than fit into a cache.
 type search struct {
 	key      ID
 	began    Ticks
@@ -20,25 +23,25 @@ type search struct {
 	named    uint8  // as known, of nodes that are named now; 0 deals them out
 	want     uint8  // how many ends must answer before it is over
 	waits    bool   // it is recursive, and others have it
-	carried  carried
-	flying   uint8 // asked, and nothing came yet
-	path     uint8 // asked, and answered
-	timeouts uint8 // asked in vain
-	ends     uint8 // how many of the candidates are ends: the first ones
+	flying   uint8  // asked, and nothing came yet
+	path     uint8  // asked, and answered
+	timeouts uint8  // asked in vain
+	ends     uint8  // how many of the candidates are ends: the first ones
 	count    uint8
 	met      [4]uint64 // a bit for some nodes each; those that have none are not in the list
+	carried  carried
 	wary     wary
 	list     [shortlist]candidate // nearest first
+	far      [shortlist]uint64    // how far each of them is from the key: the first 64 bits of that, which seldom are the same
 }
 
 type candidate struct {
-	distance ID
-	named    Ticks // when it was, as an end
-	node     Node
-	state    state
-	sure     bool  // it was named as an end: it is asked with patience
-	known    uint8 // of disjoint paths: those on which it was named, a bit each
-	by       uint8 // and the one on which it is asked
+	node  Node
+	named uint32 // when it was, as an end, in ticks since the search began
+	state state
+	sure  bool  // it was named as an end: it is asked with patience
+	known uint8 // of disjoint paths: those on which it was named, a bit each
+	by    uint8 // and the one on which it is asked
 }
 
 type state uint8
@@ -80,6 +83,9 @@ func (r *Result) add(n Node) {
 // asTag returns the tag of what a search asks.
 func (s *search) asTag(slot uint32) Tag { return searchTag | Tag(s.gen)<<32 | Tag(slot) }
 
+// since returns how long the search has gone on, which is not more than an hour.
+func (s *search) since(now Ticks) uint32 { return uint32(min(now-s.began, math.MaxUint32)) }
+
 // meet notes that a node is in the list now.
 func (s *search) meet(n Node) { s.met[n/64%4] |= 1 << (n % 64) }
 
@@ -103,7 +109,7 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 		if i := s.find(n); i >= 0 {
 			s.list[i].known |= s.named
 			if c := &s.list[i]; end && !c.sure {
-				c.sure, c.named = true, now
+				c.sure, c.named = true, s.since(now)
 				if c.state == slow {
 					c.state = fresh
 				}
@@ -123,15 +129,17 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 		}
 		c.sure = true
 		copy(s.list[i:], s.list[i+1:s.count])
+		copy(s.far[i:], s.far[i+1:s.count])
 		s.count--
 	}
-	c.distance, c.named = e.Distance(s.key, end, n), now
+	c.named = s.since(now)
+	d := e.Distance(s.key, end, n)
 	lo, hi := int(s.ends), int(s.count)
 	if end {
 		lo, hi = 0, int(s.ends)
 	}
 	for lo < hi {
-		if m := (lo + hi) / 2; !c.distance.Less(s.list[m].distance) {
+		if m := (lo + hi) / 2; s.far[m] < d.hi || s.far[m] == d.hi && !d.Less(e.Distance(s.key, end, s.list[m].node)) {
 			lo = m + 1
 		} else {
 			hi = m
@@ -142,7 +150,8 @@ func (s *search) learn(now Ticks, e Engine, n Node, end bool) {
 	}
 	s.count = min(s.count+1, shortlist) // the last one may go
 	copy(s.list[lo+1:s.count], s.list[lo:])
-	s.list[lo] = c
+	copy(s.far[lo+1:s.count], s.far[lo:])
+	s.list[lo], s.far[lo] = c, d.hi
 	s.meet(n)
 	if end {
 		s.ends = min(s.ends+1, shortlist)
@@ -186,7 +195,7 @@ func (s *search) silent(i int, hasty bool) state {
 }
 
 // next returns where the search ended, or whom to ask now, or neither, which is the end too when nothing is flying.
-func (s *search) next() (end Node, ask int) {
+func (s *search) next(e Engine) (end Node, ask int) {
 	waits, heard := false, uint8(0) // for an end that may still answer; from so many
 	for i := range s.list[:s.count] {
 		switch c := s.list[i]; {
@@ -201,7 +210,7 @@ func (s *search) next() (end Node, ask int) {
 			if end == None {
 				end = c.node
 			}
-			if heard++; heard < s.want || heard < MaxNodes && c.distance.Less(s.wary.region) {
+			if heard++; heard < s.want || s.wary.region != (ID{}) && heard < MaxNodes && e.Distance(s.key, true, c.node).Less(s.wary.region) {
 				continue
 			}
 			if waits {
@@ -229,7 +238,7 @@ func (s *search) result(now Ticks, end Node) *Result {
 	}
 	r.add(end)
 	if i := s.find(end); i >= 0 {
-		r.Named = s.list[i].named
+		r.Named = s.began + Ticks(s.list[i].named)
 	}
 	for _, heard := range []bool{true, false} {
 		for _, c := range s.list[:s.ends] {

@@ -50,16 +50,16 @@ func Away(e Engine, key ID, nodes []Node, dst []ID) []ID {
 
 // wary is what a wary search has beside others.
 type wary struct {
-	region ID     // ends within which must all have answered
-	trod   uint16 // as path of its trails, when these are over
-	vain   uint16 // and as timeouts
-	trail  [MaxTrails]uint32
 	trails uint8
 	untrod uint8  // trails that are not over
 	on     bool   // it is wary, or a trail of one that is
 	side   bool   // it is a trail itself
 	over   bool   // of a trail: somebody has named those around the key
+	trod   uint16 // as path of its trails, when these are over
+	vain   uint16 // and as timeouts
 	trunk  uint32 // of a trail: whose it is
+	region ID     // ends within which must all have answered
+	trail  [MaxTrails]uint32
 }
 
 // fork begins a wary search, if the engine is one for that.

@@ -24,6 +24,7 @@ type shard struct {
 	talks []talk
 	free  uint32
 	out   kbr.Outbox
+	event kbr.Event // what happens now
 	away  []parcel  // for the other shard
 	first kbr.Ticks // of these
 	come  []parcel  // from it
@@ -209,7 +210,7 @@ func (s *shard) warm() int {
 		x += s.net.peers[e.node].hash
 		if e.what <= comesLate {
 			t := &s.talks[e.tag]
-			x += uint64(t.msg.Count) + uint64(t.msg.Nodes[12]+t.msg.Nodes[28]) + uint64(t.to)
+			x += uint64(t.msg.Count) + uint64(t.msg.Nodes[8]+t.msg.Nodes[24]) + uint64(t.to)
 		}
 	}
 	for i := range next {

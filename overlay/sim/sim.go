@@ -79,7 +79,8 @@ type peer struct {
 	losses uint32
 	life   uint16
 	up     bool
-	bad    bool // it is hostile
+	bad    bool     // it is hostile
+	_      [16]byte // so that it is a line of a cache
 }
 
 // A Net is a simulated network. It is used by one at a time.
