@@ -62,7 +62,7 @@ func (t *Tree) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks
 		c := &t.nodes[n]
 		c.reset(member)
 		mine := span(up)
-		draw := uint64(at)
+		draw := uint64(at) << 16
 		for l := 0; l < last && len(mine) > 1; l++ {
 			zero, one := t.split(mine, l)
 			other := one
@@ -77,9 +77,10 @@ func (t *Tree) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks
 				picked = t.near(other, l+1, c.id(), t.K, nil, picked)
 			default:
 				want = min(want, len(other))
-				draw = draw*6364136223846793005 + 1442695040888963407
+				draw++
+				first := int(mix(draw) >> 33)
 				for i := range want {
-					picked = append(picked, other[(int(draw>>33)%len(other)+i*len(other)/want)%len(other)])
+					picked = append(picked, other[(first%len(other)+i*len(other)/want)%len(other)])
 				}
 				if t.Alternates > 1 {
 					slices.SortFunc(picked, func(a, b kbr.Node) int { return int(rtt(n, a) - rtt(n, b)) })
@@ -92,6 +93,14 @@ func (t *Tree) Settle(part int, up []kbr.Node, rtt func(a, b kbr.Node) kbr.Ticks
 			c.heard(0, p, 0)
 		}
 	}
+}
+
+// mix is the finalizer of SplitMix64, as in the simulator: whom nodes beside each other have in their buckets has nothing to do with each other.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 // fill fills an empty bucket with nodes that belong in it; that they do is not checked, since a large simulation would wait for that.

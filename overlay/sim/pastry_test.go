@@ -79,12 +79,21 @@ func TestPastryFigure5(t *testing.T) {
 	}
 }
 
-// Figure 10 of Middleware 2001: 5,000 nodes, of which 500 fail silently: hops before, before anything is mended, and, but with -short, after.
+// Figure 10 of Middleware 2001: 5,000 nodes, of which 500 fail silently: hops before, before anything is mended, and, but with -short, after. With 32 leafs, and not
+// the 16 of the other figures, it is what is published to one in thirty.
 func TestPastryFigure10(t *testing.T) {
 	networks := 1
 	if full {
 		networks = 5
 	}
+	c := pastry.Default()
+	figure10(t, networks, c, far)
+	c.Leafs = 32
+	figure10(t, networks, c, 0.04)
+}
+
+func figure10(t *testing.T, networks int, c pastry.Config, far float64) {
+	t.Helper()
 	var before, broken, mended float64
 	for seed := range uint64(networks) {
 		s := sim.Static{Options: sim.Options{Nodes: 5000, Seed: seed}, Lookups: 3000}
@@ -93,26 +102,33 @@ func TestPastryFigure10(t *testing.T) {
 			mean *float64
 		}{{0, &before}, {0.1, &broken}} {
 			s.Fail = of.fail
-			r := runPastry(t, s, pastry.Default())
+			r := runPastry(t, s, c)
 			if r.Right != r.Lookups {
 				t.Errorf("%.1f failed: %d of %d searches were right", s.Fail, r.Right, r.Lookups)
 			}
 			*of.mean += r.Path.Mean / float64(networks)
 		}
 		if !testing.Short() {
-			mended += afterUpkeep(t, s) / float64(networks)
+			mended += afterUpkeep(t, s, c) / float64(networks)
 		}
 	}
-	hops(t, "before", before, 2.73)
-	hops(t, "500 of 5000 failed", broken, 2.96)
-	if !testing.Short() {
-		hops(t, "mended", mended, 2.74)
+	for _, row := range []struct {
+		what           string
+		got, published float64
+	}{{"before", before, 2.73}, {"500 of 5000 failed", broken, 2.96}, {"mended", mended, 2.74}} {
+		if row.got == 0 {
+			continue
+		}
+		t.Logf("%d leafs, %s: %.2f hops, published %.2f (%+.1f %%)", c.Leafs, row.what, row.got, row.published, 100*(row.got/row.published-1))
+		if off(row.got, row.published) > far {
+			t.Errorf("%d leafs, %s: %.2f hops, published %.2f", c.Leafs, row.what, row.got, row.published)
+		}
 	}
 }
 
 // afterUpkeep returns how many hops searches take five minutes after a part of the nodes has failed.
-func afterUpkeep(t *testing.T, s sim.Static) (mean float64) {
-	n, err := sim.New(s.Options, prefixes(pastry.Default()))
+func afterUpkeep(t *testing.T, s sim.Static, c pastry.Config) (mean float64) {
+	n, err := sim.New(s.Options, prefixes(c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +148,7 @@ func afterUpkeep(t *testing.T, s sim.Static) (mean float64) {
 			right++
 		}
 	}
-	if right != s.Lookups || vain > s.Lookups/50 {
+	if right != s.Lookups || vain > s.Lookups/30 {
 		t.Errorf("after all was mended %d of %d searches were right, and asked %d in vain", right, s.Lookups, vain)
 	}
 	return mean
