@@ -20,6 +20,7 @@ const (
 	lateTime   = 10 * time.Second       // after which an answer is not waited for any more, not even for its time
 	leaveTime  = time.Second
 	maxFlying  = 256             // questions and notices on their way
+	maxQueued  = 1024            // questions that wait until they may be; with so many this node hears nobody, since what it hears may make it ask more
 	meetEvery  = 5 * time.Second // between two looks whether a peer is of the same overlay, once some are
 	meetAnyway = time.Minute     // after which a peer that was met before is looked at again
 	maxMeets   = 64              // peers that wait for that
@@ -39,6 +40,7 @@ type loop struct {
 	alarms alarms
 	reply  *talk // of the question that is being answered
 	flying int
+	queued []func() // what sends questions on their way that wait for others
 	server bool
 	in     bool // it has met somebody
 	life   int  // counts changes between server and client: what was asked before means nothing

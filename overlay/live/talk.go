@@ -44,17 +44,42 @@ func (l *loop) ask(a kbr.Act) {
 			l.step(kbr.Event{What: kbr.Failed, From: a.To, Tag: a.Tag, Try: try, Msg: &a.Msg})
 		}
 	}
-	if p == "" || a.To == self1 || l.flying >= maxFlying {
+	if p == "" || a.To == self1 {
 		l.after(0, func() { fail(a.Try) })
 		return
 	}
-	l.flying++
 	k := &l.peers.list[a.To]
 	k.flying++
 	k.heard = l.r.now()
 	q := question{What: asks, Talk: l.words(&a.Msg)}
 	wait := max(ofTicks(a.Wait), l.r.leastWait<<min(a.Try, 3))
-	l.r.work.Go(func() { l.r.askFor(l, a, p, q, wait, life, fail) })
+	l.queued = append(l.queued, func() {
+		if life != l.life { // who asked is no more
+			l.landed(a.To)
+			return
+		}
+		l.r.work.Go(func() { l.r.askFor(l, a, p, q, wait, life, fail) })
+	})
+	l.launch()
+}
+
+// launch sends questions on their way, as many as may be. That others have to wait is no fault of who is to be asked.
+func (l *loop) launch() {
+	for len(l.queued) > 0 && l.flying < maxFlying {
+		next := l.queued[0]
+		l.queued[0] = nil
+		l.queued = l.queued[1:]
+		l.flying++
+		next()
+	}
+}
+
+// landed hears that a question to a peer, or a notice to nobody in particular, is no longer on its way.
+func (l *loop) landed(to kbr.Node) {
+	l.flying--
+	if to != kbr.None {
+		l.peers.list[to].flying--
+	}
 }
 
 // askFor waits for the answer to a question of the engine. A peer that is silent has failed after wait, and is listened to for longer, since how long it takes is worth
@@ -80,8 +105,8 @@ func (r *Router) askFor(l *loop, a kbr.Act, p peer.ID, q question, wait time.Dur
 	}
 	first := failed.CompareAndSwap(false, true)
 	r.post(func() {
-		l.flying--
-		l.peers.list[a.To].flying--
+		l.landed(a.To)
+		defer l.launch()
 		switch {
 		case err != nil || ans.Talk == nil:
 			if first {
@@ -111,7 +136,10 @@ func (l *loop) tell(a *kbr.Act) {
 		ctx, cancel := context.WithTimeout(l.r.ctx, dialTime)
 		defer cancel()
 		l.r.send(ctx, p, &q)
-		l.r.post(func() { l.flying-- })
+		l.r.post(func() {
+			l.landed(kbr.None)
+			l.launch()
+		})
 	})
 }
 
@@ -236,7 +264,7 @@ func (r *Router) reply(ctx context.Context, p peer.ID, q *question) (*answer, er
 // hear lets the engine hear what a peer says.
 func (l *loop) hear(what kbr.What, p peer.ID, t *talk) *talk {
 	n := l.number(p, "")
-	if n == kbr.None || n == self1 || !l.server {
+	if n == kbr.None || n == self1 || !l.server || len(l.queued) >= maxQueued {
 		return nil
 	}
 	l.spoken(n, t, 0)
