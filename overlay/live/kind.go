@@ -28,12 +28,15 @@ type knower interface {
 	Entries(dst []kbr.Entry) []kbr.Entry
 }
 
-const round = 10 * kbr.Second // of upkeep
+const (
+	round      = 10 * kbr.Second // of upkeep
+	successors = 24              // that a node of Chord keeps, as many as an answer names: more than twenty Sybils can stand before
+)
 
 // engines are the kinds that there are, each as all nodes of a network run it.
 var engines = map[string]func(*kbr.Table) kind{
 	"chord": func(t *kbr.Table) kind {
-		return chord.New(chord.Config{Successors: 16, Round: round, Repair: 1, Alternates: 1, Eager: true}, t)
+		return chord.New(chord.Config{Successors: successors, Round: round, Repair: 1, Alternates: 1, Eager: true}, t)
 	},
 	"pastry": func(t *kbr.Table) kind {
 		c := pastry.Default()

@@ -30,6 +30,7 @@ type gang struct {
 	engine kbr.Engine // which knows the geometry
 	peers  *peers     // numbers of all nodes
 	infos  []peer.AddrInfo
+	net    overlaytest.Internet
 }
 
 // near returns those of the gang that are nearest to a place, as its ends.
@@ -99,7 +100,7 @@ func (s again) Read(b []byte) (int, error) {
 func hostileCrew(t *testing.T, kind string, nodes int) (g *gang, honest []*Router) {
 	t.Helper()
 	net := overlaytest.NewInternet(t)
-	g = &gang{peers: newPeers("")}
+	g = &gang{peers: newPeers(""), net: net}
 	of := engines[kind](g.peers.table)
 	of.Grow()
 	g.engine = of.Engine(self1)
