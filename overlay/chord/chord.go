@@ -31,6 +31,7 @@ type Config struct {
 	Successors int       // r, the length of successor lists; 2*log2(N) in ToN'03
 	Round      kbr.Ticks // the mean time between two rounds of upkeep; each is between half and one and a half of it
 	Repair     int       // every how many rounds a finger is looked for anew, one after the other
+	Doubts     bool      // who was a successor and is named no more stays one as long as it answers: a successor may leave out whom it likes; not in the papers
 	Eager      bool      // who has other neighbours than before says so to its predecessor, which does not wait for its next round then; not in the papers
 	Alternates int       // s: a finger is the nearest, in time, of so many nodes at and after its place (ToN'03, section VI.F)
 }

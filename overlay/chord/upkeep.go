@@ -186,7 +186,7 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 			c.drop(ev.From)
 			c.stabilize(o)
 		case c.succs > 0 && ev.From == c.succ[0]: // else another answer was there before
-			c.adopt(ev.From, ev.Msg.Told())
+			c.renew(ev, o)
 			if p := ev.Msg.Node; p != kbr.None && p != c.self && c.between(c.self, p, ev.From) {
 				o.Ask(p, state, askBetween)
 				return
@@ -195,7 +195,7 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 		}
 	case askBetween:
 		if ok && (c.succs == 0 || c.between(c.self, ev.From, c.succ[0])) {
-			c.adopt(ev.From, ev.Msg.Told())
+			c.renew(ev, o)
 			c.stabilize(o) // at once: there may be more between, when many have joined in one place
 		} else if c.succs > 0 {
 			o.Tell(c.succ[0], notify)
@@ -217,6 +217,38 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 			c.drop(ev.From)
 		}
 	}
+}
+
+// renew takes over the successor list of who comes next. That one may leave out whom it likes: with Doubts whoever was in the list and is named no more stays, and is asked
+// whether it is there.
+func (c *Chord) renew(ev *kbr.Event, o *kbr.Outbox) {
+	if !c.ring.Doubts {
+		c.adopt(ev.From, ev.Msg.Told())
+		return
+	}
+	old, count := c.succ, c.succs
+	c.adopt(ev.From, ev.Msg.Told())
+	for _, n := range old[:count] {
+		if at := c.place(n); at > 0 && at < c.ring.Successors && !slices.Contains(c.successors(), n) {
+			c.insert(at, n)
+			o.Ask(n, ping, askAlive)
+		}
+	}
+}
+
+// place returns where in the successor list a node belongs.
+func (c *Chord) place(n kbr.Node) (at int) {
+	for at < int(c.succs) && c.between(c.self, c.succ[at], n) {
+		at++
+	}
+	return at
+}
+
+// insert puts a node into the successor list there, of which the last one may go.
+func (c *Chord) insert(at int, n kbr.Node) {
+	c.succs = uint8(min(int(c.succs)+1, c.ring.Successors))
+	copy(c.succ[at+1:c.succs], c.succ[at:])
+	c.succ[at] = n
 }
 
 // rectify hears that a node holds this one for its successor.

@@ -36,7 +36,7 @@ const (
 // engines are the kinds that there are, each as all nodes of a network run it.
 var engines = map[string]func(*kbr.Table) kind{
 	"chord": func(t *kbr.Table) kind {
-		return chord.New(chord.Config{Successors: successors, Round: round, Repair: 1, Alternates: 1, Eager: true}, t)
+		return chord.New(chord.Config{Successors: successors, Round: round, Repair: 1, Alternates: 1, Eager: true, Doubts: true}, t)
 	},
 	"pastry": func(t *kbr.Table) kind {
 		c := pastry.Default()

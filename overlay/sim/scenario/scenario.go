@@ -85,6 +85,7 @@ type settings struct {
 		Repair     int  `toml:"repair"`
 		Alternates int  `toml:"alternates"`
 		Eager      bool `toml:"eager"`
+		Doubts     bool `toml:"doubts"`
 	} `toml:"chord"`
 	Kademlia struct {
 		K          int      `toml:"k"`
@@ -145,7 +146,7 @@ func (s *settings) point() (p Point, err error) {
 	round := kbr.Ticks(s.Round)
 	switch s.Engine {
 	case "chord":
-		c := chord.Config{Successors: s.Chord.Successors, Round: round, Repair: s.Chord.Repair, Alternates: s.Chord.Alternates, Eager: s.Chord.Eager}
+		c := chord.Config{Successors: s.Chord.Successors, Round: round, Repair: s.Chord.Repair, Alternates: s.Chord.Alternates, Eager: s.Chord.Eager, Doubts: s.Chord.Doubts}
 		p.PerNode, p.Kind = chord.BytesPerNode, func(t *kbr.Table) sim.Kind { return chord.New(c, t) }
 		p.Expect = Expectation{"½ log₂ N + 1", func(n float64) float64 { return math.Log2(n/float64(c.Successors))/2 + 1 }} // ToN'03, section VI.C, which counts the last step
 		if c.Successors > 1 {
