@@ -16,6 +16,7 @@ import (
 	"kith/internal/human"
 	"kith/internal/plain"
 	"kith/network"
+	"kith/search/fact"
 	"kith/search/index"
 	"kith/search/query"
 )
@@ -33,6 +34,10 @@ type SearchIn struct {
 	Limit int      `json:"limit,omitempty" default:"20" doc:"so many results at most, up to 500"`
 	Get   int      `json:"get,omitempty" doc:"fetch the result of this number"`
 	Save  string   `json:"save,omitempty" doc:"keep this search under a name, and tell when something new answers it"`
+
+	Length     string `json:"length,omitempty" doc:"how long it plays: +3m is at least, 4:33..5:00 between"`
+	Year       string `json:"year,omitempty" doc:"of a recording, film or photo: 1959, 1950..1960"`
+	Resolution string `json:"resolution,omitempty" doc:"of a film or picture: 1080p, +720p, 4k"`
 
 	Typing bool `json:"typing,omitempty" doc:"the last word is perhaps not typed to its end"`
 }
@@ -75,6 +80,9 @@ type Result struct {
 	Here      bool      `json:"here,omitempty" doc:"it is in the person's own library"`
 	Missing   []string  `json:"missing,omitempty" doc:"words that were looked for and that it does not have"`
 	Link      string    `json:"link"`
+
+	Facts  fact.Facts `json:"facts,omitzero" doc:"what it says of itself: read here if it is here, else as who shares it says"`
+	Claims []string   `json:"claims,omitempty" doc:"types that it is said to be, while its bytes, which are here, are of another"`
 }
 
 func searchOp(run func(context.Context, SearchIn) (SearchOut, error)) app.Op {
@@ -90,7 +98,7 @@ func searchOp(run func(context.Context, SearchIn) (SearchOut, error)) app.Op {
 func (in SearchIn) query() (query.Query, error) {
 	var flags []query.Flag
 	for _, f := range []query.Flag{{Name: "type", Value: in.Type}, {Name: "size", Value: in.Size}, {Name: "age", Value: in.Age}, {Name: "lang", Value: in.Lang},
-		{Name: "tag", Value: in.Tag}, {Name: "by", Value: in.By}, {Name: "sort", Value: in.Sort}} {
+		{Name: "length", Value: in.Length}, {Name: "year", Value: in.Year}, {Name: "resolution", Value: in.Resolution}, {Name: "tag", Value: in.Tag}, {Name: "by", Value: in.By}, {Name: "sort", Value: in.Sort}} {
 		if f.Value != "" {
 			flags = append(flags, f)
 		}
@@ -182,7 +190,8 @@ func (s *Search) trust() map[string]float64 {
 
 // result returns a hit as a person sees it.
 func (s *Search) result(ctx context.Context, h *index.Hit) (Result, error) {
-	r := Result{Ref: h.Root, Name: h.Name, Size: h.Size, Type: h.Type, Tags: h.Tags, Files: h.Files, Language: h.Language, Published: h.Published, Missing: h.Missing}
+	r := Result{Ref: h.Root, Name: h.Name, Size: h.Size, Type: h.Type, Tags: h.Tags, Files: h.Files, Language: h.Language, Published: h.Published, Missing: h.Missing,
+		Facts: h.Facts, Claims: h.Claims}
 	if len(h.Names) > 1 {
 		r.Names = h.Names[1:]
 	}
@@ -263,6 +272,9 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 	}
 	for i, r := range out.Results {
 		fmt.Fprintf(&b, "%3d  %s\n     %s\n", i+1, plain.Text(r.Name), r.about())
+		if facts := r.Facts.String(); facts != "" {
+			fmt.Fprintf(&b, "     %s\n", facts)
+		}
 	}
 	if !out.Corrected && out.DidYouMean != "" {
 		fmt.Fprintf(&b, "Did you mean: %s\n", plain.Text(out.DidYouMean))
@@ -291,7 +303,11 @@ func (r Result) about() string {
 	if r.Size >= 0 {
 		parts = append(parts, human.Bytes(r.Size))
 	}
-	parts = append(parts, r.Type)
+	what := r.Type
+	if len(r.Claims) > 0 {
+		what = "says " + plain.Text(strings.Join(r.Claims, " and ")) + ", is " + r.Type
+	}
+	parts = append(parts, what)
 	switch {
 	case r.Here:
 		parts = append(parts, "here")

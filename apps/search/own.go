@@ -14,7 +14,6 @@ import (
 
 	"kith"
 	"kith/blob/folder"
-	"kith/blob/seal"
 	"kith/internal/media"
 	"kith/search/index"
 	"kith/search/publication"
@@ -67,6 +66,9 @@ func (s *Search) syncOwn(ctx context.Context, items []Item) error {
 		if _, err := s.db.ExecContext(ctx, `DELETE FROM own WHERE ref = ?`, ref); err != nil {
 			return err
 		}
+		if err := s.forget(ctx, ref); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -92,7 +94,8 @@ func (s *Search) told(ctx context.Context) (map[string][]byte, error) {
 
 // sumOf returns the digest of what an item is.
 func (s *Search) sumOf(it Item) []byte {
-	data, _ := json.Marshal([]any{it.Link.String(), it.Folder, it.Files, it.Public, s.labels(it)})
+	f, _ := s.facts(it.Link.Ref)
+	data, _ := json.Marshal([]any{it.Link.String(), it.Folder, it.Files, it.Public, s.labels(it), f})
 	sum := sha256.Sum256(data)
 	return sum[:]
 }
@@ -127,7 +130,7 @@ func (s *Search) syncPublished(ctx context.Context, items []Item) error {
 		if err != nil {
 			continue
 		}
-		if !ok || time.Until(k.Expires) < spread.Life/2 || k.Name != p.Name || k.V1 != p.V1 || k.V2 != p.V2 || !slices.Equal(k.Tags, p.Tags) || k.Language != p.Language {
+		if !ok || time.Until(k.Expires) < spread.Life/2 || k.Name != p.Name || k.V1 != p.V1 || k.V2 != p.V2 || !slices.Equal(k.Tags, p.Tags) || k.Language != p.Language || k.Facts != p.Facts || k.Sort != p.Sort {
 			list = append(list, p)
 		}
 	}
@@ -144,9 +147,10 @@ func (s *Search) syncPublished(ctx context.Context, items []Item) error {
 func (s *Search) publicationOf(ctx context.Context, it Item) (publication.Publication, error) {
 	inside, err := s.inside(ctx, it)
 	l := s.labels(it)
+	f, _ := s.facts(it.Link.Ref)
 	return publication.Trim(publication.Publication{
-		Root: it.Link.Ref, Name: it.Link.Name, Size: it.Link.Size, Count: it.Files, Files: inside, Sort: sortOf(it.Link.Name, inside), V1: it.Link.V1, V2: it.Link.V2,
-		Tags: l.Tags, Language: l.Language,
+		Root: it.Link.Ref, Name: it.Link.Name, Size: it.Link.Size, Count: it.Files, Files: inside, Sort: publication.SortOf(f.Decide(sortOf(it.Link.Name, inside).String())),
+		V1: it.Link.V1, V2: it.Link.V2, Tags: l.Tags, Language: l.Language, Facts: f,
 	}), err
 }
 
@@ -155,12 +159,7 @@ func (s *Search) inside(ctx context.Context, it Item) ([]string, error) {
 	if !it.Folder {
 		return nil, nil
 	}
-	var key *seal.Key
-	if it.Link.Key != nil {
-		k := seal.Key(it.Link.Key)
-		key = &k
-	}
-	m, err := s.env.Blobs.Manifest(ctx, it.Link.Ref, key)
+	m, _, err := s.manifest(ctx, it)
 	if err != nil {
 		return nil, err
 	}
@@ -179,20 +178,20 @@ func ownID(ref string) string { return "own " + ref }
 func (s *Search) ownDoc(ctx context.Context, it Item) (index.Doc, error) {
 	inside, err := s.inside(ctx, it)
 	l := s.labels(it)
-	return index.Doc{
+	return s.asKnown(index.Doc{
 		ID: ownID(it.Link.Ref.String()), Root: it.Link.Ref, Name: it.Link.Name, Files: inside, Type: sortOf(it.Link.Name, inside).String(), Size: it.Link.Size,
 		Published: time.Now(), Tags: l.Tags, Language: l.Language,
-	}, err
+	}), err
 }
 
 func docID(id publication.ID) string { return hex.EncodeToString(id[:]) }
 
 // docOf returns what the index is told of a publication.
-func docOf(k spread.Kept) index.Doc {
-	return index.Doc{
+func (s *Search) docOf(k spread.Kept) index.Doc {
+	return s.asKnown(index.Doc{
 		ID: docID(k.ID), Root: k.Root, Name: k.Name, Files: k.Files, Tags: k.Tags, Type: k.Sort.String(), Size: k.Size, Published: k.Issued, Language: k.Language,
-		Publisher: k.Publisher.String(),
-	}
+		Publisher: k.Publisher.String(), Facts: k.Facts, Text: k.Facts.Text(),
+	})
 }
 
 // sortOf says what kind of thing something is: by its name, or of a folder what most of its files are.

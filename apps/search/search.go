@@ -53,11 +53,12 @@ type Search struct {
 	shun      shun
 	bell      chan struct{} // cap 1: there is something fresh
 	tagged    tagged
+	learned   learned
 }
 
 // New returns a Search that has not been started.
 func New(files Files, elsewhere Elsewhere) *Search {
-	return &Search{files: files, elsewhere: elsewhere, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}}
+	return &Search{files: files, elsewhere: elsewhere, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}, learned: learned{failed: map[string]bool{}}}
 }
 
 // App describes the application; it is the table of contents of this package.
@@ -124,7 +125,12 @@ CREATE TABLE offers (
 	source TEXT NOT NULL,
 	files  TEXT NOT NULL     -- names in it, one a line
 ) STRICT;
-CREATE INDEX offers_root ON offers (root)`}
+CREATE INDEX offers_root ON offers (root)`, `
+CREATE TABLE media (
+	ref     TEXT PRIMARY KEY, -- of what is here
+	version INTEGER NOT NULL, -- of the rules by which it was read
+	facts   BLOB NOT NULL     -- what it says of itself, JSON
+) STRICT`}
 
 func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	s.env, s.me = env, env.Me.PeerID()
@@ -140,6 +146,9 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 		return fmt.Errorf("search: start: %w", err)
 	}
 	if s.tagged.all, err = s.readTags(ctx); err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
+	if s.learned.all, err = s.readLearned(ctx); err != nil {
 		return fmt.Errorf("search: start: %w", err)
 	}
 	s.index, err = index.Open(index.Options{Path: filepath.Join(env.Dir, "index.db"), All: s.all, Log: env.Log})
@@ -237,7 +246,7 @@ func (s *Search) all(ctx context.Context) iter.Seq2[index.Doc, error] {
 		}
 		more := true
 		err := s.spread.All(ctx, func(k spread.Kept) bool {
-			more = !s.shown(k) || yield(docOf(k), nil)
+			more = !s.shown(k) || yield(s.docOf(k), nil)
 			return more
 		})
 		if err != nil && more {
@@ -257,7 +266,7 @@ func (s *Search) changed(ctx context.Context, c spread.Change) error {
 	}
 	for _, k := range c.New {
 		if s.shown(k) {
-			docs = append(docs, docOf(k))
+			docs = append(docs, s.docOf(k))
 		}
 	}
 	if err := s.freshen(ctx, docs); err != nil {
@@ -277,7 +286,9 @@ func (s *Search) follow(ctx context.Context) error {
 	fresh := true     // something was heard of elsewhere
 	for {
 		changed, heard := s.files.Changed(), s.elsewhere.Changed()
-		if items := s.files.Findable(); fresh || s.digest(items) != done {
+		items := s.files.Findable()
+		more := s.learn(ctx, items)
+		if fresh || s.digest(items) != done {
 			if err := s.sync(ctx, items); err == nil {
 				done, fresh = s.digest(items), false
 			} else if ctx.Err() == nil {
@@ -290,6 +301,9 @@ func (s *Search) follow(ctx context.Context) error {
 		case <-ctx.Done():
 			pause.Stop()
 			return nil
+		}
+		if more {
+			continue
 		}
 		select {
 		case <-changed:

@@ -111,7 +111,7 @@ func (s *Search) settle(ctx context.Context) error {
 		switch {
 		case k.Gone || !whats[k.Publisher.String()] && !whats[k.Root.String()]:
 		case s.shown(k):
-			docs = append(docs, docOf(k))
+			docs = append(docs, s.docOf(k))
 		default:
 			gone = append(gone, docID(k.ID))
 		}

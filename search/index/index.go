@@ -24,6 +24,7 @@ import (
 	"kith"
 	"kith/internal/db"
 	"kith/internal/room"
+	"kith/search/fact"
 )
 
 // Limits of one document. A longer ID or Publisher is an error; of everything else the rest is left out.
@@ -48,7 +49,9 @@ type Doc struct {
 	Published time.Time // to the second
 	Language  string    // ISO 639-1; "" if nobody said: words.Detect guesses
 	Publisher string
-	Text      string // titles, metadata, first words
+	Text      string // what is found beside the above; what Facts say has to be in it to be found by words
+	Facts     fact.Facts
+	Says      string // a type that somebody calls it and that it is not; "" if nobody does
 }
 
 // Options says what an Index is to be. Path is required.

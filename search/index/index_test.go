@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"kith"
+	"kith/internal/db"
+	"kith/search/fact"
 	"kith/search/query"
 )
 
@@ -262,6 +265,58 @@ func TestHotWord(t *testing.T) {
 	}
 	if _, err := x.Search(context.Background(), query.Query{}, SearchOptions{}); kith.KindOf(err) != kith.Invalid || kith.HintOf(err) == "" {
 		t.Errorf("a search for nothing: %v", err)
+	}
+}
+
+// TestFacts: what is known of a content is kept as it is, is looked for, and what is not known is in no range; what somebody calls it wrongly is told of all documents.
+func TestFacts(t *testing.T) {
+	x := open(t, Options{})
+	f := fact.Facts{Kind: query.Audio, Format: "FLAC", Title: "So What", Artist: "Miles Davis", Year: 1959, Length: 562}
+	a := doc("01.flac", func(d *Doc) { d.Type, d.Facts, d.Text = query.Audio, f, f.Text() })
+	b := doc("holiday.jpg", func(d *Doc) { d.ID, d.Root, d.Type, d.Says, d.Publisher = "b", a.Root, query.Audio, query.Image, "bob" })
+	put(t, x, a, b, doc("02.flac"))
+	for text, n := range map[string]int{
+		"miles": 1, `"so what"`: 1, "flac 1959 length:>9m": 1, "length:9:22": 1, "flac length:<9m": 0, "length:<10m": 1, "year:1959": 1, "year:1950..1958": 0, "resolution:1080p": 0, "year:<2000": 1,
+	} {
+		if r := find(t, x, text); r.Total != n {
+			t.Errorf("%s: %d, want %d", text, r.Total, n)
+		}
+	}
+	r := find(t, x, "miles")
+	if len(r.Hits) != 1 || r.Hits[0].Facts != f || !slices.Equal(r.Hits[0].Claims, []string{query.Image}) {
+		t.Errorf("%+v", r.Hits)
+	}
+	docs, err := x.Of(context.Background(), a.Root)
+	if err != nil || len(docs) != 2 || docs[0].Says+docs[1].Says != query.Image {
+		t.Errorf("%+v, %v", docs, err)
+	}
+}
+
+// TestOlder: an index of before there were facts is made anew while it is searched.
+func TestOlder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "search.db")
+	handle, _, err := db.Open(path, slog.New(slog.DiscardHandler), migrations[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readState(handle); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handle.Exec("INSERT INTO meta VALUES ('complete', 1)"); err != nil {
+		t.Fatal(err)
+	}
+	handle.Close()
+	x := open(t, Options{Path: path, All: all(doc("a song", func(d *Doc) { d.Facts.Year = 1959 }))})
+	if !x.Status().Rebuilding {
+		t.Fatal("it is taken for whole")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go x.Run(ctx)
+	for end := time.Now().Add(time.Minute); names(find(t, x, "year:1959")) != "a song"; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is not made anew")
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kith"
+	"kith/search/fact"
 	"kith/search/query"
 	"kith/search/words"
 )
@@ -67,7 +68,10 @@ func (m model) missing(d Doc, q query.Query) (missing, of int, ok bool) {
 	choice := func(c query.Choice, is string) bool {
 		return (len(c.In) == 0 || slices.Contains(c.In, is)) && !slices.Contains(c.Out, is)
 	}
-	ok = choice(q.Type, d.Type) && choice(q.Lang, lang) && choice(q.By, d.Publisher) && q.Size.Holds(d.Size) && q.Age.Holds(now.Sub(d.Published))
+	ok = choice(q.Type, d.Type) && choice(q.Lang, lang) && choice(q.By, d.Publisher) && q.Size.Holds(d.Size) && q.Age.Holds(now.Sub(d.Published)) &&
+		(q.Length == query.Range[time.Duration]{} || d.Facts.Length > 0 && q.Length.Holds(time.Duration(d.Facts.Length)*time.Second)) &&
+		(q.Year == query.Range[int64]{} || d.Facts.Year > 0 && q.Year.Holds(int64(d.Facts.Year))) &&
+		(q.Lines == query.Range[int64]{} || d.Facts.Resolution() > 0 && q.Lines.Holds(int64(d.Facts.Resolution())))
 	for _, t := range folded(q.Tag.In) {
 		ok = ok && slices.Contains(tags, t)
 	}
@@ -119,11 +123,14 @@ func TestModel(t *testing.T) {
 		return Doc{ID: fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "id")), Root: root(fmt.Sprint(rapid.IntRange(0, 12).Draw(t, "root"))), Name: text.Draw(t, "name"), Text: text.Draw(t, "text"),
 			Files: shorts(rapid.SliceOfN(text, 0, 3).Draw(t, "files"), MaxFiles, MaxName), Tags: shorts(rapid.SliceOfN(tag, 0, 2).Draw(t, "tags"), MaxTags, MaxTag),
 			Type: rapid.SampledFrom(query.Types()).Draw(t, "type"), Size: rapid.Int64Range(0, 1<<20).Draw(t, "size"), Language: rapid.SampledFrom([]string{"", "en", "de", "ru"}).Draw(t, "language"),
+			Facts: fact.Clean(fact.Facts{Length: rapid.SampledFrom([]int{0, 0, 45, 179, 180, 273, 6720}).Draw(t, "length"), Year: rapid.SampledFrom([]int{0, 0, 900, 1959, 1960, 2150}).Draw(t, "year"),
+				Width: rapid.SampledFrom([]int{0, 640, 1920, 3840}).Draw(t, "width"), Height: 480}),
 			Publisher: rapid.SampledFrom([]string{"anna", "bob"}).Draw(t, "publisher"), Published: now.Add(-time.Duration(rapid.IntRange(0, 3*365).Draw(t, "days")) * 24 * time.Hour)}
 	})
 	piece := rapid.OneOf(rapid.SampledFrom(vocabulary), rapid.SampledFrom(vocabulary), rapid.SampledFrom([]string{"miles", "hauser", "haus", "bluer", "книга", "京大", "xylograph", "milesdavis", "s01e02"}),
 		rapid.SampledFrom([]string{`"the jazz"`, `"miles blue"`, `"Miles 1959"`, "-the", "-blue", `-"jazz blue"`, "-MilesDavis", "type:audio,video", "-type:text", "lang:de", "lang:en,ru", "-lang:ru",
-			`tag:"hard bop"`, "tag:live", "-tag:vinyl", "by:anna", "-by:bob", "size:>100kB", "size:1kB..500kB", "age:<1y", "age:>400d", "sort:size", "sort:age"}))
+			`tag:"hard bop"`, "tag:live", "-tag:vinyl", "by:anna", "-by:bob", "size:>100kB", "size:1kB..500kB", "age:<1y", "age:>400d", "length:>3m", "length:<3m", "length:4:33", "length:<0s", "year:1959", "year:<1960", "year:>1950", "year:>2140",
+			"resolution:480p", "resolution:>720p", "resolution:<4k", "sort:size", "sort:age"}))
 	asked := rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(piece, 1, 7).Draw(t, "query"), " ") })
 
 	rapid.Check(t, func(rt *rapid.T) {

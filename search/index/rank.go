@@ -204,8 +204,8 @@ func (s *search) begin(n *need) error {
 
 // A candidate is a document that is being ranked.
 type candidate struct {
-	id, content, publisher, size, published int64
-	fields                                  [numFields][]byte // the marks of each, two bytes a term
+	id, content, publisher, size, published, length, year int64
+	fields                                                [numFields][]byte // the marks of each, two bytes a term
 }
 
 // parse takes terms apart, as entry wrote them.

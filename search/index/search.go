@@ -44,6 +44,7 @@ type Hit struct {
 	Names      []string // all names that it has, that of Doc first
 	Publishers []string // all who publish it, that of Doc first
 	Missing    []string // words that it does not have
+	Claims     []string // types that it is said to be and is not
 	Score      float64
 }
 
@@ -96,6 +97,30 @@ func (x *Index) Has(ctx context.Context, root kith.Ref) (has bool, err error) {
 		return false, fmt.Errorf("index: look: %w", err)
 	}
 	return has, nil
+}
+
+// Of returns the documents of a content.
+func (x *Index) Of(ctx context.Context, root kith.Ref) (docs []Doc, err error) {
+	err = x.use(func(handle *sql.DB) error {
+		docs = nil
+		rows, err := handle.QueryContext(ctx, selectDoc+"WHERE d.content = ?", x.content(Doc{Root: root}))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			_, doc, err := scanDoc(rows)
+			if err != nil {
+				return err
+			}
+			docs = append(docs, doc)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("index: look: %w", err)
+	}
+	return docs, nil
 }
 
 // A search is one search under way.
@@ -221,7 +246,7 @@ func (s *search) scan(expr string) error {
 
 // pass looks at the documents that match until it has enough. It returns the hash of the publisher who has most of them, if that is why there is more than it looked at; else 0.
 func (s *search) pass(expr string) (most int64, err error) {
-	rows, err := s.conn.QueryContext(s.ctx, "SELECT d.id, d.content, d.publisher, d.size, d.published, d.terms FROM fts JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ? AND fts.rowid >= ? ORDER BY fts.rowid DESC", expr, s.first)
+	rows, err := s.conn.QueryContext(s.ctx, "SELECT d.id, d.content, d.publisher, d.size, d.published, d.terms, d.length, d.year FROM fts JOIN doc d ON d.id = fts.rowid WHERE fts MATCH ? AND fts.rowid >= ? ORDER BY fts.rowid DESC", expr, s.first)
 	if err != nil {
 		return 0, err
 	}
@@ -234,7 +259,7 @@ func (s *search) pass(expr string) (most int64, err error) {
 	}
 	s.read = 0
 	for rows.Next() {
-		if err := rows.Scan(&c.id, &c.content, &c.publisher, &c.size, &c.published, &terms); err != nil {
+		if err := rows.Scan(&c.id, &c.content, &c.publisher, &c.size, &c.published, &terms, &c.length, &c.year); err != nil {
 			return 0, err
 		}
 		if scanned >= maxScan || candidates >= enough || s.read >= maxRead {
@@ -270,6 +295,9 @@ func (s *search) consider(c *candidate) (bool, error) {
 	if !s.q.Size.Holds(c.size) || !s.q.Age.Holds(max(0, s.now.Sub(time.Unix(c.published, 0)))) {
 		return false, nil
 	}
+	if !known(s.q.Length, time.Duration(c.length)*time.Second) || !known(s.q.Year, c.year) {
+		return false, nil
+	}
 	score, missing := s.score(c)
 	if len(missing) > s.words-s.least() || slices.ContainsFunc(missing, func(i int) bool { return i >= s.words }) {
 		return false, nil
@@ -280,6 +308,11 @@ func (s *search) consider(c *candidate) (bool, error) {
 	s.seen[c.id] = struct{}{}
 	s.add(c, score, missing)
 	return true, nil
+}
+
+// known reports whether n is in a range that is asked for: what is not known is in none.
+func known[T ~int64](r query.Range[T], n T) bool {
+	return r == query.Range[T]{} || n > 0 && r.Holds(n)
 }
 
 // least returns how many of the words a document has to have.
@@ -371,6 +404,9 @@ func (s *search) hit(stmt *sql.Stmt, g *group) (h Hit, err error) {
 		if !slices.Contains(h.Publishers, doc.Publisher) {
 			h.Publishers = append(h.Publishers, doc.Publisher)
 		}
+		if doc.Says != "" && !slices.Contains(h.Claims, doc.Says) {
+			h.Claims = append(h.Claims, doc.Says)
+		}
 		g.newest = max(g.newest, doc.Published.Unix())
 	}
 	if err := rows.Err(); err != nil {
@@ -407,83 +443,6 @@ func gone(err error) error {
 // front returns list with s before all others.
 func front(list []string, s string) []string {
 	return slices.Insert(slices.DeleteFunc(list, func(t string) bool { return t == s }), 0, s)
-}
-
-// filter returns what of the query's filters FTS5 can tell: for an AND, and after " NOT " what is left out; "" if there is nothing.
-func (s *search) filter() string {
-	var all, none []string
-	choice := func(kind byte, c query.Choice) {
-		var in []string
-		for _, v := range c.In {
-			in = append(in, s.x.facet(kind, v))
-		}
-		if kind == ofTag {
-			all = append(all, in...)
-		} else if len(in) > 0 {
-			all = append(all, strings.Join(in, " "))
-		}
-		for _, v := range c.Out {
-			none = append(none, s.x.facet(kind, v))
-		}
-	}
-	choice(ofType, s.q.Type)
-	choice(ofLanguage, s.q.Lang)
-	choice(ofTag, s.q.Tag)
-	choice(ofPublisher, s.q.By)
-	if z := s.q.Size; z != (query.Range[int64]{}) {
-		high := 32
-		if z.Max != 0 {
-			high = sizeClass(z.Max)
-		}
-		var in []string
-		for class := sizeClass(z.Min); class <= high; class++ {
-			in = append(in, sizeFacet(class))
-		}
-		all = append(all, strings.Join(in, " "))
-	}
-	if a := s.q.Age; a != (query.Range[time.Duration]{}) {
-		in, out := s.ages(a)
-		if len(in) > 0 {
-			all = append(all, strings.Join(in, " "))
-		}
-		none = append(none, out...)
-	}
-	for i, any := range all {
-		all[i] = "(" + strings.Join(quoted(strings.Fields(any)), " OR ") + ")"
-	}
-	none = append(none, s.exclusions()...)
-	expr := strings.Join(all, " AND ")
-	if len(none) > 0 {
-		for i, n := range none {
-			none[i] = "(" + strings.Join(quoted(strings.Fields(n)), " AND ") + ")"
-		}
-		expr = cmp.Or(expr, `"`+every+`"`) + " NOT (" + strings.Join(none, " OR ") + ")"
-	}
-	return expr
-}
-
-// maxAges is how many classes of age are named in an expression: six years.
-const maxAges = 24
-
-// ages returns the classes of age that a can hold, or those that it cannot, whichever are few.
-func (s *search) ages(a query.Range[time.Duration]) (in, out []string) {
-	newest := ageClass(s.now.Unix()) + 1 // of clocks that are fast
-	young := newest
-	if a.Min > 0 {
-		young = ageClass(s.now.Add(-a.Min).Unix())
-	}
-	if a.Max != 0 {
-		if old := ageClass(s.now.Add(-a.Max).Unix()); young-old < maxAges {
-			for c := old; c <= young; c++ {
-				in = append(in, ageFacet(c))
-			}
-			return in, nil
-		}
-	}
-	for c := young + 1; c <= newest && newest-young < maxAges; c++ {
-		out = append(out, ageFacet(c))
-	}
-	return nil, out
 }
 
 func quoted(terms []string) []string {

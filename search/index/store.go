@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"kith"
+	"kith/search/fact"
 	"kith/search/words"
 )
 
@@ -43,6 +45,25 @@ var migrations = []string{
 	CREATE VIRTUAL TABLE fts USING fts5(terms, content='', contentless_delete=1, detail=none, tokenize="ascii tokenchars '='");
 	INSERT INTO fts(fts, rank) VALUES ('hashsize', 8388608);
 	CREATE TABLE term (term TEXT PRIMARY KEY, docs INTEGER NOT NULL) WITHOUT ROWID`,
+	`ALTER TABLE doc ADD COLUMN length INTEGER NOT NULL DEFAULT 0; -- seconds
+	ALTER TABLE doc ADD COLUMN year INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE body ADD COLUMN facts TEXT NOT NULL DEFAULT ''; -- JSON of about, if it says anything
+	DELETE FROM meta WHERE name = 'complete'`,
+}
+
+// about is how the facts of a document are written down.
+type about struct {
+	fact.Facts
+	Says string `json:"says,omitempty"`
+}
+
+func (d Doc) about() string {
+	a := about{d.Facts, d.Says}
+	if a == (about{}) {
+		return ""
+	}
+	data, _ := json.Marshal(a)
+	return string(data)
 }
 
 // The fields of a document, in the order of their weight: how many terms of each are kept, which is no more than a byte counts, how much a term is worth in it, and how many
@@ -121,6 +142,22 @@ func sizeClass(n int64) int { return (bits.Len64(uint64(max(n, 0))) + 1) / 2 }
 
 func sizeFacet(class int) string { return "=s" + strconv.Itoa(class) }
 
+func lengthClass(sec int64) int { return bits.Len64(uint64(max(sec, 0))) }
+
+func lengthFacet(class int) string { return "=d" + strconv.Itoa(class) }
+
+// The decades that are told apart; what is before and after is in the first and the last.
+const (
+	firstDecade = 150
+	lastDecade  = 210
+)
+
+func decade(year int64) int64 { return min(max(year/10, firstDecade), lastDecade) }
+
+func decadeFacet(d int64) string { return "=y" + strconv.FormatInt(d, 10) }
+
+func linesFacet(lines int) string { return "=r" + strconv.Itoa(lines) }
+
 // period is the width of the classes of age.
 const period = 91 * 24 * 60 * 60
 
@@ -177,6 +214,15 @@ func (x *Index) entry(doc Doc, memo *words.Memo) (entry, error) {
 	for _, tag := range doc.Tags {
 		all = append(all, x.facet(ofTag, tag))
 	}
+	if n := doc.Facts.Length; n > 0 {
+		all = append(all, lengthFacet(lengthClass(int64(n))))
+	}
+	if n := doc.Facts.Year; n > 0 {
+		all = append(all, decadeFacet(decade(int64(n))))
+	}
+	if n := doc.Facts.Resolution(); n > 0 {
+		all = append(all, linesFacet(n))
+	}
 	e.text = strings.Join(all, " ")
 	return e, nil
 }
@@ -218,7 +264,8 @@ func trim(doc Doc) (Doc, error) {
 	}
 	doc.Name, doc.Text = short(doc.Name, MaxName), short(doc.Text, MaxText)
 	doc.Files, doc.Tags = shorts(doc.Files, MaxFiles, MaxName), shorts(doc.Tags, MaxTags, MaxTag)
-	doc.Type, doc.Language = short(doc.Type, MaxTag), short(doc.Language, MaxTag)
+	doc.Type, doc.Language, doc.Says = short(doc.Type, MaxTag), short(doc.Language, MaxTag), short(doc.Says, MaxTag)
+	doc.Facts = fact.Clean(doc.Facts)
 	doc.Size, doc.Published = max(doc.Size, 0), time.Unix(doc.Published.Unix(), 0).UTC()
 	return doc, nil
 }
@@ -386,10 +433,10 @@ func (b *batch) put(e entry) error {
 	for _, t := range e.terms {
 		b.docs[t]++
 	}
-	err := b.exec("INSERT INTO doc VALUES (?, ?, ?, ?, ?, ?, ?)", id, e.key, e.content, b.x.hash(ofPublisher, d.Publisher), d.Size, d.Published.Unix(), e.fields)
+	err := b.exec("INSERT INTO doc VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", id, e.key, e.content, b.x.hash(ofPublisher, d.Publisher), d.Size, d.Published.Unix(), e.fields, d.Facts.Length, d.Facts.Year)
 	if err == nil {
-		err = b.exec("INSERT INTO body VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", id, d.Name, strings.Join(d.Files, "\n"), strings.Join(d.Tags, "\n"), d.Text, d.Type, d.Language, d.Publisher, d.ID,
-			rootBytes(d.Root))
+		err = b.exec("INSERT INTO body VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", id, d.Name, strings.Join(d.Files, "\n"), strings.Join(d.Tags, "\n"), d.Text, d.Type, d.Language, d.Publisher, d.ID,
+			rootBytes(d.Root), d.about())
 	}
 	if err == nil {
 		err = b.exec("INSERT INTO fts(rowid, terms) VALUES (?, ?)", id, e.text)
@@ -455,15 +502,20 @@ func (b *batch) finish() error {
 }
 
 // selectDoc begins a statement whose rows scanDoc reads.
-const selectDoc = `SELECT d.id, b.name, b.files, b.tags, b.text, b.type, b.language, b.publisher, b.ident, b.root, d.size, d.published FROM doc d JOIN body b ON b.id = d.id `
+const selectDoc = `SELECT d.id, b.name, b.files, b.tags, b.text, b.type, b.language, b.publisher, b.ident, b.root, b.facts, d.size, d.published FROM doc d JOIN body b ON b.id = d.id `
 
 func scanDoc(row interface{ Scan(...any) error }) (id int64, doc Doc, err error) {
-	var files, tags string
+	var files, tags, facts string
 	var root []byte
 	var published int64
-	err = row.Scan(&id, &doc.Name, &files, &tags, &doc.Text, &doc.Type, &doc.Language, &doc.Publisher, &doc.ID, &root, &doc.Size, &published)
+	err = row.Scan(&id, &doc.Name, &files, &tags, &doc.Text, &doc.Type, &doc.Language, &doc.Publisher, &doc.ID, &root, &facts, &doc.Size, &published)
 	if err == nil {
 		doc.Root, err = rootOf(root)
+	}
+	if err == nil && facts != "" {
+		var a about
+		err = json.Unmarshal([]byte(facts), &a)
+		doc.Facts, doc.Says = a.Facts, a.Says
 	}
 	doc.Files, doc.Tags, doc.Published = lines(files), lines(tags), time.Unix(published, 0).UTC()
 	return id, doc, err

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,6 +24,7 @@ import (
 
 	"kith"
 	"kith/internal/plain"
+	"kith/search/fact"
 	"kith/wire"
 )
 
@@ -67,6 +69,9 @@ var sortNames = [sorts]string{"other", "audio", "video", "image", "text", "archi
 // String returns the word that people use in a filter: audio.
 func (s Sort) String() string { return sortNames[min(s, sorts-1)] }
 
+// SortOf returns the sort of which s is the word; Other if there is none.
+func SortOf(s string) Sort { return Sort(max(0, slices.Index(sortNames[:], s))) }
+
 // An ID names one publication: the first half of the SHA-256 of its bytes.
 type ID [16]byte
 
@@ -86,7 +91,8 @@ type Publication struct {
 	Sort     Sort
 	Language string // ISO 639-1, or ""
 	V1       kith.InfoHash
-	V2       [32]byte // BitTorrent v2; zero if it has none
+	V2       [32]byte   // BitTorrent v2; zero if it has none
+	Facts    fact.Facts // what the content says of itself, as fact.Public has it
 }
 
 // body is what is signed, behind signPrefix.
@@ -106,6 +112,41 @@ type body struct {
 	Language string   `cbor:"13,keyasint,omitempty"`
 	V1       []byte   `cbor:"14,keyasint,omitempty"`
 	V2       []byte   `cbor:"15,keyasint,omitempty"`
+	Facts    *facts   `cbor:"16,keyasint,omitempty"`
+}
+
+// facts are those that are told. Whoever reads them cuts and cleans them.
+type facts struct {
+	Format string `cbor:"1,keyasint,omitempty"`
+	Title  string `cbor:"2,keyasint,omitempty"`
+	Artist string `cbor:"3,keyasint,omitempty"`
+	Album  string `cbor:"4,keyasint,omitempty"`
+	Genre  string `cbor:"5,keyasint,omitempty"`
+	Year   uint64 `cbor:"6,keyasint,omitempty"`
+	Length uint64 `cbor:"7,keyasint,omitempty"` // seconds
+	Width  uint64 `cbor:"8,keyasint,omitempty"` // pixels
+	Height uint64 `cbor:"9,keyasint,omitempty"`
+	Pages  uint64 `cbor:"10,keyasint,omitempty"`
+	Words  string `cbor:"11,keyasint,omitempty"`
+}
+
+func factsOf(f fact.Facts) *facts {
+	if f = fact.Clean(f).Public(); f == (fact.Facts{}) {
+		return nil
+	}
+	return &facts{f.Format, f.Title, f.Artist, f.Album, f.Genre, uint64(f.Year), uint64(f.Length), uint64(f.Width), uint64(f.Height), uint64(f.Pages), f.Words}
+}
+
+// facts returns what is believed of those that came.
+func (f *facts) facts() fact.Facts {
+	if f == nil {
+		return fact.Facts{}
+	}
+	n := func(v uint64) int { return int(min(v, math.MaxInt32)) }
+	return fact.Clean(fact.Facts{
+		Format: f.Format, Title: f.Title, Artist: f.Artist, Album: f.Album, Genre: f.Genre, Year: n(f.Year), Length: n(f.Length), Width: n(f.Width), Height: n(f.Height), Pages: n(f.Pages),
+		Words: f.Words,
+	}).Public()
 }
 
 // signed is a publication as it is kept and sent.
@@ -120,6 +161,7 @@ func Trim(p Publication) Publication {
 	p.Name = cut(plain.Text(p.Name), MaxName)
 	p.Files = each(p.Files, MaxFiles, MaxPath, plain.Text)
 	p.Tags = each(p.Tags, MaxTags, MaxTag, func(s string) string { return strings.ToLower(plain.Text(s)) })
+	p.Facts = fact.Clean(p.Facts).Public()
 	return p
 }
 
@@ -169,7 +211,7 @@ func Seal(key crypto.PrivKey, p Publication) ([]byte, error) {
 	}
 }
 
-func sign(key crypto.PrivKey, b body) ([]byte, error) {
+func sign(key crypto.PrivKey, b any) ([]byte, error) {
 	data, err := wire.Marshal(b)
 	if err != nil {
 		return nil, err
@@ -189,6 +231,7 @@ func (p Publication) body(key []byte) body {
 		return b
 	}
 	b.Name, b.Size, b.Count, b.Files, b.Tags, b.Sort, b.Language = p.Name, uint64(p.Size), uint64(p.Count), p.Files, p.Tags, uint64(p.Sort), p.Language
+	b.Facts = factsOf(p.Facts)
 	if p.V1 != (kith.InfoHash{}) {
 		b.V1 = p.V1[:]
 	}
@@ -244,8 +287,9 @@ func verified(value []byte) (body, error) {
 	for _, x := range []struct {
 		v    any
 		data []byte
-	}{{b, s.Body}, {s, value}} {
-		if data, err := wire.Marshal(x.v); err != nil || !bytes.Equal(data, x.data) { // or others could make more of one
+	}{{new(any), s.Body}, {&s, value}} { // a body may say more than this program knows
+		err := wire.Unmarshal(x.data, x.v)
+		if data, merr := wire.Marshal(x.v); err != nil || merr != nil || !bytes.Equal(data, x.data) { // or others could make more of one
 			return b, fmt.Errorf("the encoding is not deterministic: %w", kith.Corrupt)
 		}
 	}
@@ -272,7 +316,7 @@ func (b body) check() error {
 		return fmt.Errorf("it does not say of what it is: %w", kith.Invalid)
 	case b.Issued/1000 > lastSecond || b.Expires > lastSecond || b.Expires <= b.Issued/1000 || b.Expires-b.Issued/1000 > uint64(MaxLife/time.Second):
 		return fmt.Errorf("it must expire after it was issued, within %v: %w", MaxLife, kith.Invalid)
-	case b.Gone && (len(text) > 1 || b.Name != "" || b.Size+b.Count+b.Sort > 0 || b.Language != "" || len(b.V1)+len(b.V2) > 0):
+	case b.Gone && (len(text) > 1 || b.Name != "" || b.Size+b.Count+b.Sort > 0 || b.Language != "" || len(b.V1)+len(b.V2) > 0 || b.Facts != nil):
 		return fmt.Errorf("it says that something is gone, and what it is: %w", kith.Invalid)
 	case b.Gone:
 		return nil
@@ -326,9 +370,15 @@ func (b body) publication() (Publication, error) {
 	if err != nil {
 		return Publication{}, err
 	}
+	if len(b.Files) == 0 {
+		b.Files = nil
+	}
+	if len(b.Tags) == 0 {
+		b.Tags = nil
+	}
 	p := Publication{
 		Publisher: id, Root: root, Issued: time.UnixMilli(int64(b.Issued)).UTC(), Expires: time.Unix(int64(b.Expires), 0).UTC(), Gone: b.Gone,
-		Name: b.Name, Size: int64(b.Size), Count: int(b.Count), Files: b.Files, Tags: b.Tags, Sort: Sort(b.Sort), Language: b.Language,
+		Name: b.Name, Size: int64(b.Size), Count: int(b.Count), Files: b.Files, Tags: b.Tags, Sort: Sort(b.Sort), Language: b.Language, Facts: b.Facts.facts(),
 	}
 	copy(p.V1[:], b.V1)
 	copy(p.V2[:], b.V2)

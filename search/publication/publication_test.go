@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"kith"
+	"kith/search/fact"
+	"kith/wire"
 )
 
 var now = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
@@ -32,6 +35,7 @@ func sample() Publication {
 		Root: kith.ManifestRef([32]byte{1, 2, 3}), Issued: now, Expires: now.Add(30 * 24 * time.Hour),
 		Name: "Kind of Blue (1959) [FLAC]", Size: 312 << 20, Count: 6, Files: []string{"01 So What.flac", "02 Freddie Freeloader.flac"},
 		Tags: []string{"jazz", "モダン"}, Sort: Audio, Language: "en", V1: kith.InfoHash{7}, V2: [32]byte{8},
+		Facts: fact.Facts{Format: "FLAC", Artist: "Miles Davis", Album: "Kind of Blue", Genre: "Jazz", Year: 1959, Length: 2744},
 	}
 }
 
@@ -52,13 +56,13 @@ func TestSealParse(t *testing.T) {
 	}
 	got.Files, got.Tags, want.Files, want.Tags = nil, nil, nil, nil
 	if got.Publisher != want.Publisher || got.Name != want.Name || got.V1 != want.V1 || got.V2 != want.V2 || got.Root != want.Root ||
-		!got.Issued.Equal(want.Issued) || !got.Expires.Equal(want.Expires) || got.Size != want.Size || got.Count != want.Count || got.Sort != want.Sort || got.Language != want.Language {
+		!got.Issued.Equal(want.Issued) || !got.Expires.Equal(want.Expires) || got.Size != want.Size || got.Count != want.Count || got.Sort != want.Sort || got.Language != want.Language || got.Facts != want.Facts {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	if again, err := Read(value); err != nil || again.Name != want.Name || again.Publisher != want.Publisher {
 		t.Errorf("read again: %+v, %v", again, err)
 	}
-	if len(value) > 400 {
+	if len(value) > 450 {
 		t.Errorf("an ordinary one has %d bytes", len(value))
 	}
 	for i := range value { // each byte counts
@@ -116,6 +120,71 @@ func TestTrim(t *testing.T) {
 	}
 	if got.Name != strings.Repeat("ü", 127) || len(got.Tags) != MaxTags || len(got.Files) == 0 || len(value) > MaxSize {
 		t.Errorf("%d bytes; %q, %d tags, %d files", len(value), got.Name, len(got.Tags), len(got.Files))
+	}
+}
+
+// What another program says beside is passed over, and what it says of the content is cut and cleaned; what a device's owner would not tell is not told.
+func TestFacts(t *testing.T) {
+	k := key(t, 1)
+	p := sample()
+	p.Facts = fact.Facts{Kind: "image", Format: "JPEG", Width: 4000, Height: 3000, Year: 2024, Taken: "2024-05-01", Camera: "SecretCam", Words: strings.Repeat("word ", 100)}
+	value, err := Seal(k, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(value)
+	if want := (fact.Facts{Format: "JPEG", Width: 4000, Height: 3000, Words: got.Facts.Words}); err != nil || got.Facts != want || len(got.Facts.Words) > 200 {
+		t.Errorf("%+v, %v", got.Facts, err)
+	}
+	if bytes.Contains(value, []byte("SecretCam")) || bytes.Contains(value, []byte("2024")) {
+		t.Error("when and with what a photo was taken is told")
+	}
+	raw, _ := k.GetPublic().Raw()
+	b := p.body(raw)
+	for name, c := range map[string]struct {
+		key   any
+		value any
+		want  fact.Facts
+	}{
+		"what only a later program knows": {99, "x", got.Facts},
+		"too much":                        {16, map[int]any{2: strings.Repeat("a", 500), 6: 1 << 40, 7: uint64(1<<64 - 1), 8: 5, 10: 7}, fact.Facts{Title: strings.Repeat("a", fact.MaxText), Pages: 7}},
+		"what turns around":               {16, map[int]any{2: "\u202egpj\x1b[2J", 77: 1}, fact.Facts{Title: "gpj[2J"}},
+	} {
+		data, err := wire.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m map[any]any
+		if err := wire.Unmarshal(data, &m); err != nil {
+			t.Fatal(err)
+		}
+		delete(m, uint64(16))
+		if c.key == 99 {
+			m[uint64(16)] = factsOf(p.Facts)
+		}
+		m[c.key] = c.value
+		value, err := sign(k, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Parse(value); err != nil || got.Facts != c.want || got.Name != p.Name {
+			t.Errorf("%s: %+v, %v", name, got.Facts, err)
+		}
+	}
+}
+
+// A publication that is full of everything is no larger than one may be, and keeps its facts.
+func TestFull(t *testing.T) {
+	p := sample()
+	long := strings.Repeat("日", 200)
+	p.Name, p.Files, p.Tags = long, slices.Repeat([]string{long}, MaxFiles), slices.Repeat([]string{long}, MaxTags)
+	p.Facts = fact.Facts{Format: long, Title: long, Artist: long, Album: long, Genre: long, Year: 1959, Length: 1e6, Width: 1e5, Height: 1e5, Pages: 1e5, Words: strings.Repeat(long, 9)}
+	value, err := Seal(key(t, 1), Trim(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Parse(value); err != nil || got.Facts.Artist == "" || len(got.Files) == 0 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 
@@ -183,9 +252,15 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if p.Facts != fact.Clean(p.Facts).Public() {
+			t.Errorf("facts are not clean: %+v", p.Facts)
+		}
 		again, err := Seal(k, p)
-		if err != nil || !bytes.Equal(again, value) {
-			t.Errorf("%+v: %v", p, err)
+		if err != nil {
+			t.Fatalf("%+v: %v", p, err)
+		}
+		if q, err := Parse(again); err != nil || !reflect.DeepEqual(p, q) { // but for what this program does not know
+			t.Errorf("%+v is %+v: %v", p, q, err)
 		}
 	})
 }

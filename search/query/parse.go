@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"kith"
 	"kith/internal/human"
+	"kith/search/fact"
 )
 
 // quotes are the signs that may begin and end a phrase: phones and typesetters make others of the plain one.
@@ -219,4 +221,49 @@ func parseAge(s string) (time.Duration, error) {
 		err = kith.Hint(errors.Join(err), "write it like 12h, 30d, 2w or 1y")
 	}
 	return d.Truncate(time.Second), err
+}
+
+// parseLength reads how long something plays: 45s, 3m, 1h30m, 4:33, 1:52:00.
+func parseLength(s string) (time.Duration, error) {
+	parts := strings.Split(s, ":")
+	if len(parts) == 1 {
+		d, err := parseAge(s)
+		if err != nil {
+			err = kith.Hint(errors.Join(err), "write it like 45s, 3m, 1h30m or 4:33")
+		}
+		return d, err
+	}
+	var d time.Duration
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 16)
+		if err != nil || i > 2 || i > 0 && n > 59 {
+			return 0, kith.Hint(fmt.Errorf("%.40q is no length: %w", s, kith.Invalid), "write it like 45s, 3m, 1h30m or 4:33")
+		}
+		d = 60*d + time.Duration(n)*time.Second
+	}
+	return d, nil
+}
+
+func parseYear(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n < 1 || n > 9999 {
+		return 0, kith.Hint(fmt.Errorf("%.40q is no year: %w", s, kith.Invalid), "write it like 1959, 1950..1960 or >1990")
+	}
+	return int64(n), nil
+}
+
+// parseLines reads a resolution: 1080p, 1080, 4k.
+func parseLines(s string) (int64, error) {
+	s = strings.ToLower(s)
+	switch s {
+	case "4k":
+		s = "2160"
+	case "8k":
+		s = "4320"
+	}
+	n, err := strconv.ParseInt(strings.TrimSuffix(s, "p"), 10, 16)
+	if err != nil || !slices.Contains(fact.Resolutions(), int(n)) {
+		return 0, kith.Hint(fmt.Errorf("%.40q is no resolution: %w", s, kith.Invalid), "it is one of 240p, 360p, 480p, 576p, 720p, 1080p, 1440p, 2160p (4k), 4320p (8k)")
+	}
+	return n, nil
 }

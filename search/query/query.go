@@ -13,6 +13,9 @@
 //	tag:vinyl            its tags; all of those that are named
 //	size:>10MB           at least; size:<1GB at most; size:10MB..1GB between; size:+10MB and size:-1GB are the same, as in find(1). Bounds are inclusive
 //	age:<30d             published at most that long ago: s, m, h, d, w, or y of 365 days; otherwise as size
+//	length:>3m           it plays so long: 45s, 3m, 1h30m, 4:33; otherwise as size
+//	year:1959            of the recording, film or photo; year:1950..1960, year:>1990
+//	resolution:1080p     of the picture, by the lines that people name: 240p 360p 480p 576p 720p 1080p 1440p 2160p (4k) 4320p (8k); resolution:>720p is at least
 //	sort:size            relevance (if nothing is said), size (largest first), age (newest first), sources (most first)
 //
 // -type:, -lang:, -tag: and -by: leave out what has any of those that are named. What looks like a filter and is a word goes between quotes.
@@ -87,6 +90,9 @@ type Query struct {
 	By      Choice               `json:"by,omitzero"`   // without @
 	Size    Range[int64]         `json:"size,omitzero"` // bytes
 	Age     Range[time.Duration] `json:"age,omitzero"`
+	Length  Range[time.Duration] `json:"length,omitzero"`
+	Year    Range[int64]         `json:"year,omitzero"`
+	Lines   Range[int64]         `json:"resolution,omitzero"` // of the steps of fact.Facts.Resolution
 	Sort    Sort                 `json:"sort,omitempty"`
 }
 
@@ -94,7 +100,7 @@ type Query struct {
 type Flag struct{ Name, Value string }
 
 // filters are the names of all filters, as an error shows them.
-var filters = []string{"type", "lang", "tag", "by", "size", "age", "sort"}
+var filters = []string{"type", "lang", "tag", "by", "size", "age", "length", "year", "resolution", "sort"}
 
 // Filters returns the names of the filters.
 func Filters() []string { return slices.Clone(filters) }
@@ -113,7 +119,7 @@ func (q *Query) filter(name, value string, not bool) error {
 	switch name {
 	case "type", "lang", "tag", "by":
 		return q.choose(name, value, not)
-	case "size", "age", "sort":
+	case "size", "age", "length", "year", "resolution", "sort":
 		if not {
 			return bad("write %s", example(name), "-%s: only type, lang, tag and by can be left out", name)
 		}
@@ -170,10 +176,17 @@ func (q *Query) sort(value string) error {
 
 func (q *Query) bound(name, value string) error {
 	var err error
-	if name == "size" {
+	switch name {
+	case "size":
 		q.Size, err = bound(q.Size, value, parseSize)
-	} else {
+	case "age":
 		q.Age, err = bound(q.Age, value, parseAge)
+	case "length":
+		q.Length, err = bound(q.Length, value, parseLength)
+	case "year":
+		q.Year, err = bound(q.Year, value, parseYear)
+	default:
+		q.Lines, err = bound(q.Lines, value, parseLines)
 	}
 	if err != nil && kith.HintOf(err) == "" {
 		err = kith.Hint(err, "write %s", example(name))
@@ -226,7 +239,8 @@ func bound[T ~int64](r Range[T], value string, parse func(string) (T, error)) (R
 }
 
 func example(name string) string {
-	return map[string]string{"type": "type:audio", "lang": "lang:de", "tag": "tag:vinyl", "by": "by:@anna", "size": "size:>10MB", "age": "age:<30d", "sort": "sort:size"}[name]
+	return map[string]string{"type": "type:audio", "lang": "lang:de", "tag": "tag:vinyl", "by": "by:@anna", "size": "size:>10MB", "age": "age:<30d", "length": "length:>3m",
+		"year": "year:1959", "resolution": "resolution:1080p", "sort": "sort:size"}[name]
 }
 
 // bad returns an Invalid error with a hint, into which what is filled if it is not "".
@@ -239,7 +253,8 @@ func bad(hint, what, format string, args ...any) error {
 
 // positive reports whether q says what it wants, and not only what it does not.
 func (q Query) positive() bool {
-	return len(q.Words)+len(q.Phrases)+len(q.Type.In)+len(q.Lang.In)+len(q.Tag.In)+len(q.By.In) > 0 || q.Size != Range[int64]{} || q.Age != Range[time.Duration]{}
+	return len(q.Words)+len(q.Phrases)+len(q.Type.In)+len(q.Lang.In)+len(q.Tag.In)+len(q.By.In) > 0 || q.Size != Range[int64]{} || q.Age != Range[time.Duration]{} ||
+		q.Length != Range[time.Duration]{} || q.Year != Range[int64]{} || q.Lines != Range[int64]{}
 }
 
 // String returns q as text, which Parse reads as the same query.
@@ -278,6 +293,15 @@ func (q Query) String() string {
 	if q.Age != (Range[time.Duration]{}) {
 		out = append(out, "age:"+text(q.Age, formatAge))
 	}
+	if q.Length != (Range[time.Duration]{}) {
+		out = append(out, "length:"+text(q.Length, formatAge))
+	}
+	if q.Year != (Range[int64]{}) {
+		out = append(out, "year:"+text(q.Year, formatYear))
+	}
+	if q.Lines != (Range[int64]{}) {
+		out = append(out, "resolution:"+text(q.Lines, formatLines))
+	}
 	if q.Sort != ByRelevance {
 		out = append(out, "sort:"+string(q.Sort))
 	}
@@ -306,6 +330,10 @@ func formatSize(n int64) string {
 	}
 	return strconv.FormatInt(n, 10)
 }
+
+func formatYear(n int64) string { return strconv.FormatInt(n, 10) }
+
+func formatLines(n int64) string { return strconv.FormatInt(n, 10) + "p" }
 
 // formatAge returns d, of whole seconds, in the largest unit in which it is whole.
 func formatAge(d time.Duration) string {

@@ -37,6 +37,10 @@ func TestParse(t *testing.T) {
 		{"x size:-1GB", nil, Query{Words: []string{"x"}, Size: Range[int64]{Max: 1e9}}},
 		{"x size:700MB", nil, Query{Words: []string{"x"}, Size: Range[int64]{700e6, 700e6}}},
 		{"age:<30d sort:Age", nil, Query{Age: Range[time.Duration]{Max: 30 * day}, Sort: ByAge}},
+		{"length:>3m year:1959", nil, Query{Length: Range[time.Duration]{Min: 3 * time.Minute}, Year: Range[int64]{1959, 1959}}},
+		{"x length:4:33 year:1950..1960 resolution:>720p", nil,
+			Query{Words: []string{"x"}, Length: Range[time.Duration]{273 * time.Second, 273 * time.Second}, Year: Range[int64]{1950, 1960}, Lines: Range[int64]{Min: 720}}},
+		{"resolution:4K length:1:00:00..1h30m", nil, Query{Length: Range[time.Duration]{time.Hour, 90 * time.Minute}, Lines: Range[int64]{2160, 2160}}},
 		{"x age:1w..1y sort:relevance", nil, Query{Words: []string{"x"}, Age: Range[time.Duration]{7 * day, 365 * day}}},
 	} {
 		got, err := Parse(c.text, c.flags...)
@@ -70,6 +74,10 @@ func TestErrors(t *testing.T) {
 		{"jazz size:<>3", nil, 5, "size:<>3", kith.Invalid, "no comparison"},
 		{"jazz size:>2MB size:<1MB", nil, 15, "size:<1MB", kith.Invalid, "no number"},
 		{"jazz age:30", nil, 5, "age:30", kith.Invalid, "no unit"},
+		{"jazz length:3", nil, 5, "length:3", kith.Invalid, "no unit"},
+		{"jazz length:4:99", nil, 5, "length:4:99", kith.Invalid, "no length"},
+		{"jazz year:59AD", nil, 5, "year:59AD", kith.Invalid, "no year"},
+		{"jazz resolution:1081p", nil, 5, "resolution:1081p", kith.Invalid, "no resolution"},
 		{"jazz -size:3", nil, 5, "-size:3", kith.Invalid, "left out"},
 		{"jazz -sort:age", nil, 5, "-sort:age", kith.Invalid, "left out"},
 		{"jazz type:", nil, 5, "type:", kith.Invalid, "no value"},
@@ -93,7 +101,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("Parse(%.40q): at %d, %q, want %d, %q", c.text, se.Offset, se.Piece, c.offset, c.piece)
 		}
 	}
-	if _, err := Parse("re:zero"); !strings.Contains(kith.HintOf(err), "type, lang, tag, by, size, age, sort") {
+	if _, err := Parse("re:zero"); !strings.Contains(kith.HintOf(err), "type, lang, tag, by, size, age, length, year, resolution, sort") {
 		t.Errorf("the hint does not name the filters: %q", kith.HintOf(err))
 	}
 }
@@ -123,6 +131,10 @@ func TestStringIsRead(t *testing.T) {
 		case 4:
 			return "size:>" + rapid.StringMatching(`[0-9]{1,4}(\.[0-9])?(kB|MiB|)`).Draw(t, "size")
 		case 5:
+			if rapid.Bool().Draw(t, "media") {
+				return rapid.SampledFrom([]string{"length:", "length:<", "length:>"}).Draw(t, "op") + rapid.SampledFrom([]string{"3m", "4:33", "1h30m", "0s"}).Draw(t, "length") +
+					" year:" + rapid.SampledFrom([]string{"1959", "<2000", "1..9999"}).Draw(t, "year") + " resolution:" + rapid.SampledFrom([]string{"4k", ">720p"}).Draw(t, "lines")
+			}
 			return "age:" + rapid.SampledFrom([]string{"<", "-", ">", ""}).Draw(t, "op") + rapid.StringMatching(`[0-9]{1,3}(\.5)?[smhdw]|1h30m`).Draw(t, "age")
 		}
 		return w
