@@ -182,11 +182,11 @@ func yearOf(s string) int {
 	return 0
 }
 
-// genres are the first of ID3v1 (id3.org, appendix A), which numbers stand for: those that everybody agrees on.
+// genres are the first of ID3v1 (id3.org, appendix A), which numbers stand for: with the first that Winamp added.
 var genres = strings.Split("Blues,Classic Rock,Country,Dance,Disco,Funk,Grunge,Hip-Hop,Jazz,Metal,New Age,Oldies,Other,Pop,R&B,Rap,Reggae,Rock,Techno,Industrial,Alternative,Ska,"+
 	"Death Metal,Pranks,Soundtrack,Euro-Techno,Ambient,Trip-Hop,Vocal,Jazz+Funk,Fusion,Trance,Classical,Instrumental,Acid,House,Game,Sound Clip,Gospel,Noise,AlternRock,Bass,Soul,Punk,"+
 	"Space,Meditative,Instrumental Pop,Instrumental Rock,Ethnic,Gothic,Darkwave,Techno-Industrial,Electronic,Pop-Folk,Eurodance,Dream,Southern Rock,Comedy,Cult,Gangsta,Top 40,"+
-	"Christian Rap,Pop/Funk,Jungle,Native American,Cabaret,New Wave,Psychedelic,Rave,Showtunes,Trailer,Lo-Fi,Tribal,Acid Punk,Acid Jazz,Polka,Retro,Musical,Rock & Roll,Hard Rock", ",")
+	"Christian Rap,Pop/Funk,Jungle,Native American,Cabaret,New Wave,Psychedelic,Rave,Showtunes,Trailer,Lo-Fi,Tribal,Acid Punk,Acid Jazz,Polka,Retro,Musical,Rock & Roll,Hard Rock,Folk,Folk-Rock,National Folk,Swing,Fast Fusion,Bebop,Latin,Revival,Celtic,Bluegrass", ",")
 
 // genre returns what a genre is called that may be a number: 8, (8), (8)Jazz.
 func genre(s string) string {
@@ -387,7 +387,7 @@ func readOgg(f *file, facts *fact.Facts) {
 	if len(packets) == 0 {
 		return
 	}
-	rate, early := 0.0, 0.0
+	rate, early, shift := 0.0, 0.0, 0
 	switch p := packets[0]; {
 	case strings.HasPrefix(p, "\x01vorbis") && len(p) >= 16:
 		facts.Format, rate = "Vorbis", float64(binary.LittleEndian.Uint32([]byte(p[12:])))
@@ -399,6 +399,9 @@ func readOgg(f *file, facts *fact.Facts) {
 	case strings.HasPrefix(p, "\x80theora") && len(p) >= 20:
 		facts.Kind, facts.Format = query.Video, "Theora"
 		facts.Width, facts.Height = int(p[14])<<16|int(p[15])<<8|int(p[16]), int(p[17])<<16|int(p[18])<<8|int(p[19])
+		if b := []byte(p); len(b) >= 42 { // Theora I, 6.2
+			rate, shift = float64(binary.BigEndian.Uint32(b[22:]))/float64(binary.BigEndian.Uint32(b[26:])), int(b[40]&3)<<3|int(b[41]>>5)
+		}
 	}
 	if len(packets) > 1 {
 		p := packets[1]
@@ -412,7 +415,7 @@ func readOgg(f *file, facts *fact.Facts) {
 		}
 	}
 	if rate > 0 {
-		facts.Length = seconds(f.oggEnd(serial)-early, rate)
+		facts.Length = seconds(f.oggEnd(serial, shift)-early, rate)
 	}
 }
 
@@ -445,8 +448,8 @@ func (f *file) oggPackets(n int) (packets []string, serial uint32) {
 	return packets, serial
 }
 
-// oggEnd returns the position that the last page of a stream says.
-func (f *file) oggEnd(serial uint32) float64 {
+// oggEnd returns the position that the last page of a stream says; film's is that of the last whole picture and, in so many bits, how many stand behind that.
+func (f *file) oggEnd(serial uint32, shift int) float64 {
 	const tail = 128 << 10 // two pages of the largest
 	from := max(0, f.size-tail)
 	b := string(f.upTo(from, tail))
@@ -457,7 +460,7 @@ func (f *file) oggEnd(serial uint32) float64 {
 		}
 		if page := []byte(b[i:]); len(page) >= 27 && binary.LittleEndian.Uint32(page[14:]) == serial {
 			if g := int64(binary.LittleEndian.Uint64(page[6:])); g > 0 {
-				return float64(g)
+				return float64(g>>shift + g&(1<<shift-1))
 			}
 		}
 		b = b[:i]

@@ -82,7 +82,9 @@ func (f *file) read(name string, facts *fact.Facts) {
 		if s.read != nil {
 			s.read(f, facts)
 		}
-		return
+		if facts.Kind != "" { // else it only looked so
+			return
+		}
 	}
 	if at, ok := f.frames(0); ok {
 		facts.Kind, facts.Format = query.Audio, "MP3"

@@ -93,6 +93,9 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	if f.err != nil {
 		return 0, f.err
 	}
+	if off < 0 || off > f.size {
+		return 0, errShort
+	}
 	if f.looks++; f.looks > maxLooks || f.bytes+int64(len(p)) > maxBytes || time.Now().After(f.end) {
 		return 0, errMuch
 	}

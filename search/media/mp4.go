@@ -97,6 +97,10 @@ func (m *movie) box(name string, at, end int64, depth int, in string) {
 	case in == "ilst" && mp4Names[name] != "":
 		m.tagged, m.mark = mp4Names[name], name
 		m.boxes(at, end, depth+1, "tag")
+	case in == "udta" && mp4Names[name] != "": // QuickTime's: its length, its language, and the text
+		if b := m.f.upTo(at, int(min(end-at, maxValue))); len(b) > 4 {
+			say(m.facts, mp4Names[name], string(b[4:min(len(b), 4+int(binary.BigEndian.Uint16(b)))]))
+		}
 	case in == "tag" && name == "data":
 		m.tag(m.f.upTo(at, int(min(end-at, maxValue))))
 	case in == "moov" && name == "mvhd", in == "mvex" && name == "mehd":
