@@ -18,7 +18,9 @@ import (
 func New() ([]app.App, transfer.Guard) {
 	f := files.New()
 	t := torrents.New(f)
-	return []app.App{f.App(), send.New(f).App(), t.App(), ipfs.New().App(), search.New(findable{f}, told{t}).App()}, f
+	s := search.New(findable{f}, told{t})
+	f.Label = s.Label
+	return []app.App{f.App(), send.New(f).App(), t.App(), ipfs.New().App(), s.App()}, f
 }
 
 // findable is the files of a person as search sees them.

@@ -19,6 +19,7 @@ import (
 	"kith"
 	"kith/app"
 	"kith/apps/files/guest"
+	"kith/apps/files/picker"
 	"kith/internal/bell"
 	"kith/internal/db"
 	"kith/transfer"
@@ -26,6 +27,10 @@ import (
 
 // Files is the application.
 type Files struct {
+	// Label writes down by which tags a content is found and in which language it is, in the place of what was said of it before; of the zero Ref it only checks
+	// them. It may be nil.
+	Label func(ctx context.Context, ref kith.Ref, tags []string, lang string) error
+
 	env  app.Env
 	db   *sql.DB
 	bell bell.Bell // rung when an item changes
@@ -57,7 +62,7 @@ func (f *Files) App() app.App {
 			shareOp(f.share), getOp(f.get), lsOp(f.ls), showOp(f.show), rmOp(f.rm),
 			publishOp(f.publish), unpublishOp(f.unpublish), selectOp(f.choose), verifyOp(f.verify),
 			pauseOp(f.pause), resumeOp(f.resume), openOp(f.open), limitOp(f.limit),
-			watchOp(f.watch), browseOp(f.browse), limitsOp(f.limits), networksOp(f.listNetworks), guestsOp(f.listGuests), guestAddOp(f.addGuest), guestRmOp(f.rmGuest),
+			watchOp(f.watch), picker.Op(), limitsOp(f.limits), networksOp(f.listNetworks), guestsOp(f.listGuests), guestAddOp(f.addGuest), guestRmOp(f.rmGuest),
 		},
 		HTTP: f.uploads(),
 		Listens: func() (string, []string) {

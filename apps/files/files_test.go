@@ -19,6 +19,7 @@ import (
 	"kith"
 	"kith/app"
 	"kith/apps/files"
+	"kith/apps/files/picker"
 	"kith/apptest"
 	"kith/transfer"
 )
@@ -396,7 +397,7 @@ func TestBadInput(t *testing.T) {
 		{"show", files.RefIn{}, kith.Invalid},
 		{"pause", files.RefIn{Ref: "nothing"}, kith.NotFound},
 		{"limit", files.LimitIn{Up: "fast"}, kith.Invalid},
-		{"browse", files.BrowseIn{Dir: "/nowhere/at/all"}, kith.NotFound},
+		{"browse", picker.BrowseIn{Dir: "/nowhere/at/all"}, kith.NotFound},
 	}
 	for _, tt := range tests {
 		if err := n.Call(t.Context(), "files", tt.op, tt.in, new(any)); !errors.Is(err, tt.want) {

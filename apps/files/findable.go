@@ -1,6 +1,11 @@
 package files
 
-import "kith"
+import (
+	"context"
+	"fmt"
+
+	"kith"
+)
 
 // Found is what a search may say of an item that is whole here.
 type Found struct {
@@ -24,4 +29,15 @@ func (f *Files) Findable() []Found {
 		list = append(list, Found{Link: l, Folder: it.manifest() && !(it.Key != nil && it.Files == 1), Files: it.Files, Public: it.For == forPublic && it.Key == nil})
 	}
 	return list
+}
+
+// label has what a person says of a content written down, before it is told of; of the zero Ref it is only checked.
+func (f *Files) label(ctx context.Context, ref kith.Ref, l Labels) error {
+	if len(l.Tag) == 0 && l.Lang == "" {
+		return nil
+	}
+	if f.Label == nil {
+		return fmt.Errorf("files: this node has no search, so that tags are of no use: %w", kith.Invalid)
+	}
+	return f.Label(ctx, ref, l.Tag, l.Lang)
 }

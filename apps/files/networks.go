@@ -132,6 +132,9 @@ func (f *Files) publish(ctx context.Context, in PublishIn) (Shared, error) {
 		return Shared{}, kith.Hint(fmt.Errorf("files: publish %s: it is for whoever has the link, and %s public: %w", name, are(networks), kith.Denied),
 			"--for public says that anybody may have it; kith share --private --networks %s '%s' shares it encrypted", strings.Join(networks, ","), it.Path)
 	}
+	if err := f.label(ctx, it.Ref, in.Labels); err != nil {
+		return Shared{}, err
+	}
 	if in.For == forPublic && it.For != forPublic {
 		it.For = forPublic
 		if err := f.save(ctx, it); err != nil {

@@ -8,8 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"kith"
 	"kith/app"
@@ -20,12 +18,6 @@ import (
 func openOp(run func(context.Context, OpenIn) (OpenOut, error)) app.Op {
 	o := app.NewOp("open", "make an address at which a browser can see an item, even while it comes", run)
 	o.Hidden = true // kith open calls it
-	return o
-}
-
-func browseOp(run func(context.Context, BrowseIn) (BrowseOut, error)) app.Op {
-	o := app.NewOp("browse", "list a folder of this computer, to pick what to share", run)
-	o.Query, o.Hidden = true, true
 	return o
 }
 
@@ -130,54 +122,4 @@ func filesOf(it item, max int) (list []transfer.File) {
 func (o OpenOut) WriteText(w io.Writer, _ int) error {
 	_, err := fmt.Fprintln(w, o.URL)
 	return err
-}
-
-// maxBrowse bounds the entries of one folder that browse lists.
-const maxBrowse = 5000
-
-func (f *Files) browse(_ context.Context, in BrowseIn) (BrowseOut, error) {
-	dir := in.Dir
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			home = string(filepath.Separator)
-		}
-		dir = home
-	}
-	if !filepath.IsAbs(dir) {
-		return BrowseOut{}, fmt.Errorf("files: browse %q: the path is not absolute: %w", dir, kith.Invalid)
-	}
-	entries, err := os.ReadDir(dir)
-	switch {
-	case os.IsNotExist(err):
-		return BrowseOut{}, fmt.Errorf("files: browse %s: %w", dir, kith.NotFound)
-	case os.IsPermission(err):
-		return BrowseOut{}, fmt.Errorf("files: browse %s: not readable: %w", dir, kith.Denied)
-	case err != nil:
-		return BrowseOut{}, fmt.Errorf("files: browse %s: %w: %w", dir, err, kith.Invalid)
-	}
-	out := BrowseOut{Dir: dir, Entries: []BrowseEntry{}}
-	if up := filepath.Dir(dir); up != dir {
-		out.Parent = up
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || len(out.Entries) == maxBrowse {
-			continue
-		}
-		st, err := os.Stat(filepath.Join(dir, e.Name())) // follows links, as a person expects of a picker
-		if err != nil || !st.IsDir() && !st.Mode().IsRegular() {
-			continue
-		}
-		out.Entries = append(out.Entries, BrowseEntry{Name: e.Name(), Path: filepath.Join(dir, e.Name()), Folder: st.IsDir(), Size: st.Size()})
-	}
-	slices.SortStableFunc(out.Entries, func(a, b BrowseEntry) int {
-		if a.Folder != b.Folder {
-			if a.Folder {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
-	})
-	return out, nil
 }

@@ -38,6 +38,9 @@ const progressEvery = 200 * time.Millisecond
 func (f *Files) share(ctx context.Context, in ShareIn) iter.Seq2[ShareOut, error] {
 	return func(yield func(ShareOut, error) bool) {
 		in, note, err := f.checkShare(in)
+		if err == nil {
+			err = f.label(ctx, kith.Ref{}, in.Labels)
+		}
 		if err != nil {
 			yield(ShareOut{}, err)
 			return
@@ -81,9 +84,9 @@ func (f *Files) checkShare(in ShareIn) (ShareIn, string, error) {
 	}
 	in.Networks = networks
 	switch {
-	case in.Guest && (in.Private || in.For != "" && in.For != forLink || len(in.Networks) > 0):
-		return in, "", kith.Hint(fmt.Errorf("files: share: a guest link is for a browser in this network, neither encrypted nor for contacts nor for other networks: %w", kith.Invalid),
-			"leave out --for, --private and --networks, or --guest")
+	case in.Guest && (in.Private || in.For != "" && in.For != forLink || len(in.Networks) > 0 || len(in.Tag) > 0 || in.Lang != ""):
+		return in, "", kith.Hint(fmt.Errorf("files: share: a guest link is for a browser in this network, neither encrypted nor for contacts nor for other networks, and not searched for: %w", kith.Invalid),
+			"leave out --for, --private, --networks, --tag and --lang, or --guest")
 	case !in.Guest && (in.Lasts != "" || in.Downloads != 0 || in.At != ""):
 		return in, "", kith.Hint(fmt.Errorf("files: share: lasts, downloads and at are of guest links: %w", kith.Invalid), "add --guest")
 	case in.Torrent != "" && len(in.Paths) > 1:
@@ -192,6 +195,9 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 		}
 	}
 	if err := f.env.Blobs.Pin(ctx, it.Ref); err != nil {
+		return Shared{}, err
+	}
+	if err := f.label(ctx, it.Ref, in.Labels); err != nil {
 		return Shared{}, err
 	}
 	if err := f.save(ctx, it); err != nil {

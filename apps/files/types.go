@@ -22,6 +22,14 @@ type ShareIn struct {
 	Lasts     string `json:"lasts,omitempty" doc:"with guest: how long the link works, such as 30m or 2d, at most 7d (default 1h)"`
 	Downloads int    `json:"downloads,omitempty" doc:"with guest: how many devices may fetch it (default: any number)"`
 	At        string `json:"at,omitempty" doc:"with guest: the only address of this computer to be reached at (default: those of its local networks)"`
+
+	Labels
+}
+
+// Labels are what a person says of what is shared, so that it is found.
+type Labels struct {
+	Tag  []string `json:"tag,omitempty" doc:"a tag by which it is found; several with commas between, or the flag again; default: those that it had"`
+	Lang string   `json:"lang,omitempty" doc:"its language, such as de, or none; default: as it was"`
 }
 
 // Shared is the result of sharing one path.
@@ -250,26 +258,6 @@ type OpenOut struct {
 	Media string `json:"media" doc:"MIME type"`
 }
 
-// BrowseIn asks what is in a folder of this computer, to pick something to share.
-type BrowseIn struct {
-	Dir string `json:"dir,omitempty" path:"true" doc:"absolute path; default: the home folder"`
-}
-
-// BrowseOut is what is there.
-type BrowseOut struct {
-	Dir     string        `json:"dir"`
-	Parent  string        `json:"parent,omitempty"`
-	Entries []BrowseEntry `json:"entries"`
-}
-
-// BrowseEntry is one file or folder to pick.
-type BrowseEntry struct {
-	Name   string `json:"name"`
-	Path   string `json:"path"`
-	Folder bool   `json:"folder"`
-	Size   int64  `json:"size"`
-}
-
 // LimitIn sets or shows how fast the node may send and receive.
 type LimitIn struct {
 	Up    string `json:"up,omitempty" doc:"upload limit a second, such as 500K or 2MiB; 0 for none"`
@@ -294,6 +282,8 @@ type PublishIn struct {
 	Networks []string `json:"networks,omitempty" doc:"public networks of other programs, such as bittorrent,ipfs"`
 	For      string   `json:"for,omitempty" enum:"public" doc:"say that anybody may find and have what was for whoever has the link"`
 	Torrent  string   `json:"torrent,omitempty" path:"true" doc:"also write a .torrent file here"`
+
+	Labels
 }
 
 // UnpublishIn asks for an item not to be served to public networks any more.

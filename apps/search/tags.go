@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ type tagged struct {
 type TagIn struct {
 	Item string   `json:"item" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
 	Tags []string `json:"tags,omitempty" arg:"1" doc:"at most 8, each of at most 32 bytes, in the place of those that it had; none: it has none"`
-	Lang string   `json:"lang,omitempty" doc:"its language, such as de; default: as it was"`
+	Lang string   `json:"lang,omitempty" doc:"its language, such as de, or none; default: as it was"`
 }
 
 // TagOut is what is said of an item.
@@ -83,36 +84,59 @@ func (s *Search) tag(ctx context.Context, in TagIn) (TagOut, error) {
 	if err != nil {
 		return TagOut{}, err
 	}
-	l := s.labels(it)
-	if len(in.Tags) > 0 || in.Lang == "" {
-		if l.Tags, err = cleanTags(in.Tags); err != nil {
-			return TagOut{}, err
-		}
+	tags := append([]string{}, in.Tags...)
+	if len(tags) == 0 && in.Lang != "" {
+		tags = nil // as they were
 	}
-	if in.Lang != "" {
-		if l.Language = strings.ToLower(in.Lang); len(l.Language) != 2 || strings.Trim(l.Language, "abcdefghijklmnopqrstuvwxyz") != "" {
-			return TagOut{}, kith.Hint(fmt.Errorf("search: tag: %.40q is no language: %w", in.Lang, kith.Invalid), "write it as two letters, such as de (ISO 639-1)")
-		}
+	if err := s.Label(ctx, it.Link.Ref, tags, in.Lang); err != nil {
+		return TagOut{}, err
 	}
-	ref := it.Link.Ref.String()
+	return TagOut{Ref: it.Link.Ref, Name: it.Link.Name, Labels: s.labels(it), Public: it.Public}, nil
+}
+
+// noLanguage takes back what was said of a language.
+const noLanguage = "none"
+
+// Label writes down by which tags a content is found, if they are not nil, and in which language it is, if that is not "". Of the zero Ref it only checks them.
+func (s *Search) Label(ctx context.Context, ref kith.Ref, tags []string, lang string) error {
+	tags, err := cleanTags(tags)
+	if err != nil {
+		return err
+	}
+	if lang = strings.ToLower(lang); lang != "" && lang != noLanguage && (len(lang) != 2 || strings.Trim(lang, "abcdefghijklmnopqrstuvwxyz") != "") {
+		return kith.Hint(fmt.Errorf("search: tag: %.40q is no language: %w", lang, kith.Invalid), "write it as two letters, such as de (ISO 639-1)")
+	}
+	if ref.IsZero() {
+		return nil
+	}
 	s.tagged.mu.Lock()
-	_, err = s.db.ExecContext(ctx, `INSERT OR REPLACE INTO tags (ref, tags, language) VALUES (?, ?, ?)`, ref, strings.Join(l.Tags, "\n"), l.Language)
+	l := s.tagged.all[ref.String()]
+	if tags != nil {
+		l.Tags = tags
+	}
+	if l.Language = cmp.Or(lang, l.Language); lang == noLanguage {
+		l.Language = ""
+	}
+	_, err = s.db.ExecContext(ctx, `INSERT OR REPLACE INTO tags (ref, tags, language) VALUES (?, ?, ?)`, ref.String(), strings.Join(l.Tags, "\n"), l.Language)
 	if err == nil {
-		s.tagged.all[ref] = l
+		s.tagged.all[ref.String()] = l
 	}
 	s.tagged.mu.Unlock()
 	if err != nil {
-		return TagOut{}, fmt.Errorf("search: save: %w", room.Explain(err))
+		return fmt.Errorf("search: save: %w", room.Explain(err))
 	}
 	select {
 	case s.tagged.bell <- struct{}{}:
 	default:
 	}
-	return TagOut{Ref: it.Link.Ref, Name: it.Link.Name, Labels: l, Public: it.Public}, nil
+	return nil
 }
 
 // cleanTags returns tags as they are published: in lower case, each once.
 func cleanTags(tags []string) (list []string, err error) {
+	if tags != nil {
+		list = []string{}
+	}
 	for _, tag := range tags {
 		tag = strings.ToLower(strings.Join(strings.Fields(tag), " "))
 		if tag == "" || len(tag) > publication.MaxTag || plain.Text(tag) != tag || strings.Contains(tag, ",") {

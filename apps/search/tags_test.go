@@ -54,3 +54,38 @@ func TestTags(t *testing.T) {
 		}
 	}
 }
+
+// Tags can be said as something is shared or published: what is told first has them, a mistake in them stops it, and a later sharing leaves them as they are.
+func TestTagsOfShare(t *testing.T) {
+	var w tap
+	net := apptest.New(t, 2, w.build)
+	a, b := net.Node(0), net.Node(1)
+	share(t, a, "record.flac", "1", files.ShareIn{For: "public", Labels: files.Labels{Tag: []string{"Vinyl", "jazz"}, Lang: "de"}})
+	r := until(t, b, "tag:vinyl tag:jazz lang:de", "what was shared with tags is not found by them", one).Results[0]
+	if r.Name != "record.flac" {
+		t.Errorf("%+v", r)
+	}
+	share(t, a, "book.txt", "2", files.ShareIn{})
+	publish := func(l files.Labels) error {
+		return a.Call(t.Context(), "files", "publish", files.PublishIn{Ref: "book.txt", For: "public", Labels: l}, new(any))
+	}
+	if err := publish(files.Labels{Tag: []string{"novel"}, Lang: "german"}); !errors.Is(err, kith.Invalid) {
+		t.Errorf("a language that is none: %v", err)
+	}
+	if err := a.Call(t.Context(), "files", "share", files.ShareIn{Paths: []string{"/nowhere"}, Labels: files.Labels{Tag: []string{strings.Repeat("a", 33)}}}, new(any)); !errors.Is(err, kith.Invalid) {
+		t.Errorf("a tag that is none: %v", err)
+	}
+	if out := find(t, b, "book"); !none(out) {
+		t.Errorf("it was published in spite of the mistake: %+v", out)
+	}
+	if err := publish(files.Labels{Tag: []string{"novel"}, Lang: "fr"}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, b, "tag:novel lang:fr", "what was published with tags is not found by them", one)
+	if err := publish(files.Labels{Lang: "none"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := until(t, a, "tag:novel -lang:fr", "a language that was taken back is still there", one).Results[0]; r.Language != "" {
+		t.Errorf("%+v", r)
+	}
+}
