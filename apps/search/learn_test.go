@@ -1,14 +1,28 @@
 package search_test
 
 import (
+	"bufio"
+	"crypto/rand"
 	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"lukechampine.com/blake3"
+
+	"kith"
 	"kith/apps/files"
 	"kith/apps/search"
 	"kith/apptest"
 	"kith/search/fact"
+	"kith/search/publication"
+	"kith/search/spread"
+	"kith/wire"
 )
 
 // flac returns the beginning of a file of FLAC that plays for so many seconds, with comments such as TITLE=So What.
@@ -64,5 +78,129 @@ func TestClaims(t *testing.T) {
 	}
 	if r := until(t, net.Node(0), "blue type:program", "what it is is not found", one).Results[0]; len(r.Claims) != 1 || r.Claims[0] != "audio" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Where a photo was taken is in no index, no publication and no file of a node, and by which camera and when is told to nobody: with a photo that has its place in
+// three ways.
+func TestNoPlace(t *testing.T) {
+	data, err := os.ReadFile("../../search/media/testdata/p.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := []string{"Vienna", "48.2082", "16.3738", "GPS"}
+	for _, s := range []string{"Vienna", "GPS"} { // that this test can fail
+		if !strings.Contains(string(data), s) {
+			t.Fatalf("the photo does not say %q", s)
+		}
+	}
+	var w tap
+	net := apptest.New(t, 2, w.build)
+	share(t, net.Node(0), "holiday.jpg", string(data), files.ShareIn{For: "public"})
+	r := until(t, net.Node(0), "fujifilm year:2023 type:image", "a photo is not found by its camera", one).Results[0]
+	if r.Facts.Taken != "2023-07-14" || r.Facts.Camera != "Fujifilm X-T5" || r.Facts.Width != 120 {
+		t.Errorf("%+v", r.Facts)
+	}
+	r = until(t, net.Node(1), "holiday type:image", "it is not found by others", func(out search.SearchOut) bool { return one(out) && out.Results[0].Facts.Width == 120 }).Results[0]
+	if r.Facts != (fact.Facts{Format: "JPEG", Width: 120, Height: 80}) {
+		t.Errorf("others are told %+v", r.Facts)
+	}
+	w.mu.Lock()
+	heard := w.heard.String()
+	w.mu.Unlock()
+	for _, s := range append(place, "Fujifilm", "X-T5", "2023-07") {
+		if strings.Contains(heard, s) {
+			t.Errorf("%q was said", s)
+		}
+	}
+	looked := 0
+	for i := range 2 {
+		dir := net.Node(i).Dir
+		net.Node(i).Stop() // and all is in the files
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.Contains(path, "search") {
+				return err
+			}
+			kept, err := os.ReadFile(path)
+			if strings.Contains(string(kept), "holiday") {
+				looked++
+			}
+			for _, s := range place {
+				if strings.Contains(string(kept), s) {
+					t.Errorf("%q is in %s", s, path)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if looked < 4 { // the indexes and publications of both
+		t.Errorf("%d files were looked at that know of the photo", looked)
+	}
+}
+
+// What another says of a content that is here, and its bytes do not, is told; whichever of the two was here first.
+func TestLies(t *testing.T) {
+	var w tap
+	net := apptest.New(t, 2, w.build)
+	a, b := net.Node(0), net.Node(1)
+	program := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 100)
+	early, late := share(t, a, "tool", program+"1", files.ShareIn{}), kith.RawRef(blake3.Sum256([]byte(program+"2")))
+	until(t, a, "type:program", "what it is is not found", one)
+	for i, ref := range []kith.Ref{early.Ref, late} {
+		lie(t, b, a, publication.Publication{Root: ref, Name: fmt.Sprintf("liar%d.flac", i), Size: 107, Count: 1, Sort: publication.Audio, Facts: fact.Facts{Format: "FLAC", Length: 100}})
+	}
+	check := func(what string) {
+		r := until(t, a, what+" type:program", "what others say of it is still believed", one).Results[0]
+		if len(r.Claims) != 1 || r.Claims[0] != "audio" || r.Facts.Length != 0 || r.Facts.Format != "ELF" {
+			t.Errorf("%+v", r)
+		}
+		var text strings.Builder
+		if err := (search.SearchOut{Results: []search.Result{r}}).WriteText(&text, 0); err != nil || !strings.Contains(text.String(), "says audio, is program") {
+			t.Errorf("%s, %v", text.String(), err)
+		}
+		if out := find(t, a, what+" type:audio"); !none(out) {
+			t.Errorf("it is found as what it is not: %+v", out)
+		}
+	}
+	check("liar0")
+	if r := until(t, a, "liar1 type:audio length:1:40", "what is not here is not believed", one).Results[0]; r.Claims != nil {
+		t.Errorf("%+v", r)
+	}
+	share(t, a, "other", program+"2", files.ShareIn{})
+	check("liar1")
+	net.Restart(0)
+	a = net.Node(0)
+	check("liar1")
+}
+
+// lie tells to what a stranger publishes.
+func lie(t *testing.T, from, to *apptest.Node, p publication.Publication) {
+	t.Helper()
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Issued, p.Expires = time.Now(), time.Now().Add(time.Hour)
+	value, err := publication.Seal(key, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := from.Network().Open(t.Context(), to.Network().ID(), spread.ProtocolID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	id := publication.IDOf(value)
+	r := bufio.NewReader(st)
+	for _, m := range []any{map[int]any{3: id[:]}, map[int]any{5: [][]byte{value}}} { // it is offered, and then given
+		if err := wire.WriteMsg(st, m); err != nil {
+			t.Fatal(err)
+		}
+		if err := wire.ReadMsg(r, 1<<20, new(map[int]any)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
