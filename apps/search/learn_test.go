@@ -55,6 +55,9 @@ func TestMedia(t *testing.T) {
 		t.Errorf("%s, %v", text.String(), err)
 	}
 	until(t, a, "secretive length:1:00", "who has it does not find it", one)
+	if out := call[search.AboutOut](t, a, "search about", search.AboutIn{Item: "02.flac"}); !out.Known || out.Facts.Artist != "Secretive Singer" || out.Public || out.Claim != "" {
+		t.Errorf("%+v", out)
+	}
 	if out := find(t, b, "year:1960..1970"); !none(out) {
 		t.Errorf("another year: %+v", out)
 	}
@@ -78,6 +81,9 @@ func TestClaims(t *testing.T) {
 	}
 	if r := until(t, net.Node(0), "blue type:program", "what it is is not found", one).Results[0]; len(r.Claims) != 1 || r.Claims[0] != "audio" {
 		t.Errorf("%+v", r)
+	}
+	if out := call[search.AboutOut](t, net.Node(0), "search about", search.AboutIn{Item: "blue"}); out.Claim != "audio" || out.Facts.Kind != "program" {
+		t.Errorf("%+v", out)
 	}
 }
 

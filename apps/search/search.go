@@ -69,7 +69,7 @@ func (s *Search) App() app.App {
 		Root: true,
 		Ops: []app.Op{
 			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
-			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm), tagOp(s.tag),
+			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm), tagOp(s.tag), aboutOp(s.about),
 		},
 		Protocols: []app.Protocol{{ID: spread.ProtocolID, Serve: s.serve}},
 		Start:     s.start,

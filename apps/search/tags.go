@@ -13,6 +13,7 @@ import (
 	"kith/app"
 	"kith/internal/plain"
 	"kith/internal/room"
+	"kith/search/fact"
 	"kith/search/publication"
 )
 
@@ -42,6 +43,41 @@ type TagOut struct {
 	Name string   `json:"name"`
 	Labels
 	Public bool `json:"public,omitempty" doc:"everybody is told; else only you find it by these"`
+}
+
+// AboutIn names an item.
+type AboutIn struct {
+	Item string `json:"item" arg:"0" suggest:"ls" doc:"CID, link, name, or a part that only one has"`
+}
+
+// AboutOut is what is known of an item, here and by others.
+type AboutOut struct {
+	TagOut
+	Facts fact.Facts `json:"facts,omitzero" doc:"what it says of itself"`
+	Known bool       `json:"known" doc:"it has been read; else that is still to come"`
+	Claim string     `json:"claim,omitempty" doc:"type that its name says, and that it is not"`
+}
+
+func aboutOp(run func(context.Context, AboutIn) (AboutOut, error)) app.Op {
+	o := app.NewOp("search about", "say by which tags an item is found, and what it says of itself", run)
+	o.Query, o.Hidden = true, true
+	return o
+}
+
+func (s *Search) about(ctx context.Context, in AboutIn) (AboutOut, error) {
+	it, err := s.item(in.Item)
+	if err != nil {
+		return AboutOut{}, err
+	}
+	out := AboutOut{TagOut: TagOut{Ref: it.Link.Ref, Name: it.Link.Name, Labels: s.labels(it), Public: it.Public}}
+	if out.Facts, out.Known = s.facts(it.Link.Ref); out.Known {
+		d, err := s.ownDoc(ctx, it)
+		if err != nil {
+			return AboutOut{}, err
+		}
+		out.Claim = d.Says
+	}
+	return out, nil
 }
 
 func tagOp(run func(context.Context, TagIn) (TagOut, error)) app.Op {

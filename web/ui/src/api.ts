@@ -163,6 +163,9 @@ export const search = {
   lists: () => get('/api/search/search-block'),
   addList: (name: string, text: string) => post('/api/search/search-block-add', { name, text }),
   removeList: (name: string) => post('/api/search/search-block-rm', { name }),
+  about: (item: string) => get('/api/search/search-about', { item }),
+  tag: (item: string, tags: string[]) => post('/api/search/search-tag', { item, tags }),
+  speak: (item: string, lang: string) => post('/api/search/search-tag', { item, lang: lang || 'none' }),
 }
 
 export const send = {

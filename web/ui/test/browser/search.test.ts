@@ -1,11 +1,13 @@
 // What others share is found by words: in the palette of every page, and on a page of its own.
 
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { cleanUp, complaints, enter, eventually, launch, look, Node, scratch, visitor } from './kit.ts'
+
+const samples = join(import.meta.dirname, '../../../../search/media/testdata')
 
 describe('search', { concurrency: 1 }, () => {
   let browser: Browser
@@ -98,6 +100,52 @@ describe('search', { concurrency: 1 }, () => {
     await page.getByText('New: Trumpet solo.flac').waitFor({ state: 'detached' })
     await page.getByRole('button', { name: 'Remove trumpet' }).click()
     await page.getByRole('heading', { name: 'Saved searches' }).waitFor({ state: 'detached' })
+  })
+
+  test('what a record says of itself is shown, and a lying name is told', async () => {
+    const dir = join(scratch, 'shared')
+    copyFileSync(join(samples, 'a.flac'), join(dir, 'Choir.flac'))
+    writeFileSync(join(dir, 'Lullaby.mp3'), Buffer.concat([Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]), Buffer.alloc(99)]))
+    await anna.text('share', '--for', 'public', '--tag', 'winter', '--lang', 'de', join(dir, 'Choir.flac'))
+    await ben.text('share', join(dir, 'Lullaby.mp3'))
+    await eventually('what Anna tagged, at Ben’s', async () => /Testchor/.test(await ben.text('search', 'choir', '--tag', 'winter', '--year', '2019', '--type', 'audio')))
+    const box = page.getByRole('searchbox', { name: 'Search what is shared' })
+    await box.fill('choir')
+    await page.getByText('Testchor – Winterlied · Jahreszeiten · 0:02 · FLAC · 2019').waitFor()
+    await box.fill('lullaby')
+    await page.getByText('Says audio, is program').waitFor()
+    assert.deepEqual(await look(page, 'search-lie'), [])
+  })
+
+  test('tags and language are set on the page of an item, on a phone too', async () => {
+    const dir = join(scratch, 'shared')
+    copyFileSync(join(samples, 'a.mkv'), join(dir, 'Evening.mkv'))
+    const { ref } = await ben.json<{ ref: string }>('share', '--for', 'public', join(dir, 'Evening.mkv'))
+    await page.goto(page.url().replace(/#.*/, '') + `#/files/${ref}`)
+    await page.getByText('640×360 · 0:03 · Matroska · 2019').waitFor()
+    await page.setViewportSize({ width: 390, height: 844 })
+    const save = page.getByRole('button', { name: 'Save', exact: true })
+    assert.equal(await save.isDisabled(), true)
+    await page.getByLabel('Tags, with commas between').fill('sunset, Hard Bop')
+    await page.getByLabel('Language').fill('de')
+    await save.scrollIntoViewIfNeeded()
+    assert.deepEqual(await look(page, 'item-tags'), [])
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+    await page.getByLabel('Language').fill('xx1')
+    await save.click()
+    await page.getByRole('alert').getByText('is no language').waitFor()
+    await page.getByLabel('Language').fill('fr')
+    await save.click()
+    await page.getByText('Saved; it is told to everybody.').waitFor()
+    await eventually('the tags, at Anna’s', async () => /1 of 1/.test(await anna.text('search', 'tag:sunset', 'tag:"hard bop"', 'lang:fr')))
+    await page.reload()
+    await page.getByText('640×360').waitFor()
+    assert.equal(await page.getByLabel('Tags, with commas between').inputValue(), 'sunset, hard bop')
+    await page.getByLabel('Tags, with commas between').fill('')
+    await page.getByLabel('Language').fill('')
+    await save.click()
+    await eventually('no tags, at Anna’s', async () => /0 publications|Nothing found/.test(await anna.text('search', 'tag:sunset')) && /Nothing found/.test(await anna.text('search', 'evening', 'lang:fr')))
+    await page.setViewportSize({ width: 1280, height: 800 })
   })
 
   test('the palette finds it on any page, and Enter fetches it', async () => {
