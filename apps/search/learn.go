@@ -114,6 +114,8 @@ func (s *Search) learnItem(ctx context.Context, it Item) error {
 	s.learned.mu.Lock()
 	s.learned.all[ref.String()] = f
 	s.learned.mu.Unlock()
+	s.shun.settling.Lock() // what is taken out of the index meanwhile does not come back
+	defer s.shun.settling.Unlock()
 	docs, err := s.index.Of(ctx, ref)
 	if err != nil {
 		return err

@@ -197,7 +197,7 @@ func (s *Search) split(list []offered) (docs []index.Doc, gone []string) {
 	defer s.shun.mu.Unlock()
 	for _, o := range list {
 		if s.shun.all[o.root.String()] == 0 {
-			docs = append(docs, o.doc())
+			docs = append(docs, s.asKnown(o.doc()))
 		} else {
 			gone = append(gone, offerID(o.ID))
 		}
