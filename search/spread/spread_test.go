@@ -297,10 +297,10 @@ func TestLies(t *testing.T) {
 			"odd offer":  {Offer: []byte{1}},
 			"odd want":   {Want: []byte{1}},
 			"much want":  {Want: bytes.Repeat([]byte{1}, 16*(maxAsked+1))},
-			"odd part":   {Parts: []part{{Prints: []byte{1}}}},
-			"deep part":  {Parts: []part{{Depth: 200}}},
-			"long part":  {Parts: []part{{Digits: bytes.Repeat([]byte{1}, 17)}}},
-			"odd member": {Parts: []part{{IDs: []byte{1}}}},
+			"odd part":   {Parts: []sets.Wire{{Prints: []byte{1}}}},
+			"deep part":  {Parts: []sets.Wire{{Depth: 200}}},
+			"long part":  {Parts: []sets.Wire{{Digits: bytes.Repeat([]byte{1}, 17)}}},
+			"odd member": {Parts: []sets.Wire{{IDs: []byte{1}}}},
 		} {
 			if _, err := x.answer(t.Context(), m); !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.TooLarge) {
 				t.Errorf("%s: %v", name, err)
@@ -355,7 +355,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add([]byte{0xa1, 2, 0x81, 0xa1, 3, 0x48, 1, 2, 3, 4, 5, 6, 7, 8})
 	f.Add([]byte{0xa1, 3, 0x50, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		parts, err := decodeParts([]part{{Digits: data, Depth: uint8(len(data)), Prints: data, IDs: data}})
+		parts, err := sets.Decode([]sets.Wire{{Digits: data, Depth: uint8(len(data)), Prints: data, IDs: data}})
 		if err == nil {
 			if _, _, err := (&sets.Set{}).Answer(parts, 1); err != nil && kith.KindOf(err) == kith.Internal {
 				t.Fatal(err)

@@ -3,12 +3,10 @@ package spread
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -36,70 +34,16 @@ const (
 
 // A message is one turn of a conversation. Both sides take turns; it ends when both have nothing to say.
 type message struct {
-	Salt  uint64   `cbor:"1,keyasint,omitempty"` // of the first one that compares
-	Parts []part   `cbor:"2,keyasint,omitempty"` // what is kept, by ranges
-	Offer []byte   `cbor:"3,keyasint,omitempty"` // IDs of what is new, 16 bytes each
-	Want  []byte   `cbor:"4,keyasint,omitempty"` // IDs of what is to be given
-	Give  [][]byte `cbor:"5,keyasint,omitempty"` // publications
-	More  bool     `cbor:"6,keyasint,omitempty"` // there is more to come, or to be asked for, than what was said
-}
-
-// part is a sets.Part.
-type part struct {
-	Digits []byte `cbor:"1,keyasint,omitempty"` // of the prefix, two a byte
-	Depth  uint8  `cbor:"2,keyasint,omitempty"` // how many digits
-	Prints []byte `cbor:"3,keyasint,omitempty"` // 8 bytes each, little endian
-	IDs    []byte `cbor:"4,keyasint,omitempty"`
+	Salt  uint64      `cbor:"1,keyasint,omitempty"` // of the first one that compares
+	Parts []sets.Wire `cbor:"2,keyasint,omitempty"` // what is kept, by ranges
+	Offer []byte      `cbor:"3,keyasint,omitempty"` // IDs of what is new, 16 bytes each
+	Want  []byte      `cbor:"4,keyasint,omitempty"` // IDs of what is to be given
+	Give  [][]byte    `cbor:"5,keyasint,omitempty"` // publications
+	More  bool        `cbor:"6,keyasint,omitempty"` // there is more to come, or to be asked for, than what was said
 }
 
 func (m *message) empty() bool {
 	return len(m.Parts)+len(m.Offer)+len(m.Want)+len(m.Give) == 0 && !m.More
-}
-
-func encodeParts(list []sets.Part) (out []part) {
-	for _, p := range list {
-		q := part{Digits: slices.Clone(p.Prefix.ID[:(p.Prefix.Depth+1)/2]), Depth: p.Prefix.Depth, IDs: encodeIDs(p.IDs)}
-		for _, print := range p.Prints {
-			q.Prints = binary.LittleEndian.AppendUint64(q.Prints, print)
-		}
-		out = append(out, q)
-	}
-	return out
-}
-
-func decodeParts(list []part) (out []sets.Part, err error) {
-	for _, q := range list {
-		p := sets.Part{Prefix: sets.Prefix{Depth: q.Depth}}
-		if len(q.Digits) > len(p.Prefix.ID) || len(q.Prints)%8 != 0 {
-			return nil, fmt.Errorf("spread: a part of %d digits and %d bytes: %w", q.Depth, len(q.Prints), kith.Invalid)
-		}
-		copy(p.Prefix.ID[:], q.Digits)
-		for print := range slices.Chunk(q.Prints, 8) {
-			p.Prints = append(p.Prints, binary.LittleEndian.Uint64(print))
-		}
-		if p.IDs, err = decodeIDs(q.IDs); err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-func encodeIDs(ids []sets.ID) (out []byte) {
-	for _, id := range ids {
-		out = append(out, id[:]...)
-	}
-	return out
-}
-
-func decodeIDs(data []byte) (ids []sets.ID, err error) {
-	if len(data)%len(sets.ID{}) != 0 {
-		return nil, fmt.Errorf("spread: %d bytes are no IDs: %w", len(data), kith.Invalid)
-	}
-	for id := range slices.Chunk(data, len(sets.ID{})) {
-		ids = append(ids, sets.ID(id))
-	}
-	return ids, nil
 }
 
 // A talk is one conversation, on either side.
@@ -133,13 +77,13 @@ func (s *Spread) compare(ctx context.Context, p peer.ID) {
 		s.mu.Lock()
 		parts := s.set.Begin(salt)
 		s.mu.Unlock()
-		came = s.converse(ctx, p, &message{Salt: salt, Parts: encodeParts(parts)})
+		came = s.converse(ctx, p, &message{Salt: salt, Parts: sets.Encode(parts)})
 	}
 }
 
 // offer tells a peer of what is new.
 func (s *Spread) offer(ctx context.Context, p peer.ID, ids []sets.ID) {
-	s.converse(ctx, p, &message{Offer: encodeIDs(ids)})
+	s.converse(ctx, p, &message{Offer: sets.EncodeIDs(ids)})
 }
 
 // converse begins a conversation, and has it. It returns how many publications came that are new here.
@@ -224,9 +168,9 @@ func (t *talk) answer(ctx context.Context, m *message) (*message, error) {
 	if t.salt == 0 {
 		t.salt = m.Salt
 	}
-	offered, err1 := decodeIDs(m.Offer)
-	wanted, err2 := decodeIDs(m.Want)
-	parts, err3 := decodeParts(m.Parts)
+	offered, err1 := sets.DecodeIDs(m.Offer)
+	wanted, err2 := sets.DecodeIDs(m.Want)
+	parts, err3 := sets.Decode(m.Parts)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
@@ -241,7 +185,7 @@ func (t *talk) answer(ctx context.Context, m *message) (*message, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Parts = encodeParts(answer)
+		out.Parts = sets.Encode(answer)
 		t.give = append(t.give, d.Only...)
 		offered = append(offered, d.Lacks...)
 	}
@@ -250,7 +194,7 @@ func (t *talk) answer(ctx context.Context, m *message) (*message, error) {
 	}
 	t.lack(offered)
 	if n := min(len(t.want), maxAsked); n > 0 {
-		out.Want, t.want = encodeIDs(t.want[:n]), t.want[n:]
+		out.Want, t.want = sets.EncodeIDs(t.want[:n]), t.want[n:]
 	}
 	values, done, err := t.s.values(ctx, t.give, maxGiven)
 	if err != nil {
