@@ -134,7 +134,7 @@ func (s *search) look(needs []need) error {
 		return err
 	}
 	defer stmt.Close()
-	total := max(1, s.x.Status().Docs)
+	total := max(1, s.x.Status().Docs+len(s.beside))
 	for i := range needs {
 		n := &needs[i]
 		kept := n.any[:0]
@@ -145,7 +145,7 @@ func (s *search) look(needs []need) error {
 				if err := stmt.QueryRowContext(s.ctx, t).Scan(&docs); err != nil && !errors.Is(err, sql.ErrNoRows) {
 					return err
 				}
-				a.docs = min(a.docs, docs)
+				a.docs = min(a.docs, docs+s.besideWith(t))
 			}
 			if a.docs > 0 {
 				a.worth = idf(a.docs, total)
@@ -280,8 +280,7 @@ func (s *search) hasPhrases(c *candidate) (bool, error) {
 	if len(look) == 0 {
 		return true, nil
 	}
-	s.read++
-	_, doc, err := scanDoc(s.conn.QueryRowContext(s.ctx, selectDoc+"WHERE d.id = ?", c.id))
+	doc, err := s.doc(c.id)
 	if err != nil {
 		return false, gone(err)
 	}

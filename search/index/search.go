@@ -32,6 +32,7 @@ type SearchOptions struct {
 	Limit  int                // results; DefaultLimit if 0
 	Within []string           // IDs of the documents that are looked at; nil: all
 	Typing bool               // the last word is perhaps not typed to its end: what begins with it is found too
+	Beside []Doc              // documents that are not in the index, and are looked at as if they were. One whose ID is in it is passed over
 	Trust  map[string]float64 // by publisher; the most that any publisher of a content has is added to its Score. A word that few documents have is worth about 10
 }
 
@@ -57,6 +58,7 @@ type Results struct {
 	Corrected  bool        // Query is not what was asked for
 	DidYouMean string      // a query that may have been meant, "" if there is none; if Corrected it is the one whose results these are
 	Rebuilding bool        // the index is being made anew: there may be more
+	Beside     []string    // IDs of those of SearchOptions.Beside that answer, or are in the index
 }
 
 // Search returns the contents that answer q, the best first: those that have all its words, and if these are few then those that have two thirds of them. It is Invalid if
@@ -141,7 +143,8 @@ type search struct {
 	found   map[int64]*group
 	seen    map[int64]struct{} // documents that are in found
 	read    int                // documents of which the text was read
-	more    bool               // not all were looked at
+	beside  []*beside
+	more    bool // not all were looked at
 }
 
 // A group is what was found of one content.
@@ -167,6 +170,9 @@ func (s *search) run() (Results, error) {
 			return r, err
 		}
 	}
+	if err := s.takeBeside(&r); err != nil {
+		return r, err
+	}
 	if err := s.prepare(&r); err != nil {
 		return r, err
 	}
@@ -190,7 +196,10 @@ func (s *search) run() (Results, error) {
 			}
 		}
 	}
-	var err error
+	err := s.scanBeside(&r)
+	if err != nil {
+		return r, err
+	}
 	r.Hits, err = s.hits()
 	r.Total, r.More = len(s.found), s.more
 	return r, err
@@ -395,22 +404,15 @@ func (s *search) hit(stmt *sql.Stmt, g *group) (h Hit, err error) {
 		if err != nil {
 			return h, err
 		}
-		if id == g.id {
-			h.Doc = doc
-		}
-		if !slices.Contains(h.Names, doc.Name) {
-			h.Names = append(h.Names, doc.Name)
-		}
-		if !slices.Contains(h.Publishers, doc.Publisher) {
-			h.Publishers = append(h.Publishers, doc.Publisher)
-		}
-		if doc.Says != "" && !slices.Contains(h.Claims, doc.Says) {
-			h.Claims = append(h.Claims, doc.Says)
-		}
-		g.newest = max(g.newest, doc.Published.Unix())
+		h.join(doc, id == g.id, g)
 	}
 	if err := rows.Err(); err != nil {
 		return h, err
+	}
+	for _, b := range s.beside {
+		if b.content == g.content {
+			h.join(b.doc, b.row == g.id, g)
+		}
 	}
 	if h.ID == "" { // behind maxSame others, or gone
 		_, h.Doc, err = scanDoc(s.conn.QueryRowContext(s.ctx, selectDoc+"WHERE d.id = ?", g.id))
@@ -430,6 +432,23 @@ func (s *search) hit(stmt *sql.Stmt, g *group) (h Hit, err error) {
 	}
 	h.Score = g.score
 	return h, nil
+}
+
+// join adds one of the documents of a group; best: the one that answers best.
+func (h *Hit) join(doc Doc, best bool, g *group) {
+	if best {
+		h.Doc = doc
+	}
+	if !slices.Contains(h.Names, doc.Name) {
+		h.Names = append(h.Names, doc.Name)
+	}
+	if !slices.Contains(h.Publishers, doc.Publisher) {
+		h.Publishers = append(h.Publishers, doc.Publisher)
+	}
+	if doc.Says != "" && !slices.Contains(h.Claims, doc.Says) {
+		h.Claims = append(h.Claims, doc.Says)
+	}
+	g.newest = max(g.newest, doc.Published.Unix())
 }
 
 // gone makes no error of a document that was deleted since it was found.

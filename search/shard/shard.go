@@ -1,0 +1,267 @@
+// Package shard keeps the filters of the devices of a shard, so that a search knows whom to ask: which words each publishes, in few bytes (search/filter), signed by it.
+//
+// It keeps no publication, and asks nobody a question for a person. Its one idea: a device says by a stamp, of about 150 bytes, which filter it has and that it still
+// holds; stamps spread as publications do (search/spread), and the filter is fetched only by whom has another one. Whose stamp is not renewed is forgotten.
+//
+// A shard is the devices whose places (the SHA-256 of their peer ID, as in overlays) begin with the same bits as that of this one: none, while there are at most MaxDevices, one more whenever
+// there are more. Of other shards it keeps the stamps of some devices without their filters: its guides, who can be asked who fits there.
+package shard
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
+
+	"kith/network"
+	"kith/search/filter"
+	"kith/search/sets"
+)
+
+// What is kept.
+const (
+	MaxDevices = 2_000     // of a shard
+	MaxBytes   = 32 << 20  // of their filters together; a mean one has 1.4 kB
+	Life       = time.Hour // without a new stamp, until a device is forgotten
+	maxGuides  = 3         // of each other shard
+	maxDepth   = 6         // bits of a place that say the shard: 64 shards, 128,000 devices
+)
+
+// When a node talks of its own accord.
+const (
+	stampEvery  = 15 * time.Minute // it says that its filter still holds
+	changeEvery = 5 * time.Minute  // and that it is another one, but for the first few
+	changeBurst = 4
+	neighbours  = 8                      // who are told at once of what is new
+	gather      = 200 * time.Millisecond // what comes in so much time is told together
+	meetEvery   = 10 * time.Minute       // it is compared with one peer, drawn at random, what both keep
+	maxQueue    = 4096                   // stamps that are to be told; beyond it comparing will bring them
+)
+
+// Options of a Shard.
+type Options struct {
+	Key   crypto.PrivKey                                               // of this device
+	Open  func(ctx context.Context, p peer.ID) (network.Stream, error) // a conversation with a peer
+	Peers func() []peer.ID                                             // who is connected
+	Most  int                                                          // devices of a shard; 0: MaxDevices
+	Log   *slog.Logger
+}
+
+// A Shard is what is known of who has what. Its methods may be called at once.
+type Shard struct {
+	o  Options
+	me peer.ID
+
+	mu      sync.Mutex // guards what is below
+	depth   uint8      // bits of a place that say the shard
+	set     sets.Set   // IDs of stamps of the shard
+	kept    map[peer.ID]*entry
+	byID    map[sets.ID]peer.ID
+	bytes   int                       // of filters, but for this device's
+	paces   map[peer.ID]*rate.Limiter // how often each may be stamped anew
+	budgets map[peer.ID]*rate.Limiter // bytes of filters that each peer may give
+	refused map[sets.ID]bool
+	queue   []offer
+	talking map[peer.ID]bool // with whom it is being compared
+	mine    *filter.Filter   // what is to be said; nil: nothing
+	count   int
+
+	news    chan struct{} // cap 1: there is something to tell
+	changed chan struct{} // cap 1: mine is another one
+	came    chan peer.ID
+}
+
+// An entry is a device as it is kept.
+type entry struct {
+	stamp
+	id     sets.ID
+	value  []byte
+	heard  time.Time      // when it was said, by this computer's clock
+	filter *filter.Filter // nil: a guide
+	size   int            // bytes of the filter as it is sent
+}
+
+// An offer is a stamp that is to be told, and who has told it.
+type offer struct {
+	id   sets.ID
+	from peer.ID
+}
+
+// New returns a Shard that knows nobody.
+func New(o Options) (*Shard, error) {
+	me, err := peer.IDFromPrivateKey(o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("shard: %w", err)
+	}
+	o.Most = cmp.Or(o.Most, MaxDevices)
+	return &Shard{
+		o: o, me: me, kept: map[peer.ID]*entry{}, byID: map[sets.ID]peer.ID{}, paces: map[peer.ID]*rate.Limiter{}, budgets: map[peer.ID]*rate.Limiter{},
+		refused: map[sets.ID]bool{}, talking: map[peer.ID]bool{}, news: make(chan struct{}, 1), changed: make(chan struct{}, 1), came: make(chan peer.ID, 64),
+	}, nil
+}
+
+// Set says what this device publishes: the filter of all of it, and how many publications it is. A nil filter is of a device that publishes nothing: it is told no more.
+func (s *Shard) Set(f *filter.Filter, publications int) {
+	s.mu.Lock()
+	s.mine, s.count = f, publications
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// A Known is a device whose filter is here.
+type Known struct {
+	Device peer.ID
+	Filter *filter.Filter
+	Count  int // publications that it says it has
+}
+
+// Known returns the other devices of the shard, in the order of their IDs.
+func (s *Shard) Known() (list []Known) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, e := range s.kept {
+		if p != s.me && e.filter != nil {
+			list = append(list, Known{p, e.filter, int(e.count)})
+		}
+	}
+	slices.SortFunc(list, func(a, b Known) int { return cmp.Compare(a.Device, b.Device) })
+	return list
+}
+
+// Guides returns for each other shard of which any device is known those that can be asked, first those that are connected.
+func (s *Shard) Guides() (list [][]peer.ID) {
+	connected := s.o.Peers()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	by := map[uint32][]peer.ID{}
+	add := func(p peer.ID) {
+		if at := digits(p, s.depth); at != digits(s.me, s.depth) && len(by[at]) < maxGuides && !slices.Contains(by[at], p) {
+			by[at] = append(by[at], p)
+		}
+	}
+	for _, p := range connected {
+		add(p)
+	}
+	for p := range s.kept {
+		add(p)
+	}
+	for at := range uint32(1) << s.depth {
+		if len(by[at]) > 0 {
+			list = append(list, by[at])
+		}
+	}
+	return list
+}
+
+// Met says that a peer is connected now.
+func (s *Shard) Met(p peer.ID) {
+	if p < s.me { // of two that meet one begins
+		return
+	}
+	select {
+	case s.came <- p:
+	default: // it is compared later
+	}
+}
+
+// tell lets neighbours be told of what is new, but for who has told it.
+func (s *Shard) tell(ids []sets.ID, from peer.ID) {
+	s.mu.Lock()
+	for _, id := range ids {
+		if len(s.queue) < maxQueue {
+			s.queue = append(s.queue, offer{id, from})
+		}
+	}
+	s.mu.Unlock()
+	if len(ids) > 0 {
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Run talks with peers until ctx ends.
+func (s *Shard) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	meet, renew, forget := time.NewTicker(meetEvery), time.NewTicker(stampEvery), time.NewTicker(Life/12)
+	defer meet.Stop()
+	defer renew.Stop()
+	defer forget.Stop()
+	pace := rate.NewLimiter(rate.Every(changeEvery), changeBurst)
+	places := make(chan struct{}, neighbours)
+	compare := func(p peer.ID) {
+		wg.Go(func() {
+			select {
+			case places <- struct{}{}:
+				defer func() { <-places }()
+				s.compare(ctx, p)
+			case <-ctx.Done():
+			}
+		})
+	}
+	var due, change <-chan time.Time
+	for {
+		select {
+		case p := <-s.came:
+			compare(p)
+		case <-meet.C:
+			if list := s.o.Peers(); len(list) > 0 {
+				compare(list[rand.IntN(len(list))])
+			}
+		case <-forget.C:
+			s.forget(time.Now())
+		case <-s.changed:
+			if change == nil {
+				change = time.After(pace.Reserve().Delay())
+			}
+		case <-change:
+			change = nil
+			s.say(time.Now())
+		case <-renew.C:
+			s.say(time.Now())
+		case <-s.news:
+			if due == nil {
+				due = time.After(gather)
+			}
+		case <-due:
+			due = nil
+			s.spread(ctx, &wg)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// spread offers what is new to some peers, drawn at random.
+func (s *Shard) spread(ctx context.Context, wg *sync.WaitGroup) {
+	s.mu.Lock()
+	queue := s.queue
+	s.queue = nil
+	s.mu.Unlock()
+	list := s.o.Peers()
+	rand.Shuffle(len(list), func(i, k int) { list[i], list[k] = list[k], list[i] })
+	for _, p := range list[:min(len(list), neighbours)] {
+		var ids []sets.ID
+		for _, o := range queue {
+			if o.from != p {
+				ids = append(ids, o.id)
+			}
+		}
+		if len(ids) > 0 {
+			wg.Go(func() { s.converse(ctx, p, &message{Offer: sets.EncodeIDs(ids)}) })
+		}
+	}
+}

@@ -1,0 +1,324 @@
+package shard
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"kith"
+	"kith/network"
+	"kith/search/sets"
+	"kith/wire"
+)
+
+// ProtocolID is that of conversations about filters.
+const ProtocolID protocol.ID = "/kith/filters/1"
+
+// Limits of a conversation.
+const (
+	maxMessage = 1 << 20              // bytes of a message
+	maxGiven   = 512 << 10            // bytes of filters in one
+	maxAsked   = 512                  // stamps, or filters, that one message asks for
+	maxOwed    = 2 * (MaxDevices + 1) // stamps and filters that are to be given, and that are lacking
+	maxTurns   = 1_000                // messages of one conversation
+	turnTime   = 30 * time.Second     // for one message to come
+	maxBad     = 16                   // of what is sent that makes no sense, after which a conversation ends
+)
+
+// A message is one turn of a conversation. Both sides take turns; it ends when both have nothing to say.
+type message struct {
+	Salt    uint64      `cbor:"1,keyasint,omitempty"` // of the first one that compares
+	Parts   []sets.Wire `cbor:"2,keyasint,omitempty"` // what is kept, by ranges
+	Offer   []byte      `cbor:"3,keyasint,omitempty"` // IDs of stamps that are new, 16 bytes each
+	Want    []byte      `cbor:"4,keyasint,omitempty"` // IDs of stamps that are to be given
+	Stamps  []told      `cbor:"5,keyasint,omitempty"`
+	Lack    []byte      `cbor:"6,keyasint,omitempty"` // IDs of stamps whose filters are to be given
+	Filters []given     `cbor:"7,keyasint,omitempty"`
+	More    bool        `cbor:"8,keyasint,omitempty"` // there is more to come, or to be asked for
+}
+
+// told is a stamp, and how many seconds ago it was said as far as who tells it knows.
+type told struct {
+	Value []byte `cbor:"1,keyasint"`
+	Age   uint32 `cbor:"2,keyasint,omitempty"`
+}
+
+// given is a filter, and the ID of the stamp that it belongs to.
+type given struct {
+	ID   []byte `cbor:"1,keyasint"`
+	Data []byte `cbor:"2,keyasint"`
+}
+
+func (m *message) empty() bool {
+	return len(m.Parts)+len(m.Offer)+len(m.Want)+len(m.Stamps)+len(m.Lack)+len(m.Filters) == 0 && !m.More
+}
+
+// A talk is one conversation, on either side.
+type talk struct {
+	s       *Shard
+	p       peer.ID
+	salt    uint64
+	give    []sets.ID // stamps that the other side lacks
+	owe     []sets.ID // stamps whose filters it lacks
+	want    []sets.ID // stamps that this side lacks
+	lack    []sets.ID // and those whose filters it lacks
+	asked   map[sets.ID]bool
+	pending map[sets.ID]pending // by the stamp's ID
+	bad     int
+}
+
+// pending is a stamp whose filter has not come yet.
+type pending struct {
+	stamp
+	value []byte
+	heard time.Time
+}
+
+func (s *Shard) talk(p peer.ID) *talk {
+	return &talk{s: s, p: p, asked: map[sets.ID]bool{}, pending: map[sets.ID]pending{}}
+}
+
+// compare finds out in what a peer of the same shard and this node differ, and evens it out.
+func (s *Shard) compare(ctx context.Context, p peer.ID) {
+	s.mu.Lock()
+	busy := s.talking[p] || !s.inside(p)
+	if !busy {
+		s.talking[p] = true
+	}
+	salt := rand.Uint64()
+	parts := s.set.Begin(salt)
+	s.mu.Unlock()
+	if busy {
+		return
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.talking, p)
+	}()
+	s.converse(ctx, p, &message{Salt: salt, Parts: sets.Encode(parts)})
+}
+
+// converse begins a conversation, and has it.
+func (s *Shard) converse(ctx context.Context, p peer.ID, first *message) {
+	t := s.talk(p)
+	t.salt = first.Salt
+	open, cancel := context.WithTimeout(ctx, turnTime)
+	st, err := s.o.Open(open, p)
+	cancel()
+	if err == nil {
+		err = t.lead(ctx, st, first)
+	}
+	if err != nil && ctx.Err() == nil && !errors.Is(err, kith.NotFound) { // NotFound: it does not speak this
+		s.o.Log.Debug("filters were not compared", "peer", p, "err", err)
+	}
+}
+
+// lead has a conversation that this node begins: until there is nothing to say on either side.
+func (t *talk) lead(ctx context.Context, st network.Stream, first *message) error {
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	r := bufio.NewReader(st)
+	said := first
+	for range maxTurns {
+		if err := say(st, said); err != nil {
+			return err
+		}
+		m, err := hear(st, r)
+		if err != nil {
+			return err
+		}
+		if said, err = t.answer(m); err != nil {
+			st.Reset()
+			return err
+		}
+		if said.empty() && !m.More {
+			return nil
+		}
+	}
+	return fmt.Errorf("shard: %d messages and no end: %w", maxTurns, kith.TooLarge)
+}
+
+// Serve has a conversation that a peer began, and ends when that one does.
+func (s *Shard) Serve(ctx context.Context, st network.Stream) error {
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	t, r := s.talk(st.Peer()), bufio.NewReader(st)
+	for range maxTurns {
+		m, err := hear(st, r)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		answer, err := t.answer(m)
+		if err != nil {
+			return err
+		}
+		if err := say(st, answer); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("shard: %d messages and no end: %w", maxTurns, kith.TooLarge)
+}
+
+func hear(st network.Stream, r *bufio.Reader) (*message, error) {
+	st.SetReadDeadline(time.Now().Add(turnTime))
+	m := &message{}
+	return m, wire.ReadMsg(r, maxMessage, m)
+}
+
+func say(st network.Stream, m *message) error {
+	st.SetWriteDeadline(time.Now().Add(turnTime))
+	return wire.WriteMsg(st, m)
+}
+
+// answer takes in a message, and returns what is to be said to it.
+func (t *talk) answer(m *message) (*message, error) {
+	now := time.Now()
+	fresh, err := t.filters(m.Filters)
+	if err != nil {
+		return nil, err
+	}
+	fresh = append(fresh, t.stamps(m.Stamps, now)...)
+	t.s.tell(fresh, t.p)
+	if t.bad > maxBad {
+		return nil, fmt.Errorf("shard: what %s sends is not what filters are: %w", t.p, kith.Corrupt)
+	}
+	if t.salt == 0 {
+		t.salt = m.Salt
+	}
+	offered, err1 := sets.DecodeIDs(m.Offer)
+	wanted, err2 := sets.DecodeIDs(m.Want)
+	lacked, err3 := sets.DecodeIDs(m.Lack)
+	parts, err4 := sets.Decode(m.Parts)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, err
+	}
+	if len(wanted) > maxAsked || len(lacked) > maxAsked {
+		return nil, fmt.Errorf("shard: %d stamps and %d filters are asked for, at most %d: %w", len(wanted), len(lacked), maxAsked, kith.TooLarge)
+	}
+	out := &message{}
+	if len(parts) > 0 {
+		t.s.mu.Lock()
+		answer, d, err := t.s.set.Answer(parts, t.salt)
+		inside := t.s.inside(t.p)
+		t.s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		if inside { // with another shard there is nothing to compare
+			out.Parts = sets.Encode(answer)
+			t.give = append(t.give, d.Only...)
+			offered = append(offered, d.Lacks...)
+		}
+	}
+	t.give, t.owe = append(t.give, wanted...), append(t.owe, lacked...)
+	if len(t.give)+len(t.owe) > maxOwed {
+		return nil, fmt.Errorf("shard: %d stamps and %d filters are to be given: %w", len(t.give), len(t.owe), kith.TooLarge)
+	}
+	t.ask(offered)
+	t.fill(out, now)
+	return out, nil
+}
+
+// ask notes which of some stamps are to be asked for.
+func (t *talk) ask(ids []sets.ID) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for _, id := range ids {
+		if _, kept := t.s.byID[id]; len(t.asked) < maxOwed && !t.asked[id] && !t.s.refused[id] && !kept {
+			t.asked[id] = true
+			t.want = append(t.want, id)
+		}
+	}
+}
+
+// fill says what is to be given and asked for, as much as one message holds.
+func (t *talk) fill(out *message, now time.Time) {
+	take := func(from *[]sets.ID) []sets.ID {
+		n := min(len(*from), maxAsked)
+		list := (*from)[:n]
+		*from = (*from)[n:]
+		return list
+	}
+	out.Want, out.Lack = sets.EncodeIDs(take(&t.want)), sets.EncodeIDs(take(&t.lack))
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for _, id := range take(&t.give) {
+		if e := t.s.kept[t.s.byID[id]]; e != nil && e.id == id { // else it was replaced meanwhile
+			out.Stamps = append(out.Stamps, told{e.value, uint32(max(0, now.Sub(e.heard)) / time.Second)})
+		}
+	}
+	size := 0
+	for len(t.owe) > 0 && size < maxGiven {
+		id := t.owe[0]
+		t.owe = t.owe[1:]
+		if e := t.s.kept[t.s.byID[id]]; e != nil && e.id == id && e.filter != nil {
+			data := e.filter.Append(nil)
+			size += len(data)
+			out.Filters = append(out.Filters, given{id[:], data})
+		}
+	}
+	out.More = len(t.give)+len(t.owe)+len(t.want)+len(t.lack) > 0
+}
+
+// stamps takes in stamps, and returns the IDs of those that are new here and whole.
+func (t *talk) stamps(list []told, now time.Time) (fresh []sets.ID) {
+	for _, x := range list {
+		st, err := parse(x.Value)
+		if err != nil {
+			if t.bad++; t.bad > maxBad {
+				return fresh
+			}
+			continue
+		}
+		id, heard := idOf(x.Value), now.Add(-time.Duration(x.Age)*time.Second)
+		switch t.s.judge(st, x.Value, heard, now) {
+		case whole:
+			fresh = append(fresh, id)
+		case lacking:
+			if len(t.pending) < maxOwed {
+				t.pending[id] = pending{st, x.Value, heard}
+				t.lack = append(t.lack, id)
+			}
+		}
+	}
+	return fresh
+}
+
+// filters takes in filters that were asked for, and returns the IDs of their stamps. Its error is TooLarge if the peer has given more than its share.
+func (t *talk) filters(list []given) (fresh []sets.ID, err error) {
+	for _, x := range list {
+		if !t.s.budget(t.p).AllowN(time.Now(), len(x.Data)) {
+			return nil, fmt.Errorf("shard: %s gives more filters than it may: %w", t.p, kith.TooLarge)
+		}
+		if len(x.ID) != len(sets.ID{}) {
+			t.bad++
+			continue
+		}
+		id := sets.ID(x.ID)
+		p, ok := t.pending[id]
+		if !ok {
+			t.bad++
+			continue
+		}
+		delete(t.pending, id)
+		f, err := filterOf(x.Data, p.digest)
+		if err != nil {
+			t.bad++
+			continue
+		}
+		if t.s.accept(p.stamp, p.value, p.heard, f, len(x.Data)) {
+			fresh = append(fresh, id)
+		}
+	}
+	return fresh, nil
+}
