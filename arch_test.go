@@ -63,8 +63,11 @@ var floors = map[string][]string{
 	"search/plan":        {".", "overlay/kbr", "search/filter"},
 	"search/sim":         {".", "overlay/kbr", "overlay/sim", "search/filter", "search/plan"},
 	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets"},
-	"bridge":             {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
-	"bridge/*":           {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
+	"search/shard":       {".", "internal", "wire", "network", "search/filter", "search/sets"},
+	"search/ask": {".", "internal", "wire", "network", "overlay/kbr", "search/filter", "search/plan", "search/publication", "search/query",
+		"search/words"}, // it drives the machine that plans
+	"bridge":   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
+	"bridge/*": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
 	"bridge/bittorrent/census": {".", "internal", "transfer", "bridge",
 		"bridge/bittorrent/books"}, // what it tells of is in the books
 	"bridge/bittorrent/crawl": {".", "internal", "bridge/bittorrent/metainfo", "bridge/bittorrent/stranger"},

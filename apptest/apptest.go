@@ -109,12 +109,17 @@ func (n *Node) Stop() {
 
 // Call runs an operation, through JSON as the HTTP interface would, and decodes its last value into out.
 func (n *Node) Call(ctx context.Context, appName, op string, in, out any) error {
-	return n.Watch(ctx, appName, op, in, func(data []byte) bool {
-		if err := json.Unmarshal(data, out); err != nil {
-			n.t.Errorf("%s %s: %v", appName, op, err)
-		}
+	var last []byte
+	err := n.Watch(ctx, appName, op, in, func(data []byte) bool {
+		last = data
 		return true
 	})
+	if last != nil {
+		if err := json.Unmarshal(last, out); err != nil {
+			n.t.Errorf("%s %s: %v", appName, op, err)
+		}
+	}
+	return err
 }
 
 // Watch runs an operation and hands each value that it yields to see, until that returns false.

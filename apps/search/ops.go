@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"time"
 
@@ -16,8 +17,10 @@ import (
 	"kith/internal/human"
 	"kith/internal/plain"
 	"kith/network"
+	"kith/search/ask"
 	"kith/search/fact"
 	"kith/search/index"
+	"kith/search/plan"
 	"kith/search/query"
 )
 
@@ -39,7 +42,8 @@ type SearchIn struct {
 	Year       string `json:"year,omitempty" doc:"of a recording, film or photo: 1959, 1950..1960"`
 	Resolution string `json:"resolution,omitempty" doc:"of a film or picture: 1080p, +720p, 4k"`
 
-	Typing bool `json:"typing,omitempty" doc:"the last word is perhaps not typed to its end"`
+	Local  bool `json:"local,omitempty" doc:"ask nobody: look only in what is here and in what others have published to everybody"`
+	Typing bool `json:"typing,omitempty" doc:"the last word is perhaps not typed to its end; nobody is asked"`
 }
 
 const (
@@ -57,6 +61,9 @@ type SearchOut struct {
 	DidYouMean string   `json:"did_you_mean,omitempty" doc:"what may have been meant"`
 	Rebuilding bool     `json:"rebuilding,omitempty" doc:"the index is being made anew: there may be more"`
 	Known      int      `json:"known" doc:"publications that this node knows"`
+	Asked      int      `json:"asked" doc:"others who were asked"`
+	Answered   int      `json:"answered" doc:"of these those who answered"`
+	Asking     bool     `json:"asking,omitempty" doc:"answers may still come"`
 	Took       float64  `json:"took" doc:"milliseconds"`
 	Saved      string   `json:"saved,omitempty" doc:"with save: the name under which it is kept"`
 	Fetching   string   `json:"fetching,omitempty" doc:"with get: the name of what is being fetched now"`
@@ -85,12 +92,13 @@ type Result struct {
 	Claims []string   `json:"claims,omitempty" doc:"types that it is said to be, while its bytes, which are here, are of another"`
 }
 
-func searchOp(run func(context.Context, SearchIn) (SearchOut, error)) app.Op {
-	o := app.NewOp("search", "find what is shared, by words", run)
+func searchOp(run func(context.Context, SearchIn) iter.Seq2[SearchOut, error]) app.Op {
+	o := app.NewStreamOp("search", "find what is shared, by words", run)
 	o.Long = "Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have\n" +
-		"told of (kith feed add): nobody is asked, and nobody learns what you look for. The same bytes under several names are one result.\n" +
+		"told of (kith feed add); then it asks those who publish more than that and may have what you look for: they learn the words. With --local nobody is asked.\n" +
+		"The same bytes under several names are one result.\n" +
 		"\"A phrase\" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age."
-	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1\n  kith search --save jazz jazz flac --by @anna"
+	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1\n  kith search --local diary\n  kith search --save jazz jazz flac --by @anna"
 	return o
 }
 
@@ -106,51 +114,107 @@ func (in SearchIn) query() (query.Query, error) {
 	return query.Parse(strings.Join(in.Words, " "), flags...)
 }
 
-func (s *Search) search(ctx context.Context, in SearchIn) (SearchOut, error) {
-	begun := time.Now()
+// search yields what is found here at once, and then what others answer, as it comes; the last value has all.
+func (s *Search) search(ctx context.Context, in SearchIn) iter.Seq2[SearchOut, error] {
+	return func(yield func(SearchOut, error) bool) {
+		begun := time.Now()
+		a, err := s.begin(ctx, in)
+		if err != nil {
+			yield(SearchOut{}, err)
+			return
+		}
+		out := func(asking bool) (SearchOut, error) {
+			out, err := s.outcome(ctx, in, a)
+			out.Asking, out.Took = asking, float64(time.Since(begun).Microseconds())/1000
+			return out, err
+		}
+		if !in.Local && !in.Typing && !s.local {
+			if !yield(out(true)) {
+				return
+			}
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			left := false
+			a.report = s.asker.Ask(ctx, a.q, whole(a.found), func(so ask.Report, list []ask.Found) (fit, fresh int) {
+				if left {
+					return len(list), 0
+				}
+				fit, fresh = a.take(so, list)
+				if fresh > 0 && !yield(out(true)) {
+					left = true
+					cancel()
+				}
+				return fit, fresh
+			})
+			if left {
+				return
+			}
+		}
+		last, err := out(false)
+		if err = cmp.Or(err, a.err, ctx.Err()); err == nil {
+			err = s.fetch(ctx, in, &last)
+		}
+		if err != nil {
+			last = SearchOut{}
+		}
+		yield(last, err)
+	}
+}
+
+// begin looks in what is here.
+func (s *Search) begin(ctx context.Context, in SearchIn) (*asking, error) {
 	q, err := in.query()
 	if err != nil {
-		return SearchOut{}, err
+		return nil, err
 	}
 	limit := cmp.Or(in.Limit, defaultLimit)
 	if limit < 0 || limit > maxLimit || in.Get < 0 {
-		return SearchOut{}, kith.Hint(fmt.Errorf("search: %d results: %w", limit, kith.Invalid), "1 to %d", maxLimit)
+		return nil, kith.Hint(fmt.Errorf("search: %d results: %w", limit, kith.Invalid), "1 to %d", maxLimit)
 	}
 	text := q.String()
 	if err := s.whose(&q); err != nil {
-		return SearchOut{}, err
+		return nil, err
 	}
 	if in.Save != "" {
 		if err := s.save(ctx, in.Save, text); err != nil {
-			return SearchOut{}, err
+			return nil, err
 		}
 	}
-	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: max(limit, in.Get), Typing: in.Typing, Trust: s.trust()})
-	if err != nil {
-		return SearchOut{}, err
-	}
+	a := &asking{s: s, ctx: ctx, q: q, o: index.SearchOptions{Limit: max(limit, in.Get, plan.Enough), Typing: in.Typing, Trust: s.trust()}}
+	a.found, err = s.index.Search(ctx, q, a.o)
+	return a, err
+}
+
+// outcome returns what was found so far, as a person sees it.
+func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut, error) {
+	found := a.found
 	out := SearchOut{Results: []Result{}, Total: found.Total, More: found.More, Query: found.Query.String(), Corrected: found.Corrected, DidYouMean: found.DidYouMean,
-		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Saved: in.Save}
-	for i := range found.Hits {
+		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered}
+	limit := max(cmp.Or(in.Limit, defaultLimit), in.Get)
+	for i := range found.Hits[:min(len(found.Hits), limit)] {
 		r, err := s.result(ctx, &found.Hits[i])
 		if err != nil {
 			return SearchOut{}, err
 		}
 		out.Results = append(out.Results, r)
 	}
+	return out, nil
+}
+
+// fetch begins to fetch the result that is wanted, if one is.
+func (s *Search) fetch(ctx context.Context, in SearchIn, out *SearchOut) error {
 	if in.Get > len(out.Results) {
-		return SearchOut{}, fmt.Errorf("search: there is no result %d of %d: %w", in.Get, len(out.Results), kith.NotFound)
+		return fmt.Errorf("search: there is no result %d of %d: %w", in.Get, len(out.Results), kith.NotFound)
 	}
 	if in.Get > 0 {
 		r := out.Results[in.Get-1]
 		out.Results, out.Fetching = []Result{r}, r.Name
 		if _, err := s.files.Fetch(ctx, r.Link, ""); err != nil {
-			return SearchOut{}, err
+			return err
 		}
 	}
-	out.Results = out.Results[:min(len(out.Results), limit)]
-	out.Took = float64(time.Since(begun).Microseconds()) / 1000
-	return out, nil
+	out.Results = out.Results[:min(len(out.Results), cmp.Or(in.Limit, defaultLimit))]
+	return nil
 }
 
 // whose puts devices in the place of the contacts in a query.
@@ -257,6 +321,11 @@ func (s *Search) whereIs(p peer.ID) (list []ma.Multiaddr) {
 	return list
 }
 
+// Progress implements app.Progresser.
+func (out SearchOut) Progress() app.Progress {
+	return app.Progress{Label: "asking others", Note: human.Count(out.Total, "result")}
+}
+
 // WriteText implements app.Texter.
 func (out SearchOut) WriteText(w io.Writer, width int) error {
 	if out.Fetching != "" {
@@ -280,12 +349,17 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 		fmt.Fprintf(&b, "Did you mean: %s\n", plain.Text(out.DidYouMean))
 	}
 	switch {
+	case len(out.Results) == 0 && out.Asked > 0:
+		fmt.Fprintf(&b, "Nothing found in %s known here, nor with others.\n", human.Count(out.Known, "publication"))
 	case len(out.Results) == 0:
 		fmt.Fprintf(&b, "Nothing found in %s that %s known here.\n", human.Count(out.Known, "publication"), map[bool]string{true: "is", false: "are"}[out.Known == 1])
 	case out.More:
 		fmt.Fprintf(&b, "The first %d of more than %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
 	default:
 		fmt.Fprintf(&b, "%d of %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
+	}
+	if out.Asked > 0 {
+		fmt.Fprintf(&b, "Asked %s who may have more; %d answered.\n", human.Count(out.Asked, "other"), out.Answered)
 	}
 	if out.Saved != "" {
 		fmt.Fprintf(&b, "Saved as %s: what is new for it is shown by: kith search saved\n", plain.Text(out.Saved))

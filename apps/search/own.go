@@ -140,7 +140,10 @@ func (s *Search) syncPublished(ctx context.Context, items []Item) error {
 	if len(list) == 0 {
 		return nil
 	}
-	return s.spread.Publish(ctx, list...)
+	if err := s.spread.Publish(ctx, list...); err != nil {
+		return err
+	}
+	return s.stamp(ctx)
 }
 
 // publicationOf returns what is said to everybody of an item.

@@ -1,7 +1,8 @@
 // Package search finds what is shared, by words, with nobody in the middle.
 //
 // It moves and keeps no content. Its one idea: what may be found by everybody is published (search/publication), publications spread to every node (search/spread),
-// and each node looks for words in what it has (search/index): a search asks nobody, and tells nobody what is looked for.
+// each node looks for words in what it has (search/index), and only what is nowhere but at who publishes it is asked for: those who
+// may have it, as their filters say (search/shard, search/ask).
 package search
 
 import (
@@ -19,7 +20,9 @@ import (
 	"kith/app"
 	"kith/internal/db"
 	"kith/network"
+	"kith/search/ask"
 	"kith/search/index"
+	"kith/search/shard"
 	"kith/search/spread"
 )
 
@@ -49,6 +52,9 @@ type Search struct {
 	db        *sql.DB
 	index     *index.Index
 	spread    *spread.Spread
+	shard     *shard.Shard
+	asker     *ask.Asker
+	local     bool // nobody is asked
 	me        peer.ID
 	shun      shun
 	bell      chan struct{} // cap 1: there is something fresh
@@ -71,9 +77,11 @@ func (s *Search) App() app.App {
 			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
 			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm), tagOp(s.tag), aboutOp(s.about),
 		},
-		Protocols: []app.Protocol{{ID: spread.ProtocolID, Serve: s.serve}},
-		Start:     s.start,
-		Stop:      s.stop,
+		Protocols: []app.Protocol{
+			{ID: spread.ProtocolID, Serve: s.serve}, {ID: shard.ProtocolID, Serve: s.serveFilters}, {ID: ask.ProtocolID, Serve: s.serveQuestions},
+		},
+		Start: s.start,
+		Stop:  s.stop,
 	}
 }
 
@@ -132,8 +140,22 @@ CREATE TABLE media (
 	facts   BLOB NOT NULL     -- what it says of itself, JSON
 ) STRICT`}
 
+// settings are the section of the application in the configuration.
+type settings struct {
+	Local      bool `toml:"local"`       // searches ask nobody
+	OfStranger int  `toml:"of_stranger"` // publications of a stranger's device that are kept; what it has beyond them is asked for
+}
+
 func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	s.env, s.me = env, env.Me.PeerID()
+	set := settings{OfStranger: spread.MaxStranger}
+	if err := env.Config(&set); err != nil {
+		return err
+	}
+	if set.OfStranger < 1 || set.OfStranger > spread.MaxKnown {
+		return kith.Hint(fmt.Errorf("search: setting apps.search.of_stranger: %d: %w", set.OfStranger, kith.Invalid), "1 to %d", spread.MaxKnown)
+	}
+	s.local = set.Local
 	state, note, err := db.Open(filepath.Join(env.Dir, "search.db"), env.Log, database)
 	if err != nil {
 		return fmt.Errorf("search: start: %w", err)
@@ -157,6 +179,7 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	}
 	s.spread, note, err = spread.Open(ctx, spread.Options{
 		Path: filepath.Join(env.Dir, "publications.db"), Key: env.Me.Key(), Log: env.Log, Known: env.People.Contact, Peers: s.peers, Changed: s.changed,
+		Most: set.OfStranger,
 		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) {
 			return env.Net.Open(ctx, p, spread.ProtocolID)
 		},
@@ -167,11 +190,18 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	if note != "" {
 		env.Note(note)
 	}
+	if err := s.startOthers(); err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
+	if err := s.stamp(ctx); err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
 	if err := s.settle(ctx); err != nil { // what the last run did not come to
 		return fmt.Errorf("search: start: %w", err)
 	}
 	env.Go("search.index", s.index.Run)
 	env.Go("search.spread", s.spread.Run)
+	env.Go("search.shard", s.shard.Run)
 	env.Go("search.meet", s.meet)
 	env.Go("search.follow", s.follow)
 	env.Go("search.lists", s.followLists)
@@ -195,6 +225,14 @@ func (s *Search) stop(context.Context) error {
 
 func (s *Search) serve(ctx context.Context, st network.Stream) error { return s.spread.Serve(ctx, st) }
 
+func (s *Search) serveFilters(ctx context.Context, st network.Stream) error {
+	return s.shard.Serve(ctx, st)
+}
+
+func (s *Search) serveQuestions(ctx context.Context, st network.Stream) error {
+	return s.asker.Serve(ctx, st)
+}
+
 // peers returns who is connected.
 func (s *Search) peers() (list []peer.ID) {
 	for _, p := range s.env.Host.Peers() {
@@ -210,7 +248,7 @@ func (s *Search) meet(ctx context.Context) error {
 	events, cancel := s.env.Host.Subscribe()
 	defer cancel()
 	for _, p := range s.peers() {
-		s.spread.Met(p)
+		s.met(p)
 	}
 	for {
 		select {
@@ -219,12 +257,17 @@ func (s *Search) meet(ctx context.Context) error {
 				return nil
 			}
 			if e.Connected {
-				s.spread.Met(e.Peer)
+				s.met(e.Peer)
 			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+func (s *Search) met(p peer.ID) {
+	s.spread.Met(p)
+	s.shard.Met(p)
 }
 
 // all yields all that is to be in the index.

@@ -21,29 +21,31 @@ import (
 	"kith/apps/search"
 	"kith/apptest"
 	"kith/network"
-	"kith/search/spread"
 	"kith/transfer"
 )
 
-// A tap hears all that is said about publications, before it is encrypted.
+// A tap hears all that search says to others, before it is encrypted.
 type tap struct {
 	mu    sync.Mutex
 	heard bytes.Buffer
 }
 
-// build makes applications whose conversations about publications the tap hears.
+// build makes applications whose searches the tap hears.
 func (w *tap) build() ([]app.App, transfer.Guard) {
 	list, guard := apps.New()
 	for i := range list {
+		if list[i].Name != "search" {
+			continue
+		}
 		for k := range list[i].Protocols {
-			if p := &list[i].Protocols[k]; p.ID == spread.ProtocolID {
-				serve, start := p.Serve, list[i].Start
-				p.Serve = func(ctx context.Context, s network.Stream) error { return serve(ctx, tapped{s, w}) }
-				list[i].Start = func(ctx context.Context, env app.Env) error {
-					env.Net = dialer{env.Net, w}
-					return start(ctx, env)
-				}
-			}
+			p := &list[i].Protocols[k]
+			serve := p.Serve
+			p.Serve = func(ctx context.Context, s network.Stream) error { return serve(ctx, tapped{s, w}) }
+		}
+		start := list[i].Start
+		list[i].Start = func(ctx context.Context, env app.Env) error {
+			env.Net = dialer{env.Net, w}
+			return start(ctx, env)
 		}
 	}
 	return list, guard

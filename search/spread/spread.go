@@ -6,6 +6,7 @@
 package spread
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -42,6 +43,7 @@ type Options struct {
 	Peers   func() []peer.ID                                             // who is connected
 	Known   func(peer.ID) bool                                           // whether a device is a contact's, or of the person
 	Changed func(ctx context.Context, c Change) error                    // hears of each change, one at a time, again after a crash or an error; nil: nobody does
+	Most    int                                                          // publications of a stranger's device that are kept; 0: MaxStranger
 	Now     func() time.Time                                             // nil: time.Now
 	Log     *slog.Logger
 }
@@ -76,6 +78,7 @@ func Open(ctx context.Context, o Options) (s *Spread, note string, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Most = cmp.Or(o.Most, MaxStranger)
 	me, err := peer.IDFromPrivateKey(o.Key)
 	if err != nil {
 		return nil, "", fmt.Errorf("spread: open: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ const (
 	MaxKept     = 200_000 // in all; about 200 MB with the index
 	MaxStranger = 1_000   // of a device that is nobody's who is known
 	MaxKnown    = 50_000  // of a contact's, or an own one
-	maxRefused  = 1 << 16 // IDs of those that were not kept, so that they are not asked for again and again
+	maxRefused  = 1 << 17 // IDs of those that were not kept, so that they are not asked for again and again
 )
 
 var database = []string{`
@@ -112,6 +113,23 @@ func (s *Spread) Publishers() []peer.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.count))
+}
+
+// Count returns how many publications of a device are kept, those among them that say that something is gone.
+func (s *Spread) Count(publisher peer.ID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count[publisher]
+}
+
+// Values returns publications as they are sent, those of the given IDs that are kept.
+func (s *Spread) Values(ctx context.Context, ids []publication.ID) ([][]byte, error) {
+	list := make([]sets.ID, len(ids))
+	for i, id := range ids {
+		list[i] = sets.ID(id)
+	}
+	values, _, err := s.values(ctx, list, math.MaxInt)
+	return values, err
 }
 
 // of returns what a device publishes about a content, if it does.
@@ -275,7 +293,7 @@ func (s *Spread) full(publisher peer.ID, more, all int) bool {
 	if publisher == s.me {
 		return false
 	}
-	most := MaxStranger
+	most := s.o.Most
 	if s.o.Known(publisher) {
 		most = MaxKnown
 	}

@@ -1,0 +1,166 @@
+package search
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"kith"
+	"kith/network"
+	"kith/search/ask"
+	"kith/search/filter"
+	"kith/search/index"
+	"kith/search/publication"
+	"kith/search/query"
+	"kith/search/shard"
+	"kith/search/spread"
+	"kith/search/words"
+)
+
+// startOthers makes what knows who has what, and what asks them.
+func (s *Search) startOthers() (err error) {
+	s.shard, err = shard.New(shard.Options{
+		Key: s.env.Me.Key(), Log: s.env.Log, Peers: s.peers,
+		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) {
+			return s.env.Net.Open(ctx, p, shard.ProtocolID)
+		},
+	})
+	s.asker = ask.New(ask.Options{
+		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) { return s.open(ctx, p, ask.ProtocolID) },
+		Find: s.published, Who: s.who, Guides: s.shard.Guides, Log: s.env.Log,
+	})
+	return err
+}
+
+// open begins a conversation with a peer, who is looked for in the overlay if nobody here knows where it is.
+func (s *Search) open(ctx context.Context, p peer.ID, id protocol.ID) (network.Stream, error) {
+	st, err := s.env.Net.Open(ctx, p, id)
+	if err == nil || !errors.Is(err, kith.Unavailable) || s.env.Routes == nil {
+		return st, err
+	}
+	info, lost := s.env.Routes.FindPeer(ctx, p)
+	if lost != nil {
+		return nil, err
+	}
+	if err := s.env.Host.Connect(ctx, info); err != nil {
+		return nil, err
+	}
+	return s.env.Net.Open(ctx, p, id)
+}
+
+// stamp says by a filter what this device publishes: its publications, which are public, and nothing else.
+func (s *Search) stamp(ctx context.Context) error {
+	mine, err := s.spread.By(ctx, s.me)
+	if err != nil {
+		return err
+	}
+	if len(mine) == 0 {
+		s.shard.Set(nil, 0)
+		return nil
+	}
+	slices.SortFunc(mine, func(a, b spread.Kept) int { return b.Issued.Compare(a.Issued) })
+	var keys []filter.Key
+	var memo words.Memo
+	for _, k := range mine { // the newest first, if there are more than a filter holds
+		more := ask.Keys(keys, k.Publication, &memo)
+		if len(more) > filter.MaxKeys {
+			slices.Sort(more)
+			if more = slices.Compact(more); len(more) > filter.MaxKeys {
+				break
+			}
+		}
+		keys = more
+	}
+	f, err := filter.New(keys)
+	if err != nil {
+		return err
+	}
+	s.shard.Set(f, s.spread.Count(s.me))
+	return nil
+}
+
+// who returns which devices may have what is looked for; missing: only those that publish more than is kept here of them, since all else is found without asking.
+func (s *Search) who(sought filter.Sought, missing bool) (list []ask.Candidate) {
+	for _, k := range s.shard.Known() {
+		if missing && (s.spread.Count(k.Device) >= k.Count || s.shunned(k.Device)) {
+			continue
+		}
+		if fit := k.Filter.Fit(sought); fit != filter.Unfit {
+			list = append(list, ask.Candidate{Device: k.Device, Fit: fit, Score: uint32(k.Filter.Len())})
+		}
+	}
+	return ask.Best(list)
+}
+
+// shunned reports whether nothing of a device is shown.
+func (s *Search) shunned(p peer.ID) bool {
+	s.shun.mu.Lock()
+	defer s.shun.mu.Unlock()
+	return s.shun.all[p.String()] > 0
+}
+
+// published returns what this device publishes that answers a query of somebody else.
+func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]byte, error) {
+	q.By = query.Choice{In: []string{s.me.String()}}
+	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: most})
+	if err != nil || found.Corrected { // what nobody asked for
+		return nil, err
+	}
+	var ids []publication.ID
+	for _, h := range found.Hits {
+		id, err := hex.DecodeString(h.ID)
+		if err == nil && len(id) == len(publication.ID{}) && h.Publisher == s.me.String() {
+			ids = append(ids, publication.ID(id))
+		}
+	}
+	return s.spread.Values(ctx, ids)
+}
+
+// An asking is a search that others are asked for.
+type asking struct {
+	s      *Search
+	ctx    context.Context
+	q      query.Query
+	o      index.SearchOptions
+	found  index.Results
+	report ask.Report
+	err    error
+}
+
+// take ranks an answer with what was found before. What does not answer the query goes.
+func (a *asking) take(so ask.Report, list []ask.Found) (fit, fresh int) {
+	a.report = so
+	before := len(a.o.Beside)
+	for _, f := range list {
+		k := spread.Kept{ID: f.ID, Publication: f.Publication}
+		if a.s.shown(k) {
+			a.o.Beside = append(a.o.Beside, a.s.docOf(k))
+		} else {
+			fit++ // it may well answer, and is not to be seen
+		}
+	}
+	found, err := a.s.index.Search(a.ctx, a.q, a.o)
+	if err != nil {
+		a.err = err
+		return len(list), 0
+	}
+	had := whole(a.found)
+	a.found = found
+	kept := slices.DeleteFunc(slices.Clone(a.o.Beside[before:]), func(d index.Doc) bool { return !slices.Contains(found.Beside, d.ID) })
+	a.o.Beside = append(a.o.Beside[:before], kept...)
+	return fit + len(kept), max(0, whole(found)-had)
+}
+
+// whole returns how many results have all words.
+func whole(found index.Results) (n int) {
+	for _, h := range found.Hits {
+		if len(h.Missing) == 0 {
+			n++
+		}
+	}
+	return n
+}
