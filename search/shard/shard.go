@@ -40,9 +40,12 @@ const (
 	stampEvery  = 15 * time.Minute // it says that its filter still holds
 	changeEvery = 5 * time.Minute  // and that it is another one, but for the first few
 	changeBurst = 4
-	neighbours  = 8                      // who are told at once of what is new
+	neighbours  = 8                      // who are told at once of what is new …
+	strangers   = 2                      // … and others, of other shards
+	few         = 4                      // with fewer of its shard connected, a node asks others for them
 	gather      = 200 * time.Millisecond // what comes in so much time is told together
 	meetEvery   = 10 * time.Minute       // it is compared with one peer, drawn at random, what both keep
+	askAgain    = 5 * time.Second        // what one was asked for is not asked of others meanwhile
 	maxQueue    = 4096                   // stamps that are to be told; beyond it comparing will bring them
 )
 
@@ -69,6 +72,7 @@ type Shard struct {
 	paces   map[peer.ID]*rate.Limiter // how often each may be stamped anew
 	budgets map[peer.ID]*rate.Limiter // bytes of filters that each peer may give
 	refused map[sets.ID]bool
+	coming  map[sets.ID]time.Time // stamps that were asked for, and when
 	queue   []offer
 	talking map[peer.ID]bool // with whom it is being compared
 	mine    *filter.Filter   // what is to be said; nil: nothing
@@ -104,7 +108,7 @@ func New(o Options) (*Shard, error) {
 	o.Most = cmp.Or(o.Most, MaxDevices)
 	return &Shard{
 		o: o, me: me, kept: map[peer.ID]*entry{}, byID: map[sets.ID]peer.ID{}, paces: map[peer.ID]*rate.Limiter{}, budgets: map[peer.ID]*rate.Limiter{},
-		refused: map[sets.ID]bool{}, talking: map[peer.ID]bool{}, news: make(chan struct{}, 1), changed: make(chan struct{}, 1), came: make(chan peer.ID, 64),
+		refused: map[sets.ID]bool{}, coming: map[sets.ID]time.Time{}, talking: map[peer.ID]bool{}, news: make(chan struct{}, 1), changed: make(chan struct{}, 1), came: make(chan peer.ID, 64),
 	}, nil
 }
 
@@ -218,8 +222,12 @@ func (s *Shard) Run(ctx context.Context) error {
 		case p := <-s.came:
 			compare(p)
 		case <-meet.C:
-			if list := s.o.Peers(); len(list) > 0 {
-				compare(list[rand.IntN(len(list))])
+			near, far := s.peers()
+			if len(near) > 0 {
+				compare(near[0])
+			}
+			if len(near) < few && len(far) > 0 {
+				compare(far[0])
 			}
 		case <-forget.C:
 			s.forget(time.Now())
@@ -245,15 +253,30 @@ func (s *Shard) Run(ctx context.Context) error {
 	}
 }
 
+// peers returns who is connected, those of this shard and the others, in no order.
+func (s *Shard) peers() (near, far []peer.ID) {
+	list := s.o.Peers()
+	rand.Shuffle(len(list), func(i, k int) { list[i], list[k] = list[k], list[i] })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range list {
+		if s.inside(p) {
+			near = append(near, p)
+		} else {
+			far = append(far, p)
+		}
+	}
+	return near, far
+}
+
 // spread offers what is new to some peers, drawn at random.
 func (s *Shard) spread(ctx context.Context, wg *sync.WaitGroup) {
 	s.mu.Lock()
 	queue := s.queue
 	s.queue = nil
 	s.mu.Unlock()
-	list := s.o.Peers()
-	rand.Shuffle(len(list), func(i, k int) { list[i], list[k] = list[k], list[i] })
-	for _, p := range list[:min(len(list), neighbours)] {
+	near, far := s.peers()
+	for _, p := range slices.Concat(near[:min(len(near), neighbours)], far[:min(len(far), strangers)]) {
 		var ids []sets.ID
 		for _, o := range queue {
 			if o.from != p {

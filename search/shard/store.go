@@ -120,7 +120,7 @@ func (s *Shard) accept(st stamp, value []byte, heard time.Time, f *filter.Filter
 		before = old.size
 	}
 	id := idOf(value)
-	if s.bytes-before+size > MaxBytes {
+	if old == nil && !s.room(st.device) || !s.inside(st.device) || s.bytes-before+size > MaxBytes {
 		s.refuse(id)
 		return false
 	}
@@ -135,22 +135,32 @@ func (s *Shard) inside(p peer.ID) bool { return digits(p, s.depth) == digits(s.m
 // room reports whether a device that is not known can be kept, after the shard was divided if it is full. mu is held.
 func (s *Shard) room(p peer.ID) bool {
 	for s.set.Len() >= s.o.Most && s.depth < maxDepth && s.inside(p) {
-		s.depth++
-		for q := range s.kept {
-			if !s.inside(q) {
-				e := s.kept[q]
-				s.drop(q)
-				if s.guides(q) < maxGuides {
-					e.filter, e.size = nil, 0
-					s.put(e)
-				}
-			}
-		}
+		s.divide()
 	}
 	if s.inside(p) {
 		return s.set.Len() < s.o.Most
 	}
 	return s.guides(p) < maxGuides
+}
+
+// divide makes the shard half as large. Of those that are in it no more some are kept as guides. mu is held.
+func (s *Shard) divide() {
+	s.depth++
+	var out []*entry
+	for q, e := range s.kept {
+		if !s.inside(q) {
+			out = append(out, e)
+		}
+	}
+	for _, e := range out {
+		s.drop(e.device)
+	}
+	for _, e := range out {
+		if s.guides(e.device) < maxGuides {
+			e.filter, e.size = nil, 0
+			s.put(e)
+		}
+	}
 }
 
 // guides returns how many devices of the shard of p, which is another one, are kept. mu is held.
@@ -161,6 +171,18 @@ func (s *Shard) guides(p peer.ID) (n int) {
 		}
 	}
 	return n
+}
+
+// guidesOf returns the stamps of devices of the shard of p, which is another one.
+func (s *Shard) guidesOf(p peer.ID) (list []sets.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for q, e := range s.kept {
+		if q != p && digits(q, s.depth) == digits(p, s.depth) {
+			list = append(list, e.id)
+		}
+	}
+	return list
 }
 
 // pace returns how often a device may still be stamped anew. mu is held.

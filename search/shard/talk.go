@@ -85,10 +85,11 @@ func (s *Shard) talk(p peer.ID) *talk {
 	return &talk{s: s, p: p, asked: map[sets.ID]bool{}, pending: map[sets.ID]pending{}}
 }
 
-// compare finds out in what a peer of the same shard and this node differ, and evens it out.
+// compare finds out in what a peer of the same shard and this node differ, and evens it out. Of one of another shard, who names some of this one, it makes use while few of its own are connected.
 func (s *Shard) compare(ctx context.Context, p peer.ID) {
+	near, _ := s.peers()
 	s.mu.Lock()
-	busy := s.talking[p] || !s.inside(p)
+	busy := s.talking[p] || !s.inside(p) && len(near) >= few
 	if !busy {
 		s.talking[p] = true
 	}
@@ -140,10 +141,25 @@ func (t *talk) lead(ctx context.Context, st network.Stream, first *message) erro
 			return err
 		}
 		if said.empty() && !m.More {
+			t.follow()
 			return nil
 		}
 	}
 	return fmt.Errorf("shard: %d messages and no end: %w", maxTurns, kith.TooLarge)
+}
+
+// follow compares with those of whom the other side had no filter: it is of another shard than they.
+func (t *talk) follow() {
+	n := 0
+	for _, p := range t.pending {
+		if n++; n > maxGuides {
+			return
+		}
+		select {
+		case t.s.came <- p.device:
+		default:
+		}
+	}
 }
 
 // Serve has a conversation that a peer began, and ends when that one does.
@@ -214,28 +230,34 @@ func (t *talk) answer(m *message) (*message, error) {
 		if err != nil {
 			return nil, err
 		}
-		if inside { // with another shard there is nothing to compare
+		if inside {
 			out.Parts = sets.Encode(answer)
 			t.give = append(t.give, d.Only...)
 			offered = append(offered, d.Lacks...)
+		} else { // there is nothing to compare
+			t.give = append(t.give, t.s.guidesOf(t.p)...)
 		}
 	}
 	t.give, t.owe = append(t.give, wanted...), append(t.owe, lacked...)
 	if len(t.give)+len(t.owe) > maxOwed {
 		return nil, fmt.Errorf("shard: %d stamps and %d filters are to be given: %w", len(t.give), len(t.owe), kith.TooLarge)
 	}
-	t.ask(offered)
+	t.ask(offered, now)
 	t.fill(out, now)
 	return out, nil
 }
 
 // ask notes which of some stamps are to be asked for.
-func (t *talk) ask(ids []sets.ID) {
+func (t *talk) ask(ids []sets.ID, now time.Time) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	for _, id := range ids {
-		if _, kept := t.s.byID[id]; len(t.asked) < maxOwed && !t.asked[id] && !t.s.refused[id] && !kept {
-			t.asked[id] = true
+		_, kept := t.s.byID[id]
+		if len(t.asked) < maxOwed && !t.asked[id] && !t.s.refused[id] && !kept && now.Sub(t.s.coming[id]) > askAgain {
+			if len(t.s.coming) >= maxRefused {
+				clear(t.s.coming)
+			}
+			t.asked[id], t.s.coming[id] = true, now
 			t.want = append(t.want, id)
 		}
 	}
