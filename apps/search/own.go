@@ -40,6 +40,8 @@ func (s *Search) syncOwn(ctx context.Context, items []Item) error {
 	if err != nil {
 		return err
 	}
+	var docs []index.Doc
+	var sums [][]byte
 	for _, it := range items {
 		ref := it.Link.Ref.String()
 		sum := s.sumOf(it)
@@ -52,12 +54,15 @@ func (s *Search) syncOwn(ctx context.Context, items []Item) error {
 		if err != nil { // its manifest is not to be read: it is told again when that has changed
 			continue
 		}
-		if err := s.index.Put(ctx, d); err != nil {
-			return err
+		if docs, sums = append(docs, d), append(sums, sum); len(docs) == ownBatch {
+			if err := s.putOwn(ctx, docs, sums); err != nil {
+				return err
+			}
+			docs, sums = nil, nil
 		}
-		if _, err := s.db.ExecContext(ctx, `INSERT OR REPLACE INTO own (ref, told) VALUES (?, ?)`, ref, sum); err != nil {
-			return err
-		}
+	}
+	if err := s.putOwn(ctx, docs, sums); err != nil {
+		return err
 	}
 	for ref := range told {
 		if err := s.index.Delete(ctx, ownID(ref)); err != nil {
@@ -71,6 +76,30 @@ func (s *Search) syncOwn(ctx context.Context, items []Item) error {
 		}
 	}
 	return nil
+}
+
+// ownBatch is of how many items the index is told at once.
+const ownBatch = 500
+
+// putOwn tells the index of items that are here, and then writes down what it was told.
+func (s *Search) putOwn(ctx context.Context, docs []index.Doc, sums [][]byte) error {
+	if len(docs) == 0 {
+		return nil
+	}
+	if err := s.index.Put(ctx, docs...); err != nil {
+		return err
+	}
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for i, d := range docs {
+		if _, err := tx.Exec(`INSERT OR REPLACE INTO own (ref, told) VALUES (?, ?)`, d.Root.String(), sums[i]); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // told returns what the index was told of what is here.

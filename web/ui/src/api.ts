@@ -3,7 +3,7 @@
 import { plainly } from './lib/format'
 import { Parser } from './lib/sse'
 import type { components, paths } from './schema'
-import type { SearchOut, Shared, Visibility } from './types'
+import type { Shared, Visibility } from './types'
 
 /** An error as the node tells it (RFC 9457), with what a person can do about it. */
 export class Problem extends Error {
@@ -152,8 +152,8 @@ export const files = {
 }
 
 export const search = {
-  find: (words: string, more: object, signal: AbortSignal) =>
-    answer<SearchOut>('/api/search/search', init({ words: [words], typing: true, ...more }, signal)),
+  /** What is found, first here and then with others, as they answer; while a person types (typing) nobody is asked. */
+  find: (words: string, more: object, signal: AbortSignal) => run('/api/search/search', { words: [words], ...more }, signal),
   saved: () => get('/api/search/search-saved'),
   seen: (name: string) => post('/api/search/search-saved-seen', { name }),
   forget: (name: string) => post('/api/search/search-saved-rm', { name }),

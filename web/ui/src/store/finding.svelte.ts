@@ -12,14 +12,14 @@ export class Finding {
   #timer = 0
   #stop?: AbortController | undefined
 
-  /** Looks for what the words say, once no other key has come for a moment. */
-  look(words: string, more: { type?: string; sort?: 'relevance' | 'size' | 'age' | 'sources'; limit?: number } = {}) {
+  /** Looks for what the words say, once no other key has come for a moment: here, and with others too if they were typed to their end. */
+  look(words: string, more: { type?: string; sort?: 'relevance' | 'size' | 'age' | 'sources'; limit?: number; typing?: boolean } = {}) {
     this.end()
     if (words.trim().length < least) {
       this.out = this.problem = undefined
       return
     }
-    this.#timer = window.setTimeout(() => void this.#ask(words, more), pause)
+    this.#timer = window.setTimeout(() => void this.#ask(words, { typing: true, ...more }), pause)
   }
 
   end() {
@@ -30,10 +30,11 @@ export class Finding {
   async #ask(words: string, more: object) {
     const stop = (this.#stop = new AbortController())
     try {
-      const out = await search.find(words, more, stop.signal)
-      if (stop.signal.aborted) return
-      this.out = out
-      this.problem = undefined
+      for await (const out of search.find(words, more, stop.signal)) {
+        if (stop.signal.aborted) return
+        this.out = out
+        this.problem = undefined
+      }
     } catch (err) {
       if (!stop.signal.aborted) this.problem = problemOf(err)
     }
