@@ -3,14 +3,22 @@ package search_test
 import (
 	"bytes"
 	"context"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"kith"
 	"kith/app"
 	"kith/apps/files"
 	"kith/apps/search"
 	"kith/apptest"
 	"kith/config"
+	"kith/network"
+	"kith/search/ask"
+	"kith/search/publication"
 	"kith/transfer"
+	"kith/wire"
 )
 
 // with makes applications of which search has these settings.
@@ -68,6 +76,12 @@ func TestAsk(t *testing.T) {
 					t.Errorf("%s: %+v", word, out)
 				}
 			}
+			for _, in := range []search.SearchIn{{Words: []string{"steps"}, Local: true}, {Words: []string{"steps"}, Typing: true}, {Words: []string{"mingus"}, Local: true}} {
+				var out search.SearchOut
+				if err := net.Node(2).Call(t.Context(), "search", "search", in, &out); err != nil || out.Asked > 0 {
+					t.Errorf("%+v asks %d, %v", in, out.Asked, err)
+				}
+			}
 			w.mu.Lock()
 			heard := w.heard.String()
 			w.mu.Unlock()
@@ -82,6 +96,87 @@ func TestAsk(t *testing.T) {
 				t.Fatalf("fetching %+v, %v", got, err)
 			}
 			until(t, net.Node(2), "steps", "it was not fetched", func(out search.SearchOut) bool { return one(out) && out.Results[0].Here })
+		})
+	}
+}
+
+// Who is alone, or has all that others publish, asks nobody; nor does one whose settings say so.
+func TestAsksNobody(t *testing.T) {
+	var w tap
+	net := apptest.New(t, 2, w.build)
+	share(t, net.Node(1), "Kind of Blue.flac", "blue", files.ShareIn{For: "public"})
+	until(t, net.Node(0), "blue", "what is published has not come", one)
+	quiet := apptest.New(t, 2, w.with(t, "of_stranger = 1\nlocal = true"))
+	for _, name := range []string{"Kind of Blue.flac", "Giant Steps.flac"} {
+		share(t, quiet.Node(1), name, name, files.ShareIn{For: "public"})
+	}
+	until(t, quiet.Node(0), "flac", "what is published has not come", one)
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) { // until filters are there too, and a little longer
+		for _, n := range []*apptest.Node{net.Node(0), net.Node(1), quiet.Node(0)} {
+			for _, word := range []string{"blue", "steps", "nowhere"} {
+				if out := find(t, n, word); out.Asked != 0 || len(out.Results) > 1 {
+					t.Fatalf("%s: asked %d, found %d", word, out.Asked, len(out.Results))
+				}
+			}
+		}
+	}
+}
+
+// A node that answers with what does not match, or with what is no answer, changes nothing of what others find.
+func TestLiar(t *testing.T) {
+	for name, lie := range map[string]func(env app.Env) []byte{
+		"spam": func(env app.Env) []byte {
+			now := time.Now()
+			value, err := publication.Seal(env.Me.Key(), publication.Publication{Root: kith.RawRef([32]byte{7}), Name: "cheap pills", Issued: now, Expires: now.Add(time.Hour)})
+			if err != nil {
+				t.Error(err)
+			}
+			frame, err := wire.AppendMsg(nil, map[int][][]byte{1: {value}})
+			if err != nil {
+				t.Error(err)
+			}
+			return frame
+		},
+		"garbage":    func(app.Env) []byte { return []byte("\x07garbage") },
+		"a gigabyte": func(app.Env) []byte { return []byte("\x80\x80\x80\x80\x04" + strings.Repeat("x", 1<<20)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w tap
+			honest := w.with(t, "of_stranger = 1")
+			nodes := 0
+			net := apptest.New(t, 3, func() ([]app.App, transfer.Guard) {
+				list, guard := honest()
+				nodes++
+				for i := range list {
+					if nodes != 3 || list[i].Name != "search" {
+						continue
+					}
+					var env app.Env
+					start := list[i].Start
+					list[i].Start = func(ctx context.Context, e app.Env) error { env = e; return start(ctx, e) }
+					for k := range list[i].Protocols {
+						if p := &list[i].Protocols[k]; p.ID == ask.ProtocolID {
+							p.Serve = func(_ context.Context, s network.Stream) error {
+								_, err := s.Write(lie(env))
+								return err
+							}
+						}
+					}
+				}
+				return list, guard
+			})
+			for _, i := range []int{1, 2} {
+				for _, name := range []string{"Kind of Blue.flac", "Blue Train.flac", "Giant Steps in Blue.flac"} {
+					share(t, net.Node(i), name, name, files.ShareIn{For: "public"})
+				}
+			}
+			out := until(t, net.Node(0), "blue", "not all is found", func(out search.SearchOut) bool { return out.Asked == 2 && len(out.Results) == 3 })
+			if out.Answered != 1 || slices.ContainsFunc(out.Results, func(r search.Result) bool { return r.Name == "cheap pills" }) {
+				t.Errorf("%d answered, found %+v", out.Answered, out.Results)
+			}
+			if out = find(t, net.Node(0), "blue"); out.Asked != 1 || len(out.Results) != 3 {
+				t.Errorf("who has lied is asked again: %+v", out)
+			}
 		})
 	}
 }
