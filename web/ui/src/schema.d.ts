@@ -1347,28 +1347,11 @@ export interface paths {
         put?: never;
         /**
          * find what is shared, by words
-         * @description Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have
-         *     told of (kith feed add): nobody is asked, and nobody learns what you look for. The same bytes under several names are one result.
+         * @description Looks in what is here and in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and then asks those who
+         *     publish more than that and may have what you look for: they learn the words. With --local nobody is asked. The same bytes under several names are one result.
          *     "A phrase" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age.
          */
         post: operations["search-search"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/search/search-about": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** say by which tags an item is found, and what it says of itself */
-        get: operations["search-search-about"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1734,8 +1717,7 @@ export interface paths {
         /**
          * follow a feed that tells of new torrents
          * @description It is asked now, and then at its interval; nothing is fetched until a rule says so (kith feed rules add), or you do (kith feed get). Its server sees your address, and when
-         *     this node is up. What the BitTorrent DHT has is a feed too (dht): its nodes are asked which infohashes they keep, one node a second, and somebody who has each what it is called.
-         *     With --ask a feed is asked too what kith search looks for, and its server learns that.
+         *     this node is up.
          */
         post: operations["torrents-feed-add"];
         delete?: never;
@@ -2095,25 +2077,6 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        AboutIn: {
-            /** @description CID, link, name, or a part that only one has */
-            item: string;
-        };
-        AboutOut: {
-            /** @description type that its name says, and that it is not */
-            claim?: string;
-            /** @description what it says of itself */
-            facts?: components["schemas"]["Facts"];
-            /** @description it has been read; else that is still to come */
-            known: boolean;
-            /** @description ISO 639-1 */
-            language?: string;
-            name: string;
-            /** @description everybody is told; else only you find it by these */
-            public?: boolean;
-            ref: string;
-            tags?: string[];
-        };
         AcceptIn: {
             /** @description do not wait: it comes to the node */
             detach?: boolean;
@@ -2356,45 +2319,7 @@ export interface components {
         DoctorOut: {
             findings: components["schemas"]["Finding"][];
         };
-        Facts: {
-            album?: string;
-            /** @description or author */
-            artist?: string;
-            /** @description known here alone */
-            camera?: string;
-            /** @description as people call it: FLAC, Matroska, PDF */
-            format?: string;
-            genre?: string;
-            /**
-             * Format: int64
-             * @description pixels
-             */
-            height?: number;
-            /** @description what the bytes are: audio, video, image, text, archive, program */
-            kind?: string;
-            /**
-             * Format: int64
-             * @description seconds that it plays
-             */
-            length?: number;
-            /** Format: int64 */
-            pages?: number;
-            /** @description day of a photo, as 2006-01-02; known here alone */
-            taken?: string;
-            title?: string;
-            /**
-             * Format: int64
-             * @description pixels
-             */
-            width?: number;
-            /** @description first words of a text, or titles of what is in a folder */
-            words?: string;
-            /** Format: int64 */
-            year?: number;
-        };
         Feed: {
-            /** @description it is asked when you search, and so learns what you look for */
-            asked?: boolean;
             every: string;
             /**
              * Format: int64
@@ -2418,20 +2343,17 @@ export interface components {
             n: number;
             /** Format: date-time */
             next?: string;
-            /** @description as it says itself, or its host */
             title: string;
             trouble?: string;
             url: string;
         };
         FeedAddIn: {
-            /** @description it is an indexer, such as Jackett or Prowlarr give the address of (Torznab), and is asked too when you search; so is every address with {searchTerms} */
-            ask?: boolean;
             /**
              * @description how often it is asked, from 5m to 30d
              * @default 30m
              */
             every: string;
-            /** @description dht, or the address of an RSS, Atom or JSON feed, perhaps with {searchTerms} where words stand that are looked for (OpenSearch) */
+            /** @description address of an RSS, Atom or JSON feed */
             url: string;
         };
         FeedGetIn: {
@@ -3586,14 +3508,10 @@ export interface components {
              * @enum {string}
              */
             for?: "public";
-            /** @description its language, such as de, or none; default: as it was */
-            lang?: string;
             /** @description public networks of other programs, such as bittorrent,ipfs */
             networks?: string[];
             /** @description CID, link, name, or a part that only one has */
             ref: string;
-            /** @description a tag by which it is found; several with commas between, or the flag again; default: those that it had */
-            tag?: string[];
             /** @description also write a .torrent file here */
             torrent?: string;
         };
@@ -3716,12 +3634,6 @@ export interface components {
             replace?: boolean;
         };
         Result: {
-            /** @description types that it is said to be, while its bytes, which are here, are of another */
-            claims?: string[];
-            /** @description where this node has heard that other networks have it: titles of feeds */
-            elsewhere?: string[];
-            /** @description what it says of itself: read here if it is here, else as who shares it says */
-            facts?: components["schemas"]["Facts"];
             /** @description of a folder, some of its files */
             files?: string[];
             /** @description contacts among them, as the person calls them */
@@ -3740,7 +3652,7 @@ export interface components {
             ref: string;
             /**
              * Format: int64
-             * @description bytes; -1: not known
+             * @description bytes
              */
             size: number;
             /**
@@ -3835,16 +3747,14 @@ export interface components {
             get?: number;
             /** @description language, such as de */
             lang?: string;
-            /** @description how long it plays: +3m is at least, 4:33..5:00 between */
-            length?: string;
             /**
              * Format: int64
              * @description so many results at most, up to 500
              * @default 20
              */
             limit: number;
-            /** @description of a film or picture: 1080p, +720p, 4k */
-            resolution?: string;
+            /** @description ask nobody: look only in what is here and in what others have published to everybody */
+            local?: boolean;
             /** @description keep this search under a name, and tell when something new answers it */
             save?: string;
             /** @description +10MB is at least, -1GB at most, 10MB..1GB between */
@@ -3859,15 +3769,25 @@ export interface components {
             tag?: string;
             /** @description audio, video, image, text, archive, program or other; several with commas between */
             type?: string;
-            /** @description the last word is perhaps not typed to its end */
+            /** @description the last word is perhaps not typed to its end; nobody is asked */
             typing?: boolean;
             /** @description words, "phrases", -words that must not be there, and filters such as size:>10MB */
             words?: string[];
-            /** @description of a recording, film or photo: 1959, 1950..1960 */
-            year?: string;
         };
         SearchNone: Record<string, never>;
         SearchOut: {
+            /**
+             * Format: int64
+             * @description of these those who answered
+             */
+            answered: number;
+            /**
+             * Format: int64
+             * @description others who were asked
+             */
+            asked: number;
+            /** @description answers may still come */
+            asking?: boolean;
             /** @description which is not what was asked for: a word of that is nowhere */
             corrected?: boolean;
             /** @description what may have been meant */
@@ -3943,8 +3863,6 @@ export interface components {
             for: "link" | "contacts" | "public";
             /** @description instead, a web link that ends, for who is in this local network and has only a browser */
             guest?: boolean;
-            /** @description its language, such as de, or none; default: as it was */
-            lang?: string;
             /** @description with guest: how long the link works, such as 30m or 2d, at most 7d (default 1h) */
             lasts?: string;
             /** @description public networks of other programs that it is served to as well, such as bittorrent,ipfs */
@@ -3953,8 +3871,6 @@ export interface components {
             paths: string[];
             /** @description encrypt it; the key is in the link, behind the # */
             private?: boolean;
-            /** @description a tag by which it is found; several with commas between, or the flag again; default: those that it had */
-            tag?: string[];
             /** @description also write a .torrent file here, for programs of BitTorrent; it is served to that network */
             torrent?: string;
         };
@@ -4321,7 +4237,7 @@ export interface components {
         TagIn: {
             /** @description CID, link, name, or a part that only one has */
             item: string;
-            /** @description its language, such as de, or none; default: as it was */
+            /** @description its language, such as de; default: as it was */
             lang?: string;
             /** @description at most 8, each of at most 32 bytes, in the place of those that it had; none: it has none */
             tags?: string[];
@@ -6775,45 +6691,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description OK */
+            /** @description server-sent events; the data of each is one value, the last of which is the result */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SearchOut"];
-                };
-            };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "search-search-about": {
-        parameters: {
-            query: {
-                /** @description CID, link, name, or a part that only one has */
-                item: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AboutOut"];
+                    "text/event-stream": components["schemas"]["SearchOut"];
                 };
             };
             /** @description Error */
