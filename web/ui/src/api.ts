@@ -151,9 +151,13 @@ export const files = {
   dropUpload: (batch: string) => answer<unknown>(url(`${uploads}/drop`, { batch }), init({})),
 }
 
+/** What a search may say besides its words. */
+export type Wish = Omit<Partial<Body<paths['/api/search/search']['post']>>, 'words'>
+
 export const search = {
   /** What is found, first here and then with others, as they answer; while a person types (typing) nobody is asked. */
-  find: (words: string, more: object, signal: AbortSignal) => run('/api/search/search', { words: [words], ...more }, signal),
+  find: (words: string, more: Wish, signal: AbortSignal) =>
+    run('/api/search/search', { words: [words], limit: 20, sort: 'relevance', ...more }, signal),
   saved: () => get('/api/search/search-saved'),
   seen: (name: string) => post('/api/search/search-saved-seen', { name }),
   forget: (name: string) => post('/api/search/search-saved-rm', { name }),

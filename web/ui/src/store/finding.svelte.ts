@@ -1,6 +1,6 @@
 // What is looked for in the network, while a person types.
 
-import { problemOf, search, type Problem } from '../api'
+import { problemOf, search, type Problem, type Wish } from '../api'
 import type { SearchOut } from '../types'
 
 const pause = 120 // milliseconds without a key before the node is asked
@@ -13,7 +13,7 @@ export class Finding {
   #stop?: AbortController | undefined
 
   /** Looks for what the words say, once no other key has come for a moment: here, and with others too if they were typed to their end. */
-  look(words: string, more: { type?: string; sort?: 'relevance' | 'size' | 'age' | 'sources'; limit?: number; typing?: boolean } = {}) {
+  look(words: string, more: Wish = {}) {
     this.end()
     if (words.trim().length < least) {
       this.out = this.problem = undefined
@@ -27,7 +27,7 @@ export class Finding {
     this.#stop?.abort()
   }
 
-  async #ask(words: string, more: object) {
+  async #ask(words: string, more: Wish) {
     const stop = (this.#stop = new AbortController())
     try {
       for await (const out of search.find(words, more, stop.signal)) {

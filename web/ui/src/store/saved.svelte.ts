@@ -1,6 +1,6 @@
 // Searches that are kept, and what is new for them.
 
-import { search } from '../api'
+import { search, type Wish } from '../api'
 import type { SavedSearch } from '../types'
 import { attempt, notices } from './notices.svelte'
 import { href } from './route.svelte'
@@ -31,11 +31,12 @@ class Saved {
   seen = (name: string) => attempt(async () => this.#take(await search.seen(name)))
   forget = (name: string) => attempt(async () => this.#take(await search.forget(name)))
 
-  save = (query: string, more: object) =>
+  save = (query: string, more: Wish) =>
     attempt(async () => {
-      const out = await search.find(query, { ...more, limit: 1, typing: false, save: query.slice(0, 60).trim() }, new AbortController().signal)
+      let name: string | undefined
+      for await (const out of search.find(query, { ...more, limit: 1, local: true, save: query.slice(0, 60).trim() }, new AbortController().signal)) name = out.saved
       await this.look()
-      notices.tell(`Saved. You will be told when something new answers ${out.saved}.`)
+      notices.tell(`Saved. You will be told when something new answers ${name}.`)
     })
 
   /** Says what is new since the page was opened. */
