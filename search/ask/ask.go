@@ -27,6 +27,7 @@ import (
 const (
 	often    = 2       // questions a second of one peer …
 	oftenAt  = 20      // … and so many at once
+	atOnce   = 8       // questions of all peers that are looked for at the same time
 	maxPeers = 1 << 12 // peers whose pace is kept
 	shunFor  = 10 * time.Minute
 	maxShun  = 1 << 10
@@ -66,7 +67,8 @@ func Best(list []Candidate) []Candidate {
 
 // An Asker asks and answers. Its methods may be called at once.
 type Asker struct {
-	o Options
+	o      Options
+	places chan struct{} // for those who ask
 
 	mu    sync.Mutex
 	rtt   kbr.RTT                   // of questions to others, with the connection that has to be made
@@ -76,7 +78,7 @@ type Asker struct {
 
 // New returns an Asker.
 func New(o Options) *Asker {
-	return &Asker{o: o, paces: map[peer.ID]*rate.Limiter{}, shun: map[peer.ID]time.Time{}}
+	return &Asker{o: o, places: make(chan struct{}, atOnce), paces: map[peer.ID]*rate.Limiter{}, shun: map[peer.ID]time.Time{}}
 }
 
 // A Found is a publication that an answer had, verified.

@@ -151,19 +151,31 @@ func (a *Asker) Serve(ctx context.Context, st network.Stream) error {
 	if !a.allows(st.Peer()) {
 		return wire.WriteMsg(st, answer{Busy: true})
 	}
-	var w answer
-	if q.Guide {
-		w.Tell = a.tell(parsed)
-	} else {
-		parsed.By, parsed.Sort = query.Choice{}, query.ByRelevance // who asks has left them out
-		ctx, cancel := context.WithTimeout(ctx, answerTime)
-		defer cancel()
-		if w.Give, err = a.o.Find(ctx, parsed, MaxResults); err != nil {
-			return err
-		}
-		w.Give = w.Give[:min(len(w.Give), MaxResults)]
+	w, err := a.answer(ctx, parsed, q.Guide)
+	if err != nil {
+		return err
 	}
 	return wire.WriteMsg(st, w)
+}
+
+// answer looks for what is asked, unless too many are at it.
+func (a *Asker) answer(ctx context.Context, q query.Query, guide bool) (w answer, err error) {
+	select {
+	case a.places <- struct{}{}:
+		defer func() { <-a.places }()
+	default:
+		return answer{Busy: true}, nil
+	}
+	if guide {
+		w.Tell = a.tell(q)
+		return w, nil
+	}
+	q.By, q.Sort = query.Choice{}, query.ByRelevance // who asks has left them out
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	w.Give, err = a.o.Find(ctx, q, MaxResults)
+	w.Give = w.Give[:min(len(w.Give), MaxResults)]
+	return w, err
 }
 
 // tell returns who of this shard fits.
