@@ -152,6 +152,9 @@ func (s *Spread) keep(ctx context.Context, values [][]byte) (news []Kept, bad in
 	var good []Kept
 	now := s.o.Now()
 	for _, v := range values {
+		if s.overfull(ctx, v) {
+			continue
+		}
 		p, err := publication.Parse(v)
 		switch {
 		case err != nil:
@@ -300,6 +303,22 @@ func (s *Spread) full(publisher peer.ID, more, all int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count[publisher]+more >= most || s.set.Len()+all >= MaxKept
+}
+
+// overfull reports whether a publication is one more of a device of which there is no room for more, and notes that it is not kept: of a device that publishes very much, most is not, and to look at
+// each signature costs more than all else.
+func (s *Spread) overfull(ctx context.Context, value []byte) bool {
+	p, err := publication.Read(value)
+	if err != nil || !s.full(p.Publisher, 0, 0) {
+		return false
+	}
+	var has bool
+	err = s.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM publications WHERE publisher = ? AND root = ?)`, []byte(p.Publisher), p.Root.CID().Bytes()).Scan(&has)
+	if err != nil || has {
+		return false
+	}
+	s.refuse(publication.IDOf(value), publication.ID{})
+	return true
 }
 
 // refuse notes that a publication is not kept, unless it is the one that is.

@@ -18,6 +18,7 @@ describe('search', { concurrency: 1 }, () => {
 
   before(async () => {
     browser = await launch()
+    writeFileSync(join(ben.dir, 'config.toml'), '[apps.search]\nof_stranger = 1\n') // what Carl has beyond that is asked for
     for (const n of [anna, ben, carl]) await n.start()
     await anna.text('id', 'profile', '--name', 'Anna')
     const invite = /kith join '([^']+)'/.exec(await anna.text('invite'))?.[1] ?? ''
@@ -58,6 +59,21 @@ describe('search', { concurrency: 1 }, () => {
     await page.getByText('Jazz Lectures').waitFor()
     await box.fill('size:banana')
     await page.getByRole('alert').getByText('is not a size').waitFor()
+  })
+
+  test('Enter asks others for what is not here', async () => {
+    const rare = join(scratch, 'shared', 'Rare recording.flac')
+    writeFileSync(rare, 'rare')
+    await carl.text('share', '--for', 'public', rare)
+    await eventually('what only Carl has, at Ben’s', async () => /1 of 1/.test(await ben.text('search', 'rare')))
+    const box = page.getByRole('searchbox', { name: 'Search what is shared' })
+    await box.fill('rare recording')
+    await page.getByText('Enter asks others too.').waitFor()
+    await page.getByText('Nothing is called that').waitFor()
+    await box.press('Enter')
+    await page.getByText('Rare recording.flac').waitFor()
+    await page.getByText('Asked 1 other who may have more; 1 answered.').waitFor()
+    assert.deepEqual(await look(page, 'search-asked'), [])
   })
 
   test('one click hides who shares it, and another shows them again', async () => {
