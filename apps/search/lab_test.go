@@ -97,7 +97,7 @@ func TestLab(t *testing.T) {
 			s.items = append(s.items, search.Item{Link: kith.Link{Ref: kith.RawRef(sum), Name: name, Size: int64(i + 1)}, Files: 1, Public: true})
 		}
 		node++
-		a := search.New(s).App()
+		a := search.New(s, nil).App()
 		start := a.Start
 		a.Start = func(ctx context.Context, env app.Env) error {
 			env.Config = func(into any) error { return c.Section("search", into) }

@@ -1347,8 +1347,9 @@ export interface paths {
         put?: never;
         /**
          * find what is shared, by words
-         * @description Looks in what is here and in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and then asks those who
-         *     publish more than that and may have what you look for: they learn the words. With --local nobody is asked. The same bytes under several names are one result.
+         * @description Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have
+         *     told of (kith feed add); then it asks those who publish more than that and may have what you look for: they learn the words. With --local nobody is asked.
+         *     The same bytes under several names are one result.
          *     "A phrase" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age.
          */
         post: operations["search-search"];
@@ -1717,7 +1718,8 @@ export interface paths {
         /**
          * follow a feed that tells of new torrents
          * @description It is asked now, and then at its interval; nothing is fetched until a rule says so (kith feed rules add), or you do (kith feed get). Its server sees your address, and when
-         *     this node is up.
+         *     this node is up. What the BitTorrent DHT has is a feed too (dht): its nodes are asked which infohashes they keep, one node a second, and somebody who has each what it is called.
+         *     With --ask a feed is asked too what kith search looks for, and its server learns that.
          */
         post: operations["torrents-feed-add"];
         delete?: never;
@@ -2320,6 +2322,8 @@ export interface components {
             findings: components["schemas"]["Finding"][];
         };
         Feed: {
+            /** @description it is asked when you search, and so learns what you look for */
+            asked?: boolean;
             every: string;
             /**
              * Format: int64
@@ -2343,17 +2347,20 @@ export interface components {
             n: number;
             /** Format: date-time */
             next?: string;
+            /** @description as it says itself, or its host */
             title: string;
             trouble?: string;
             url: string;
         };
         FeedAddIn: {
+            /** @description it is an indexer, such as Jackett or Prowlarr give the address of (Torznab), and is asked too when you search; so is every address with {searchTerms} */
+            ask?: boolean;
             /**
              * @description how often it is asked, from 5m to 30d
              * @default 30m
              */
             every: string;
-            /** @description address of an RSS, Atom or JSON feed */
+            /** @description dht, or the address of an RSS, Atom or JSON feed, perhaps with {searchTerms} where words stand that are looked for (OpenSearch) */
             url: string;
         };
         FeedGetIn: {
@@ -3634,6 +3641,8 @@ export interface components {
             replace?: boolean;
         };
         Result: {
+            /** @description where this node has heard that other networks have it: titles of feeds */
+            elsewhere?: string[];
             /** @description of a folder, some of its files */
             files?: string[];
             /** @description contacts among them, as the person calls them */
@@ -3652,7 +3661,7 @@ export interface components {
             ref: string;
             /**
              * Format: int64
-             * @description bytes
+             * @description bytes; -1: not known
              */
             size: number;
             /**
