@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -61,6 +62,9 @@ type shelf struct{ items []search.Item }
 
 func (s shelf) Findable() []search.Item  { return s.items }
 func (s shelf) Changed() <-chan struct{} { return nil }
+func (s shelf) Offers(context.Context) iter.Seq2[search.Offer, error] {
+	return func(func(search.Offer, error) bool) {}
+}
 func (s shelf) Fetch(context.Context, string, string) (bool, error) {
 	return false, kith.Unavailable
 }
@@ -97,7 +101,7 @@ func TestLab(t *testing.T) {
 			s.items = append(s.items, search.Item{Link: kith.Link{Ref: kith.RawRef(sum), Name: name, Size: int64(i + 1)}, Files: 1, Public: true})
 		}
 		node++
-		a := search.New(s, nil).App()
+		a := search.New(s, s).App()
 		start := a.Start
 		a.Start = func(ctx context.Context, env app.Env) error {
 			env.Config = func(into any) error { return c.Section("search", into) }
