@@ -98,7 +98,9 @@ func (m *memory) Moved(context.Context, kith.Names, int64, int64) error { return
 
 func (m *memory) Announce(string) {}
 
-func (m *memory) Hear(context.Context, func(kith.InfoHash) bool, func(bridge.Heard)) error { return nil }
+func (m *memory) Hear(context.Context, func(kith.InfoHash) bool, func(bridge.Heard)) error {
+	return nil
+}
 
 var _ bridge.Torrents = (*memory)(nil)
 

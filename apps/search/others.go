@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -103,11 +104,12 @@ func (s *Search) shunned(p peer.ID) bool {
 	return s.shun.all[p.String()] > 0
 }
 
-// published returns what this device publishes that answers a query of somebody else.
+// published returns what this device publishes that answers a query of somebody else. The index knows more of what is here than is published, as the camera of a photo: so what it
+// finds is looked at once more, as everybody can see it, nothing is corrected, and the order is that of IDs: or questions could find out the rest.
 func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]byte, error) {
-	q.By = query.Choice{In: []string{s.me.String()}}
-	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: most})
-	if err != nil || found.Corrected { // what nobody asked for
+	wide := query.Query{Words: q.Words, Phrases: q.Phrases, Tag: query.Choice{In: q.Tag.In}, By: query.Choice{In: []string{s.me.String()}}} // what may not be, may be here and not there
+	found, err := s.index.Search(ctx, wide, index.SearchOptions{Limit: 4 * most, Exact: true})
+	if err != nil {
 		return nil, err
 	}
 	var ids []publication.ID
@@ -117,7 +119,31 @@ func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]by
 			ids = append(ids, publication.ID(id))
 		}
 	}
-	return s.spread.Values(ctx, ids)
+	values, err := s.spread.Values(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	const said = "said "
+	var docs []index.Doc
+	for _, value := range values {
+		p, err := publication.Read(value)
+		if err != nil {
+			return nil, err
+		}
+		d := asSaid(spread.Kept{ID: publication.IDOf(value), Publication: p})
+		d.ID = said + d.ID
+		docs = append(docs, d)
+	}
+	found, err = s.index.Search(ctx, q, index.SearchOptions{Limit: most, Exact: true, Within: []string{}, Beside: docs})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(values, func(a, b []byte) int {
+		x, y := publication.IDOf(a), publication.IDOf(b)
+		return bytes.Compare(x[:], y[:])
+	})
+	values = slices.DeleteFunc(values, func(value []byte) bool { return !slices.Contains(found.Beside, said+docID(publication.IDOf(value))) })
+	return values[:min(len(values), most)], nil
 }
 
 // An asking is a search that others are asked for.

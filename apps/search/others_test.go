@@ -1,8 +1,10 @@
 package search_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -178,5 +180,48 @@ func TestLiar(t *testing.T) {
 				t.Errorf("who has lied is asked again: %+v", out)
 			}
 		})
+	}
+}
+
+// Who asks again and again learns no more than what is published: neither by which camera a photo was made, nor when, nor whether a word is in what is not public, be it nearly
+// the one that was asked for.
+func TestNoOracle(t *testing.T) {
+	photo, err := os.ReadFile("../../search/media/testdata/p.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w tap
+	net := apptest.New(t, 2, w.build)
+	share(t, net.Node(0), "holiday.jpg", string(photo), files.ShareIn{For: "public"})
+	share(t, net.Node(0), "Album of Paintings.txt", "paintings", files.ShareIn{For: "public"})
+	share(t, net.Node(0), "Diary.txt", "secret", files.ShareIn{})
+	until(t, net.Node(0), "fujifilm year:2023 type:image", "its owner does not find it by its camera", one)
+	until(t, net.Node(0), "diarx", "its owner does not find the diary", one)
+	until(t, net.Node(1), "paintings", "what is public is not found", one)
+	asks := func(text string) int {
+		st, err := net.Node(1).Network().Open(t.Context(), net.Node(0).Network().ID(), ask.ProtocolID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		var answer struct {
+			Give [][]byte `cbor:"1,keyasint"`
+			Busy bool     `cbor:"3,keyasint"`
+		}
+		if err := wire.WriteMsg(st, map[int]string{1: text}); err != nil {
+			t.Fatal(err)
+		}
+		if err := wire.ReadMsg(bufio.NewReader(st), 1<<20, &answer); err != nil || answer.Busy {
+			t.Fatalf("%s: %v, busy %v", text, err, answer.Busy)
+		}
+		return len(answer.Give)
+	}
+	for text, want := range map[string]int{
+		"holiday": 1, "paintings": 1, "holiday type:image": 1, "fujifilm": 0, "holiday fujifilm": 0, "holiday year:2023": 0, "diary": 0, "diarx": 0, "holidax": 0,
+		"album paintings zzzzz": 1, "album paintings diarx": 1, "album paintings diary": 1, "album paintings fujifilx": 1, "album paintings -fujifilm": 1, "holiday -fujifilm": 1,
+	} {
+		if got := asks(text); got != want {
+			t.Errorf("%s: %d publications, want %d", text, got, want)
+		}
 	}
 }

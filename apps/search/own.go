@@ -219,11 +219,14 @@ func (s *Search) ownDoc(ctx context.Context, it Item) (index.Doc, error) {
 func docID(id publication.ID) string { return hex.EncodeToString(id[:]) }
 
 // docOf returns what the index is told of a publication.
-func (s *Search) docOf(k spread.Kept) index.Doc {
-	return s.asKnown(index.Doc{
+func (s *Search) docOf(k spread.Kept) index.Doc { return s.asKnown(asSaid(k)) }
+
+// asSaid returns a publication as a document that says nothing else.
+func asSaid(k spread.Kept) index.Doc {
+	return index.Doc{
 		ID: docID(k.ID), Root: k.Root, Name: k.Name, Files: k.Files, Tags: k.Tags, Type: k.Sort.String(), Size: k.Size, Published: k.Issued, Language: k.Language,
 		Publisher: k.Publisher.String(), Facts: k.Facts, Text: k.Facts.Text(),
-	})
+	}
 }
 
 // sortOf says what kind of thing something is: by its name, or of a folder what most of its files are.

@@ -87,6 +87,9 @@ func (s *search) prepare(r *Results) error {
 			return err
 		}
 	}
+	if s.o.Exact {
+		return nil
+	}
 	return s.correct(r)
 }
 

@@ -30,8 +30,9 @@ const (
 // SearchOptions says how to search. The zero value finds DefaultLimit results.
 type SearchOptions struct {
 	Limit  int                // results; DefaultLimit if 0
-	Within []string           // IDs of the documents that are looked at; nil: all
+	Within []string           // IDs of the documents that are looked at, and Beside; nil: all
 	Typing bool               // the last word is perhaps not typed to its end: what begins with it is found too
+	Exact  bool               // nothing is corrected: what is found, and whether anything is, says nothing of documents that cannot be found
 	Beside []Doc              // documents that are not in the index, and are looked at as if they were. One whose ID is in it is passed over
 	Trust  map[string]float64 // by publisher; the most that any publisher of a content has is added to its Score. A word that few documents have is worth about 10
 }
@@ -166,7 +167,7 @@ func (s *search) run() (Results, error) {
 		s.trust[s.x.hash(ofPublisher, p)] = worth
 	}
 	if s.o.Within != nil {
-		if err := s.only(); err != nil || len(s.within) == 0 {
+		if err := s.only(); err != nil || len(s.within)+len(s.o.Beside) == 0 {
 			return r, err
 		}
 	}

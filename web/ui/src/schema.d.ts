@@ -1359,6 +1359,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search/search-about": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** say by which tags an item is found, and what it says of itself */
+        get: operations["search-search-about"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/search/search-block": {
         parameters: {
             query?: never;
@@ -2079,6 +2096,25 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AboutIn: {
+            /** @description CID, link, name, or a part that only one has */
+            item: string;
+        };
+        AboutOut: {
+            /** @description type that its name says, and that it is not */
+            claim?: string;
+            /** @description what it says of itself */
+            facts?: components["schemas"]["Facts"];
+            /** @description it has been read; else that is still to come */
+            known: boolean;
+            /** @description ISO 639-1 */
+            language?: string;
+            name: string;
+            /** @description everybody is told; else only you find it by these */
+            public?: boolean;
+            ref: string;
+            tags?: string[];
+        };
         AcceptIn: {
             /** @description do not wait: it comes to the node */
             detach?: boolean;
@@ -2320,6 +2356,42 @@ export interface components {
         };
         DoctorOut: {
             findings: components["schemas"]["Finding"][];
+        };
+        Facts: {
+            album?: string;
+            /** @description or author */
+            artist?: string;
+            /** @description known here alone */
+            camera?: string;
+            /** @description as people call it: FLAC, Matroska, PDF */
+            format?: string;
+            genre?: string;
+            /**
+             * Format: int64
+             * @description pixels
+             */
+            height?: number;
+            /** @description what the bytes are: audio, video, image, text, archive, program */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description seconds that it plays
+             */
+            length?: number;
+            /** Format: int64 */
+            pages?: number;
+            /** @description day of a photo, as 2006-01-02; known here alone */
+            taken?: string;
+            title?: string;
+            /**
+             * Format: int64
+             * @description pixels
+             */
+            width?: number;
+            /** @description first words of a text, or titles of what is in a folder */
+            words?: string;
+            /** Format: int64 */
+            year?: number;
         };
         Feed: {
             /** @description it is asked when you search, and so learns what you look for */
@@ -3515,10 +3587,14 @@ export interface components {
              * @enum {string}
              */
             for?: "public";
+            /** @description its language, such as de, or none; default: as it was */
+            lang?: string;
             /** @description public networks of other programs, such as bittorrent,ipfs */
             networks?: string[];
             /** @description CID, link, name, or a part that only one has */
             ref: string;
+            /** @description a tag by which it is found; several with commas between, or the flag again; default: those that it had */
+            tag?: string[];
             /** @description also write a .torrent file here */
             torrent?: string;
         };
@@ -3641,8 +3717,12 @@ export interface components {
             replace?: boolean;
         };
         Result: {
+            /** @description types that it is said to be, while its bytes, which are here, are of another */
+            claims?: string[];
             /** @description where this node has heard that other networks have it: titles of feeds */
             elsewhere?: string[];
+            /** @description what it says of itself: read here if it is here, else as who shares it says */
+            facts?: components["schemas"]["Facts"];
             /** @description of a folder, some of its files */
             files?: string[];
             /** @description contacts among them, as the person calls them */
@@ -3756,6 +3836,8 @@ export interface components {
             get?: number;
             /** @description language, such as de */
             lang?: string;
+            /** @description how long it plays: +3m is at least, 4:33..5:00 between */
+            length?: string;
             /**
              * Format: int64
              * @description so many results at most, up to 500
@@ -3764,6 +3846,8 @@ export interface components {
             limit: number;
             /** @description ask nobody: look only in what is here and in what others have published to everybody */
             local?: boolean;
+            /** @description of a film or picture: 1080p, +720p, 4k */
+            resolution?: string;
             /** @description keep this search under a name, and tell when something new answers it */
             save?: string;
             /** @description +10MB is at least, -1GB at most, 10MB..1GB between */
@@ -3782,6 +3866,8 @@ export interface components {
             typing?: boolean;
             /** @description words, "phrases", -words that must not be there, and filters such as size:>10MB */
             words?: string[];
+            /** @description of a recording, film or photo: 1959, 1950..1960 */
+            year?: string;
         };
         SearchNone: Record<string, never>;
         SearchOut: {
@@ -3872,6 +3958,8 @@ export interface components {
             for: "link" | "contacts" | "public";
             /** @description instead, a web link that ends, for who is in this local network and has only a browser */
             guest?: boolean;
+            /** @description its language, such as de, or none; default: as it was */
+            lang?: string;
             /** @description with guest: how long the link works, such as 30m or 2d, at most 7d (default 1h) */
             lasts?: string;
             /** @description public networks of other programs that it is served to as well, such as bittorrent,ipfs */
@@ -3880,6 +3968,8 @@ export interface components {
             paths: string[];
             /** @description encrypt it; the key is in the link, behind the # */
             private?: boolean;
+            /** @description a tag by which it is found; several with commas between, or the flag again; default: those that it had */
+            tag?: string[];
             /** @description also write a .torrent file here, for programs of BitTorrent; it is served to that network */
             torrent?: string;
         };
@@ -4246,7 +4336,7 @@ export interface components {
         TagIn: {
             /** @description CID, link, name, or a part that only one has */
             item: string;
-            /** @description its language, such as de; default: as it was */
+            /** @description its language, such as de, or none; default: as it was */
             lang?: string;
             /** @description at most 8, each of at most 32 bytes, in the place of those that it had; none: it has none */
             tags?: string[];
@@ -6707,6 +6797,38 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["SearchOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-about": {
+        parameters: {
+            query: {
+                /** @description CID, link, name, or a part that only one has */
+                item: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AboutOut"];
                 };
             };
             /** @description Error */
