@@ -60,6 +60,10 @@ func debian(most int) (names []string) {
 // A shelf is what one node shares, by its names alone: there are no files.
 type shelf struct{ items []search.Item }
 
+func (shelf) Askable(context.Context) (int, error) { return 0, nil }
+
+func (shelf) Ask(context.Context, string) error { return nil }
+
 func (s shelf) Findable() []search.Item  { return s.items }
 func (s shelf) Changed() <-chan struct{} { return nil }
 func (s shelf) Offers(context.Context) iter.Seq2[search.Offer, error] {

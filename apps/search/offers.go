@@ -13,6 +13,7 @@ import (
 	"kith"
 	"kith/internal/room"
 	"kith/search/index"
+	"kith/search/query"
 	"kith/transfer"
 )
 
@@ -22,6 +23,10 @@ type Elsewhere interface {
 	Offers(ctx context.Context) iter.Seq2[Offer, error]
 	// Changed returns a channel that is closed when that has changed.
 	Changed() <-chan struct{}
+	// Askable returns how many feeds can be asked for words.
+	Askable(ctx context.Context) (int, error)
+	// Ask asks them, and returns when all have answered or had time enough: Offers yields what they told of. Its error says of each that did not answer why.
+	Ask(ctx context.Context, words string) error
 }
 
 // An Offer is one thing that another network has.
@@ -118,6 +123,8 @@ func (s *Search) offers(ctx context.Context, where string, args ...any) iter.Seq
 
 // syncOffers makes the index find what was heard of elsewhere, and nothing that was forgotten.
 func (s *Search) syncOffers(ctx context.Context, items []Item) error {
+	s.offering.Lock()
+	defer s.offering.Unlock()
 	here := map[kith.InfoHash]kith.Ref{}
 	for _, it := range items {
 		for _, h := range torrentOf(it.Link) {
@@ -276,6 +283,37 @@ func (s *Search) offersOf(ctx context.Context, root kith.Ref) (best Offer, sourc
 		}
 	}
 	return best, sources, nil
+}
+
+// askFeeds asks the feeds that can be asked for what has the words of a query, and returns how many these are; done is told when the index has what they answered, and why some did not.
+func (s *Search) askFeeds(ctx context.Context, q query.Query) (n int, done <-chan error) {
+	words := strings.Join(append(slices.Clone(q.Words), q.Phrases...), " ")
+	n, err := s.elsewhere.Askable(ctx)
+	if err != nil || n == 0 || words == "" {
+		return 0, nil
+	}
+	c := make(chan error, 1)
+	go func() {
+		why := s.elsewhere.Ask(ctx, words)
+		if err := s.syncOffers(ctx, s.files.Findable()); err != nil && ctx.Err() == nil {
+			why = errors.Join(why, err)
+		}
+		c <- why
+	}()
+	return n, c
+}
+
+// again looks once more in what is here, of which there is more now.
+func (a *asking) again(why error) {
+	if why != nil {
+		a.trouble = strings.Split(why.Error(), "\n")
+	}
+	found, err := a.s.index.Search(a.ctx, a.q, a.o)
+	if err != nil {
+		a.err = err
+		return
+	}
+	a.found = found
 }
 
 // isOffer reports whether a publisher of a document in the index is none, but a place where it was heard of.

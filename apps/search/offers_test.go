@@ -113,3 +113,48 @@ func TestElsewhere(t *testing.T) {
 		t.Error("others are told of what a feed told of, or nothing was heard at all")
 	}
 }
+
+// A feed that can be asked is asked when a person searches, and neither while they type nor with --local; what it answers is among the results, and why it does not is said.
+func TestElsewhereAsked(t *testing.T) {
+	var w tap
+	net := apptest.New(t, 1, w.build)
+	a := net.Node(0)
+	var mu sync.Mutex
+	var asked []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query().Get("q")
+		mu.Lock()
+		asked = append(asked, q)
+		mu.Unlock()
+		switch q {
+		case "":
+			fmt.Fprint(w, `<rss version="2.0"><channel><title>Indexer</title></channel></rss>`)
+		case "broken":
+			http.Error(w, "no", http.StatusInternalServerError)
+		default:
+			fmt.Fprintf(w, `<rss version="2.0"><channel><title>Indexer</title><item><guid>1</guid><title>%s of 1958</title><enclosure url="%s" length="5000000" type="application/x-bittorrent"/></item></channel></rss>`,
+				q, fmt.Sprintf(torrent, 5))
+		}
+	}))
+	defer srv.Close()
+	if err := a.Call(t.Context(), "torrents", "feed add", torrents.FeedAddIn{URL: srv.URL + "/api?apikey=KEY", Every: "5m", Ask: true}, new(any)); err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range []search.SearchIn{{Words: []string{"penguin recordings"}, Local: true}, {Words: []string{"penguin recordings"}, Typing: true}} {
+		var out search.SearchOut
+		if err := a.Call(t.Context(), "search", "search", in, &out); err != nil || !none(out) || out.Feeds != 0 {
+			t.Errorf("%+v: %+v, %v", in, out, err)
+		}
+	}
+	if out := find(t, a, "penguin recordings size:>1MB"); !one(out) || out.Feeds != 1 || out.Results[0].Name != "penguin recordings of 1958" || out.Results[0].Elsewhere[0] != "Indexer" || out.Trouble != nil {
+		t.Errorf("%+v", out)
+	}
+	if out := find(t, a, "broken"); !none(out) || len(out.Trouble) != 1 || !strings.Contains(out.Trouble[0], "500") || strings.Contains(out.Trouble[0], "KEY") {
+		t.Errorf("%+v", out)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(asked, []string{"", "penguin recordings", "broken"}) {
+		t.Errorf("asked for %q", asked)
+	}
+}

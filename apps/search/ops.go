@@ -63,6 +63,8 @@ type SearchOut struct {
 	Known      int      `json:"known" doc:"publications that this node knows"`
 	Asked      int      `json:"asked" doc:"others who were asked"`
 	Answered   int      `json:"answered" doc:"of these those who answered"`
+	Feeds      int      `json:"feeds,omitempty" doc:"feeds that were asked"`
+	Trouble    []string `json:"trouble,omitempty" doc:"why some of these did not answer"`
 	Asking     bool     `json:"asking,omitempty" doc:"answers may still come"`
 	Took       float64  `json:"took" doc:"milliseconds"`
 	Saved      string   `json:"saved,omitempty" doc:"with save: the name under which it is kept"`
@@ -95,7 +97,7 @@ type Result struct {
 func searchOp(run func(context.Context, SearchIn) iter.Seq2[SearchOut, error]) app.Op {
 	o := app.NewStreamOp("search", "find what is shared, by words", run)
 	o.Long = "Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have\n" +
-		"told of (kith feed add); then it asks those who publish more than that and may have what you look for: they learn the words. With --local nobody is asked.\n" +
+		"told of (kith feed add); then it asks those who publish more than that and may have what you look for, and feeds that can be asked (kith feed add --ask): they learn the words. With --local nobody is asked.\n" +
 		"The same bytes under several names are one result.\n" +
 		"\"A phrase\" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age."
 	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1\n  kith search --local diary\n  kith search --save jazz jazz flac --by @anna"
@@ -135,6 +137,8 @@ func (s *Search) search(ctx context.Context, in SearchIn) iter.Seq2[SearchOut, e
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			left := false
+			feeds, answered := s.askFeeds(ctx, a.q)
+			a.feeds = feeds
 			a.report = s.asker.Ask(ctx, a.q, whole(a.found), func(so ask.Report, list []ask.Found) (fit, fresh int) {
 				if left {
 					return len(list), 0
@@ -148,6 +152,13 @@ func (s *Search) search(ctx context.Context, in SearchIn) iter.Seq2[SearchOut, e
 			})
 			if left {
 				return
+			}
+			if feeds > 0 {
+				select {
+				case why := <-answered:
+					a.again(why)
+				case <-ctx.Done():
+				}
 			}
 		}
 		last, err := out(false)
@@ -189,7 +200,8 @@ func (s *Search) begin(ctx context.Context, in SearchIn) (*asking, error) {
 func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut, error) {
 	found := a.found
 	out := SearchOut{Results: []Result{}, Total: found.Total, More: found.More, Query: found.Query.String(), Corrected: found.Corrected, DidYouMean: found.DidYouMean,
-		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered}
+		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered,
+		Feeds: a.feeds, Trouble: a.trouble}
 	limit := max(cmp.Or(in.Limit, defaultLimit), in.Get)
 	for i := range found.Hits[:min(len(found.Hits), limit)] {
 		r, err := s.result(ctx, &found.Hits[i])
@@ -360,6 +372,12 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 	}
 	if out.Asked > 0 {
 		fmt.Fprintf(&b, "Asked %s who may have more; %d answered.\n", human.Count(out.Asked, "other"), out.Answered)
+	}
+	if out.Feeds > 0 {
+		fmt.Fprintf(&b, "Asked %s.\n", human.Count(out.Feeds, "feed"))
+	}
+	for _, why := range out.Trouble {
+		fmt.Fprintf(&b, "  %s\n", plain.Text(why))
 	}
 	if out.Saved != "" {
 		fmt.Fprintf(&b, "Saved as %s: what is new for it is shown by: kith search saved\n", plain.Text(out.Saved))

@@ -148,13 +148,15 @@ func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]by
 
 // An asking is a search that others are asked for.
 type asking struct {
-	s      *Search
-	ctx    context.Context
-	q      query.Query
-	o      index.SearchOptions
-	found  index.Results
-	report ask.Report
-	err    error
+	s       *Search
+	ctx     context.Context
+	q       query.Query
+	o       index.SearchOptions
+	found   index.Results
+	report  ask.Report
+	feeds   int      // that were asked
+	trouble []string // why some of them did not answer
+	err     error
 }
 
 // take ranks an answer with what was found before. What does not answer the query goes.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -58,6 +59,7 @@ type Search struct {
 	me        peer.ID
 	shun      shun
 	bell      chan struct{} // cap 1: there is something fresh
+	offering  sync.Mutex    // one who tells the index of offers, at a time
 	tagged    tagged
 	learned   learned
 }
