@@ -1348,7 +1348,7 @@ export interface paths {
         /**
          * find what is shared, by words
          * @description Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have
-         *     told of (kith feed add); then it asks those who publish more than that and may have what you look for: they learn the words. With --local nobody is asked.
+         *     told of (kith feed add); then it asks those who publish more than that and may have what you look for, and feeds that can be asked (kith feed add --ask): they learn the words. With --local nobody is asked.
          *     The same bytes under several names are one result.
          *     "A phrase" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age.
          */
@@ -3887,6 +3887,11 @@ export interface components {
             corrected?: boolean;
             /** @description what may have been meant */
             did_you_mean?: string;
+            /**
+             * Format: int64
+             * @description feeds that were asked
+             */
+            feeds?: number;
             /** @description with get: the name of what is being fetched now */
             fetching?: string;
             /**
@@ -3913,6 +3918,8 @@ export interface components {
              * @description contents that were found; results has the first of them
              */
             total: number;
+            /** @description why some of these did not answer */
+            trouble?: string[];
         };
         SelectIn: {
             /** @description files, folders and patterns; none: all of it */
