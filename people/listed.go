@@ -26,6 +26,7 @@ const (
 	listsJitter = time.Hour           // more or less
 	listsFirst  = 5 * time.Second     // after one that was not found, as just after a start when few peers are known; it doubles
 	listsAgain  = 10 * time.Minute    // up to this
+	listsSure   = 4                   // times that it is looked for once more after a start, 5 seconds later and each time after three times as long: the overlay has all who are connected after two minutes, and who was asked first may have an older version, as a revoked device does
 	listsAtOnce = 4                   // that are looked for at a time
 )
 
@@ -211,13 +212,18 @@ func (p *People) findLists(ctx context.Context) {
 func (p *People) lookedForList(person string, found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	wait := min(max(2*p.missed[person], listsFirst), listsAgain)
 	if found {
 		delete(p.missed, person)
-		p.lists[person] = p.now().Add(listsEvery - listsJitter + rand.N(2*listsJitter))
-		return
+		n := p.sure[person]
+		if n == listsSure {
+			p.lists[person] = p.now().Add(listsEvery - listsJitter + rand.N(2*listsJitter))
+			return
+		}
+		p.sure[person], wait = n+1, listsFirst*[...]time.Duration{1, 3, 9, 27}[n]
+	} else {
+		p.missed[person] = wait
 	}
-	wait := min(max(2*p.missed[person], listsFirst), listsAgain)
-	p.missed[person] = wait
 	p.lists[person] = p.now().Add(wait)
 	time.AfterFunc(wait, func() { wake(p.listed) })
 }
@@ -232,6 +238,7 @@ func (p *People) listDue(person []byte) bool {
 	if len(p.lists) > maxPeople {
 		clear(p.lists) // of those who were taken off the list, too
 		clear(p.missed)
+		clear(p.sure)
 	}
 	p.lists[string(person)] = p.now().Add(listsEvery)
 	return true

@@ -67,6 +67,7 @@ type People struct {
 	byPeer map[peer.ID]int          // index into list
 	lists  map[string]time.Time     // by person: when the record of their list is looked for again
 	missed map[string]time.Duration // by person: what was waited for since it was last not found
+	sure   map[string]int           // by person: how often the record was looked for once more
 	links  map[peer.ID]*link        // of contacts' devices: what goes on with them
 	offers map[string]*offer        // links that are open, by their ids
 	closed bool
@@ -83,7 +84,7 @@ func Open(ctx context.Context, o Options) (*People, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), listed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}, offers: map[string]*offer{}, pulling: map[peer.ID]bool{}, lists: map[string]time.Time{}, missed: map[string]time.Duration{}}
+	p := &People{o: o, log: o.Log, woken: make(chan struct{}, 1), again: make(chan struct{}, 1), placed: make(chan struct{}, 1), listed: make(chan struct{}, 1), serve: make(chan struct{}, maxServed), links: map[peer.ID]*link{}, offers: map[string]*offer{}, pulling: map[peer.ID]bool{}, lists: map[string]time.Time{}, missed: map[string]time.Duration{}, sure: map[string]int{}}
 	var note string
 	var err error
 	if p.db, note, err = db.Open(o.Path, o.Log, database); err != nil {

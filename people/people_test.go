@@ -141,7 +141,12 @@ func (h *home) joins(other *home) {
 // eventually waits until ok holds, which background work brings about.
 func (h *home) eventually(what string, ok func() bool) {
 	h.t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	h.within(time.Minute, what, ok)
+}
+
+func (h *home) within(limit time.Duration, what string, ok func() bool) {
+	h.t.Helper()
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
