@@ -62,12 +62,14 @@ func (f *Files) choose(ctx context.Context, in SelectIn) (GetOut, error) {
 	case slices.Equal(only, it.Only):
 		return f.got(it), nil
 	}
-	it.Only = only
-	if l, err := kith.ParseLink(it.Link); err == nil && len(l.Select) > 0 { // what the link asked for counts no more
-		l.Select = nil
-		it.Link = l.String()
-	}
-	if err := f.save(ctx, it); err != nil {
+	it, err = f.change(ctx, it.Ref, func(it *item) {
+		it.Only = only
+		if l, err := kith.ParseLink(it.Link); err == nil && len(l.Select) > 0 { // what the link asked for counts no more
+			l.Select = nil
+			it.Link = l.String()
+		}
+	})
+	if err != nil {
 		return GetOut{}, err
 	}
 	switch {

@@ -36,7 +36,7 @@ type Files struct {
 	bell bell.Bell // rung when an item changes
 	desk *guest.Desk
 
-	ending   sync.Mutex  // held while it is written down that a download begins, or has ended
+	changing sync.Mutex  // held while an item is changed
 	stopping atomic.Bool // callers that go away now have not given up: the node stops
 	mu       sync.Mutex
 	items    map[kith.Ref]*item

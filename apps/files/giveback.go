@@ -23,8 +23,11 @@ func (f *Files) giveBack(it item) {
 		return
 	}
 	f.env.Go("files.giveback "+it.Ref.Short(), func(ctx context.Context) error {
-		it.Seeds, it.Since = append(slices.Clone(it.Seeds), netTorrent), time.Now()
-		_, err := f.publishTo(ctx, it, []string{netTorrent})
+		_, err := f.publishTo(ctx, it, []string{netTorrent}, func(it *item) {
+			if !slices.Contains(it.Networks, netTorrent) { // else it was published meanwhile
+				it.Seeds, it.Since = append(slices.Clone(it.Seeds), netTorrent), time.Now()
+			}
+		})
 		return err
 	})
 }

@@ -170,14 +170,42 @@ func (f *Files) know(it item) {
 	f.bell.Ring()
 }
 
+// change has fn make of an item, as it is now, what it is to be, and writes that down. Nobody else changes it meanwhile: what was read before may have been changed since, and
+// saved as it was it would take that back.
+func (f *Files) change(ctx context.Context, ref kith.Ref, fn func(it *item)) (item, error) {
+	it, ok, err := f.changeIf(ctx, ref, func(it *item) bool { fn(it); return true })
+	if err == nil && !ok {
+		err = fmt.Errorf("files: %s was removed meanwhile: %w", ref.Short(), kith.NotFound)
+	}
+	return it, err
+}
+
+// changeIf is change of an item that is still there, and that fn reports to be still what is to be changed; else it says that it is not.
+func (f *Files) changeIf(ctx context.Context, ref kith.Ref, fn func(it *item) bool) (item, bool, error) {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	it, ok := f.byRef(ref)
+	if !ok || !fn(&it) {
+		return it, false, nil
+	}
+	return it, true, f.save(ctx, it)
+}
+
 // settle changes the lasting state of an item, if it is still there: until the next start, if there is no room to write it down.
 func (f *Files) settle(ctx context.Context, ref kith.Ref, state, reason string) {
-	it, ok := f.byRef(ref)
-	if !ok {
-		return
-	}
-	it.State, it.Reason = state, reason
-	if err := f.save(ctx, it); err != nil {
+	f.settleIf(ctx, ref, state, reason, func(item) bool { return true })
+}
+
+// settleIf is settle of an item that is still as may says.
+func (f *Files) settleIf(ctx context.Context, ref kith.Ref, state, reason string, may func(item) bool) {
+	it, _, err := f.changeIf(ctx, ref, func(it *item) bool {
+		if !may(*it) {
+			return false
+		}
+		it.State, it.Reason = state, reason
+		return true
+	})
+	if err != nil {
 		f.env.Log.Warn("item not saved", "ref", ref, "err", err)
 		f.know(it)
 	}
@@ -185,6 +213,8 @@ func (f *Files) settle(ctx context.Context, ref kith.Ref, state, reason string) 
 
 // forget removes an item's row.
 func (f *Files) forget(ctx context.Context, ref kith.Ref) error {
+	f.changing.Lock()
+	defer f.changing.Unlock()
 	if _, err := f.db.ExecContext(ctx, `DELETE FROM items WHERE ref = ?`, ref.String()); err != nil {
 		return fmt.Errorf("files: forget: %w", room.Explain(err))
 	}

@@ -136,14 +136,15 @@ func (f *Files) publish(ctx context.Context, in PublishIn) (Shared, error) {
 		return Shared{}, err
 	}
 	if in.For == forPublic && it.For != forPublic {
-		it.For = forPublic
-		if err := f.save(ctx, it); err != nil {
+		if it, err = f.change(ctx, it.Ref, func(it *item) { it.For = forPublic }); err != nil {
 			return Shared{}, err
 		}
 		f.announceSoon(it)
 	}
-	it.Seeds = slices.DeleteFunc(it.Seeds, func(n string) bool { return slices.Contains(networks, n) })
-	if it, err = f.publishTo(ctx, it, networks); err != nil {
+	it, err = f.publishTo(ctx, it, networks, func(it *item) { // without an end
+		it.Seeds = slices.DeleteFunc(slices.Clone(it.Seeds), func(n string) bool { return slices.Contains(networks, n) })
+	})
+	if err != nil {
 		return Shared{}, err
 	}
 	if in.Torrent != "" {
@@ -156,8 +157,8 @@ func (f *Files) publish(ctx context.Context, in PublishIn) (Shared, error) {
 	return out, nil
 }
 
-// publishTo serves an item to networks, each of which is written down when it has taken it.
-func (f *Files) publishTo(ctx context.Context, it item, networks []string) (item, error) {
+// publishTo serves an item to networks, each of which is written down when it has taken it, with what else is to be changed then.
+func (f *Files) publishTo(ctx context.Context, it item, networks []string, also func(*item)) (item, error) {
 	if len(networks) == 0 {
 		return it, nil
 	}
@@ -175,14 +176,16 @@ func (f *Files) publishTo(ctx context.Context, it item, networks []string) (item
 		if err != nil {
 			return it, fmt.Errorf("files: publish %s to %s: %w", plain.Text(it.Name), name, err)
 		}
-		if now, ok := f.byRef(it.Ref); ok {
-			it.dl, it.State, it.Reason = now.dl, now.State, now.Reason
-		}
-		it.Names = it.Names.Join(names)
-		if !slices.Contains(it.Networks, name) {
-			it.Networks = append(slices.Clone(it.Networks), name)
-		}
-		if err := f.save(ctx, it); err != nil {
+		it, err = f.change(ctx, it.Ref, func(it *item) {
+			if also != nil {
+				also(it)
+			}
+			it.Names = it.Names.Join(names)
+			if !slices.Contains(it.Networks, name) {
+				it.Networks = append(slices.Clone(it.Networks), name)
+			}
+		})
+		if err != nil {
 			return it, err
 		}
 	}
@@ -249,8 +252,7 @@ func (f *Files) unpublish(ctx context.Context, in UnpublishIn) (Shared, error) {
 		networks = it.Networks
 	}
 	if in.For == forLink && it.For == forPublic {
-		it.For = forLink
-		if err := f.save(ctx, it); err != nil {
+		if it, err = f.change(ctx, it.Ref, func(it *item) { it.For = forLink }); err != nil {
 			return Shared{}, err
 		}
 	}
@@ -268,18 +270,18 @@ func (f *Files) withdraw(ctx context.Context, it item, networks []string, why st
 				return it, fmt.Errorf("files: unpublish %s from %s: %w", plain.Text(it.Name), name, err)
 			}
 		}
-		if now, ok := f.byRef(it.Ref); ok {
-			it = now
-		}
 		not := func(n string) bool { return n == name }
-		it.Networks, it.Seeds = slices.DeleteFunc(slices.Clone(it.Networks), not), slices.DeleteFunc(slices.Clone(it.Seeds), not)
-		if it.Kind == kindShare { // a download stays known by what it was fetched by
-			it.Names = without(it.Names, name)
-		}
-		if why != "" && it.State == stateDone {
-			it.Reason = why
-		}
-		if err := f.save(ctx, it); err != nil {
+		var err error
+		it, err = f.change(ctx, it.Ref, func(it *item) {
+			it.Networks, it.Seeds = slices.DeleteFunc(slices.Clone(it.Networks), not), slices.DeleteFunc(slices.Clone(it.Seeds), not)
+			if it.Kind == kindShare { // a download stays known by what it was fetched by
+				it.Names = without(it.Names, name)
+			}
+			if why != "" && it.State == stateDone {
+				it.Reason = why
+			}
+		})
+		if err != nil {
 			return it, err
 		}
 	}

@@ -180,13 +180,9 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 	if key != nil {
 		it.Key = key[:]
 	}
-	if old, ok := f.byRef(it.Ref); ok { // shared before, or fetched: the new wish holds, what was counted stays
-		it.Kind, it.Up, it.Added, it.Sources, it.Names, it.Networks, it.Was = old.Kind, old.Up, old.Added, old.Sources, old.Names, old.Networks, old.Was
+	if old, ok := f.byRef(it.Ref); ok {
 		if it.For == forContacts && len(old.Networks) > 0 {
 			return Shared{}, publicOnly(old.Networks)
-		}
-		if old.Kind == kindDownload {
-			it.State, it.Path = old.State, old.Path
 		}
 		if old.For == forPublic && it.For != forPublic {
 			if err := f.env.Routes.Withdraw(ctx, it.Ref.CID()); err != nil {
@@ -200,12 +196,12 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 	if err := f.label(ctx, it.Ref, in.Labels); err != nil {
 		return Shared{}, err
 	}
-	if err := f.save(ctx, it); err != nil {
+	it, err := f.reshared(ctx, it)
+	if err != nil {
 		return Shared{}, err
 	}
 	f.announceSoon(it)
-	it, err := f.publishTo(ctx, it, in.Networks)
-	if err != nil {
+	if it, err = f.publishTo(ctx, it, in.Networks, nil); err != nil {
 		return Shared{}, err
 	}
 	if in.Torrent != "" {
@@ -219,6 +215,19 @@ func (f *Files) shared(ctx context.Context, tree blob.Tree, in ShareIn, key *sea
 		out.LeftOut = append(out.LeftOut, LeftOut{s.Path, s.Why})
 	}
 	return out, nil
+}
+
+// reshared writes down what is shared. If it was shared before, or fetched, the new wish holds, and what was counted stays.
+func (f *Files) reshared(ctx context.Context, it item) (item, error) {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if old, ok := f.byRef(it.Ref); ok {
+		it.Kind, it.Up, it.Added, it.Sources, it.Names, it.Networks, it.Was = old.Kind, old.Up, old.Added, old.Sources, old.Names, old.Networks, old.Was
+		if old.Kind == kindDownload {
+			it.State, it.Path = old.State, old.Path
+		}
+	}
+	return it, f.save(ctx, it)
 }
 
 // published returns how an item is handed on.

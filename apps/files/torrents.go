@@ -35,15 +35,11 @@ func (f *Files) Adopt(ctx context.Context, path string, l kith.Link, added time.
 	if err != nil {
 		return err
 	}
-	it, ok := f.byRef(s.Ref)
-	if !ok {
-		return fmt.Errorf("files: %s was removed meanwhile: %w", plain.Text(s.Name), kith.NotFound)
-	}
-	it.Names, it.Added = it.Names.Join(l.Names), orNow(added)
-	if err := f.save(ctx, it); err != nil || still {
+	it, err := f.change(ctx, s.Ref, func(it *item) { it.Names, it.Added = it.Names.Join(l.Names), orNow(added) })
+	if err != nil || still {
 		return err
 	}
-	_, err = f.publishTo(ctx, it, []string{netTorrent})
+	_, err = f.publishTo(ctx, it, []string{netTorrent}, nil)
 	return err
 }
 
@@ -86,11 +82,13 @@ func (f *Files) FetchFrom(ctx context.Context, l kith.Link, output string, added
 	dl := it.dl
 	f.hold(ref, dl, "it was paused in the program that it came from")
 	dl.Cancel() // what has come stays; when it goes on, it is with everybody
+	f.changing.Lock()
 	f.mu.Lock()
 	if live := f.items[ref]; live != nil && live.dl == dl {
 		live.dl, live.from, live.still = nil, nil, false
 	}
 	f.mu.Unlock()
+	f.changing.Unlock()
 	return ctx.Err()
 }
 

@@ -4,26 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"mime"
 	"net/http"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"kith"
 	"kith/apps/files/spot"
 	"kith/blob/folder"
 	"kith/bridge"
-)
-
-// Limits of an upload from the page.
-const (
-	maxUploadPath = 1024 // bytes of a path
-
 )
 
 // uploads serves what browsers send, since they give no paths:
@@ -84,34 +75,9 @@ func (f *Files) uploadFile(r *http.Request) (any, error) {
 	if rel == "" {
 		rel = r.URL.Query().Get("name")
 	}
-	if !fs.ValidPath(rel) || rel == "." || len(rel) > maxUploadPath || strings.ContainsFunc(rel, func(c rune) bool { return c < ' ' || c == '\\' || c == 127 }) {
-		return nil, fmt.Errorf("files: upload %.80q: not a path below the upload: %w", rel, kith.Invalid)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, spot.Error("upload", err)
-	}
-	root, err := os.OpenRoot(dir)
+	n, err := spot.Put(dir, rel, r.Body, r.ContentLength)
 	if err != nil {
-		return nil, spot.Error("upload", err)
-	}
-	defer root.Close()
-	if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
-		return nil, spot.Error("upload", err)
-	}
-	file, err := root.OpenFile(rel, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, spot.Error("upload", err)
-	}
-	n, err := io.Copy(file, r.Body)
-	if err == nil && r.ContentLength >= 0 && n != r.ContentLength {
-		err = io.ErrUnexpectedEOF
-	}
-	if cerr := file.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		root.Remove(rel)
-		return nil, spot.Error("upload", err)
+		return nil, err
 	}
 	return map[string]int64{"size": n}, nil
 }

@@ -309,13 +309,26 @@ func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, 
 	if err != nil {
 		return it, err
 	}
-	f.ending.Lock()
-	defer f.ending.Unlock()
-	dl.Resume()
-	it.dl, it.State, it.Reason, it.Part = dl, stateFetching, "", false
-	if err := f.save(context.Background(), it); err != nil {
+	now, ok, err := f.changeIf(context.Background(), it.Ref, func(now *item) bool {
+		if now.Ref != it.Ref { // it has ended meanwhile, and was known by another name
+			return false
+		}
+		dl.Resume()
+		now.Key, now.Link, now.Names, now.Only, now.Path = it.Key, it.Link, now.Names.Join(it.Names), it.Only, it.Path
+		now.dl, now.State, now.Reason, now.Part = dl, stateFetching, "", false
+		return true
+	})
+	switch {
+	case err != nil:
 		return it, err
+	case !ok && now.Ref.IsZero():
+		dl.Cancel()
+		return it, fmt.Errorf("files: get: it was removed: %w", kith.NotFound)
+	case !ok:
+		dl.Cancel()
+		return now, nil
 	}
+	it = now
 	f.env.Go("files.see "+it.Ref.Short(), func(ctx context.Context) error { return f.see(ctx, it.Ref, dl) })
 	return it, nil
 }
@@ -323,6 +336,9 @@ func (f *Files) begin(it item, sources []peer.AddrInfo, sequential bool) (item, 
 // see follows a download in the background, and writes down how it ends.
 func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) error {
 	announced, narrowed := false, false
+	failed := func(why string) {
+		f.settleIf(ctx, ref, stateFailed, why, func(it item) bool { return it.dl == dl })
+	}
 	for {
 		changed, s := dl.Changed(), dl.Status()
 		f.bell.Ring()
@@ -331,18 +347,24 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 			return nil
 		}
 		if it.Name != s.Name && s.Name != "" || it.Size < 0 && s.Size >= 0 { // the link did not say
-			it.Name, it.Size, it.Files = s.Name, s.Size, s.Files
-			if err := f.save(ctx, it); err != nil {
+			it, _, err := f.changeIf(ctx, ref, func(it *item) bool {
+				it.Name, it.Size, it.Files = s.Name, s.Size, s.Files
+				return it.dl == dl
+			})
+			if err != nil {
 				f.env.Log.Warn("item not saved", "ref", ref, "err", err) // it is once more in the end
 				f.know(it)
 			}
 		}
 		if narrow := dl.Narrow(); narrow && it.For == forLink || narrowed && !narrow {
-			narrowed, it.For = narrow, forLink
-			if narrow {
-				it.For = forContacts
-			}
-			if err := f.save(ctx, it); err != nil {
+			narrowed = narrow
+			_, _, err := f.changeIf(ctx, ref, func(it *item) bool {
+				if it.For = forLink; narrow {
+					it.For = forContacts
+				}
+				return it.dl == dl
+			})
+			if err != nil {
 				return err
 			}
 		}
@@ -353,13 +375,13 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 		switch s.State {
 		case transfer.Done:
 			if err := f.finished(ctx, ref, dl, s); err != nil {
-				f.settle(ctx, ref, stateFailed, err.Error())
+				failed(err.Error())
 				return err
 			}
 			return nil
 		case transfer.Failed:
 			if !errors.Is(s.Err, transfer.ErrCanceled) { // who cancels it says what becomes of the item
-				f.settle(ctx, ref, stateFailed, s.Reason)
+				failed(s.Reason)
 			}
 			return nil
 		}
@@ -373,8 +395,8 @@ func (f *Files) see(ctx context.Context, ref kith.Ref, dl *transfer.Download) er
 
 // finished writes down that a download has ended well. One that was paused and resumed has several who follow it: the first does it.
 func (f *Files) finished(ctx context.Context, ref kith.Ref, dl *transfer.Download, s transfer.Status) error {
-	f.ending.Lock()
-	defer f.ending.Unlock()
+	f.changing.Lock()
+	defer f.changing.Unlock()
 	it, ok := f.byRef(ref)
 	if !ok || it.Ref != ref || it.dl != dl || it.State == stateDone || it.State == stateReady {
 		return nil

@@ -44,3 +44,28 @@ func TestGiven(t *testing.T) {
 		}
 	}
 }
+
+// TestPut: a file is put below the folder and nowhere else, and what is cut short leaves nothing.
+func TestPut(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "batch")
+	if n, err := Put(dir, "a/b.txt", strings.NewReader("hello"), 5); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "a", "b.txt")); string(got) != "hello" || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+	for _, rel := range []string{"", ".", "..", "../x", "/x", "a/../../x", `a\x`, "a\nb", strings.Repeat("x", maxPath+1)} {
+		if _, err := Put(dir, rel, strings.NewReader("x"), -1); kith.KindOf(err) != kith.Invalid {
+			t.Errorf("%.20q: %v", rel, err)
+		}
+	}
+	if _, err := Put(dir, "a/b.txt", strings.NewReader("other"), -1); err == nil {
+		t.Error("a file is written over")
+	}
+	if _, err := Put(dir, "c", strings.NewReader("hel"), 5); err == nil {
+		t.Error("a file that was cut short is taken")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "c")); err == nil {
+		t.Error("a file that was cut short stays")
+	}
+}
