@@ -31,7 +31,7 @@ type Config struct {
 	Successors int       // r, the length of successor lists; 2*log2(N) in ToN'03
 	Round      kbr.Ticks // the mean time between two rounds of upkeep; each is between half and one and a half of it
 	Repair     int       // every how many rounds a finger is looked for anew, one after the other
-	Doubts     bool      // who was a successor and is named no more stays one as long as it answers: a successor may leave out whom it likes; not in the papers
+	Doubts     bool      // successors may leave out whom they like; see doubts.go; not in the papers
 	Eager      bool      // who has other neighbours than before says so to its predecessor, which does not wait for its next round then; not in the papers
 	Alternates int       // s: a finger is the nearest, in time, of so many nodes at and after its place (ToN'03, section VI.F)
 }
@@ -69,10 +69,11 @@ type Chord struct {
 	fix    uint8    // the finger that is repaired next
 	walked uint8    // steps of a join along the ring
 	met    uint8    // nodes that may be of another ring, this round
+	hidden uint8    // rounds since it has told those before it that it is there
 	phase  phase
-	_      [24]byte
+	_      [23]byte
 	finger [Fingers]kbr.Node       // [i] is the first at or after self + 2^(159-i); None where the successor list says it
-	succ   [MaxSuccessors]kbr.Node // the next ones
+	succ   [MaxSuccessors]kbr.Node // the next ones; of who joins, with Doubts, what begin and found have noted
 }
 
 type phase uint8

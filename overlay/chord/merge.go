@@ -46,7 +46,7 @@ func (c *Chord) merge(next kbr.Node, rest []kbr.Node, o *kbr.Outbox) {
 	case next == c.self || c.succs > 0 && next == c.succ[0]: // it is one ring
 	case c.succs == 0 || c.between(c.self, next, c.succ[0]):
 		old, alone := c.succ[0], c.succs == 0
-		c.adopt(next, rest)
+		c.renew(next, rest, o)
 		if !alone && !slices.Contains(rest, old) {
 			o.Tell(old, meet).Node = next
 		}

@@ -7,6 +7,12 @@ import "kith/overlay/kbr"
 func (c *Chord) Route(m *kbr.Message) {
 	if c.phase != member {
 		m.Flags |= kbr.Outside
+		if m.Flags&kbr.AtHome != 0 && c.phase == joining && c.succs > 0 {
+			m.Add(c.via)
+			for _, n := range c.successors() {
+				m.Add(n)
+			}
+		}
 		return
 	}
 	self := c.id()
@@ -87,7 +93,11 @@ func (c *Chord) Reach(n int) kbr.ID {
 	if c.succs == 0 {
 		return kbr.ID{}.Sub(kbr.Power(0))
 	}
-	return c.ring.id(c.succ[c.succs-1]).Sub(c.id()).Scale(uint32(n), uint32(c.succs))
+	from := c.id()
+	if c.phase == joining {
+		from = c.ring.id(c.via)
+	}
+	return c.ring.id(c.succ[c.succs-1]).Sub(from).Scale(uint32(n), uint32(c.succs))
 }
 
 // Beside implements kbr.Guard. Whoever comes after a key is known to those before it, and to nobody else.

@@ -14,6 +14,7 @@ const (
 	ping                     // asks whether somebody is there
 	meet                     // says: Node, or I, may be in another ring; see merge.go
 	changed                  // says: you hold me for your successor, and I have other neighbours than before; see Config.Eager
+	present                  // says: I come soon after you; see doubts.go
 )
 
 // isMember is the flag of an answer to state and to ping: who answers is in the ring.
@@ -32,8 +33,11 @@ const (
 	askLast                       // of a join: who will come after me, and has nobody before it
 	findPlace                     // of a join: where I belong
 	findFinger
-	findMet // where I would belong in another ring
-	askMet  // the one that comes after me there
+	findMet    // where I would belong in another ring
+	findBefore // who comes before me; see doubts.go
+	askOther   // how things stand further on; see doubts.go
+	askVia     // of a join: what it is like around whom I join through
+	askMet     // the one that comes after me there
 	timeRound
 	timeJoin
 )
@@ -73,7 +77,7 @@ func (c *Chord) step(ev *kbr.Event, o *kbr.Outbox) {
 		o.After(c.round(ev.Draw), c.timer(timeRound))
 	case kbr.Join:
 		*c = Chord{ring: c.ring, self: c.self, turn: c.turn + 1, phase: joining, via: ev.From}
-		o.Search(c.id(), c.via, findPlace)
+		c.seek(o)
 	case kbr.Resume:
 		o.After(kbr.Ticks(ev.Draw%uint64(c.ring.Round)), c.timer(timeRound))
 	case kbr.Leave:
@@ -89,7 +93,10 @@ func (c *Chord) step(ev *kbr.Event, o *kbr.Outbox) {
 			c.rectify(ev.From, o)
 		}
 		if ev.Msg.Kind == leaving && c.phase == member {
-			c.left(ev.From, ev.Msg)
+			c.left(ev.From, ev.Msg, o)
+		}
+		if ev.Msg.Kind == present && c.phase == member && c.ring.Doubts {
+			c.insert(ev.From)
 		}
 		if ev.Msg.Kind == changed && c.phase == member && c.succs > 0 && ev.From == c.succ[0] {
 			o.Ask(ev.From, state, askSuccessor)
@@ -109,7 +116,7 @@ func (c *Chord) step(ev *kbr.Event, o *kbr.Outbox) {
 		if ev.What == kbr.Failed {
 			c.drop(ev.From)
 		}
-		if what, _ := split(ev.Tag); what == askOwner || what == askBefore || what == askLast {
+		if what, _ := split(ev.Tag); what == askOwner || what == askBefore || what == askLast || what == askVia {
 			c.join(ev, o)
 		} else if c.phase == member {
 			c.answer(ev, o)
@@ -142,11 +149,14 @@ func (c *Chord) wake(ev *kbr.Event, o *kbr.Outbox) {
 	switch what := ev.Tag & 0xff; {
 	case ev.Tag>>8 != kbr.Tag(c.turn): // of an earlier life
 	case what == timeJoin && c.phase == joining:
-		o.Search(c.id(), c.via, findPlace)
+		c.seek(o)
 	case what == timeRound && c.phase == member:
 		o.After(c.round(ev.Draw), c.timer(timeRound))
 		c.met = 0
 		c.stabilize(o)
+		if c.ring.Doubts {
+			c.doubt(ev.Draw, o)
+		}
 		if c.rounds++; int(c.rounds) >= c.ring.Repair {
 			c.rounds = 0
 			c.repair(o)
@@ -166,7 +176,7 @@ func (c *Chord) stabilize(o *kbr.Outbox) {
 			if f != kbr.None {
 				c.phase, c.via, c.walked = joining, f, 0
 				c.turn++
-				o.Search(c.id(), f, findPlace)
+				c.seek(o)
 				return
 			}
 		}
@@ -186,7 +196,7 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 			c.drop(ev.From)
 			c.stabilize(o)
 		case c.succs > 0 && ev.From == c.succ[0]: // else another answer was there before
-			c.renew(ev, o)
+			c.renew(ev.From, ev.Msg.Told(), o)
 			if p := ev.Msg.Node; p != kbr.None && p != c.self && c.between(c.self, p, ev.From) {
 				o.Ask(p, state, askBetween)
 				return
@@ -195,7 +205,7 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 		}
 	case askBetween:
 		if ok && (c.succs == 0 || c.between(c.self, ev.From, c.succ[0])) {
-			c.renew(ev, o)
+			c.renew(ev.From, ev.Msg.Told(), o)
 			c.stabilize(o) // at once: there may be more between, when many have joined in one place
 		} else if c.succs > 0 {
 			o.Tell(c.succ[0], notify)
@@ -208,6 +218,10 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 		if in && int(n) < Fingers && kbr.Node(c.fix) == n+1 { // else another finger is looked for now
 			c.consider(what, int(n), ev, o)
 		}
+	case askOther:
+		if ok {
+			c.extend(ev.Msg.Told(), o)
+		}
 	case askMet:
 		if ok {
 			c.merge(ev.From, ev.Msg.Told(), o)
@@ -217,38 +231,6 @@ func (c *Chord) answer(ev *kbr.Event, o *kbr.Outbox) {
 			c.drop(ev.From)
 		}
 	}
-}
-
-// renew takes over the successor list of who comes next. That one may leave out whom it likes: with Doubts whoever was in the list and is named no more stays, and is asked
-// whether it is there.
-func (c *Chord) renew(ev *kbr.Event, o *kbr.Outbox) {
-	if !c.ring.Doubts {
-		c.adopt(ev.From, ev.Msg.Told())
-		return
-	}
-	old, count := c.succ, c.succs
-	c.adopt(ev.From, ev.Msg.Told())
-	for _, n := range old[:count] {
-		if at := c.place(n); at > 0 && at < c.ring.Successors && !slices.Contains(c.successors(), n) {
-			c.insert(at, n)
-			o.Ask(n, ping, askAlive)
-		}
-	}
-}
-
-// place returns where in the successor list a node belongs.
-func (c *Chord) place(n kbr.Node) (at int) {
-	for at < int(c.succs) && c.between(c.self, c.succ[at], n) {
-		at++
-	}
-	return at
-}
-
-// insert puts a node into the successor list there, of which the last one may go.
-func (c *Chord) insert(at int, n kbr.Node) {
-	c.succs = uint8(min(int(c.succs)+1, c.ring.Successors))
-	copy(c.succ[at+1:c.succs], c.succ[at:])
-	c.succ[at] = n
 }
 
 // rectify hears that a node holds this one for its successor.
@@ -281,12 +263,12 @@ func (c *Chord) leave(o *kbr.Outbox) {
 }
 
 // left hears that a node goes, which tells who stands behind it.
-func (c *Chord) left(from kbr.Node, m *kbr.Message) {
+func (c *Chord) left(from kbr.Node, m *kbr.Message, o *kbr.Outbox) {
 	next, told := c.succs > 0 && c.succ[0] == from, m.Told()
 	before := c.pred == from
 	c.drop(from)
 	if next && len(told) > 0 {
-		c.adopt(told[0], told[1:])
+		c.renew(told[0], told[1:], o)
 	}
 	if before && m.Node != c.self {
 		c.pred = m.Node
@@ -352,7 +334,14 @@ func (c *Chord) found(ev *kbr.Event, o *kbr.Outbox) {
 			o.Ask(ev.From, state, askMet)
 		}
 	case what == findPlace && c.phase != joining:
+	case what == findBefore:
+		if ev.What == kbr.Found && c.phase == member {
+			c.tellThose(ev.Msg.Told(), o)
+		}
 	case what == findPlace && ev.What == kbr.Found && ev.From != c.self:
+		if c.ring.Doubts {
+			c.note(ev.Msg.Told())
+		}
 		o.Ask(ev.From, state, askOwner)
 	case what == findPlace:
 		c.again(o)
@@ -372,6 +361,10 @@ func (c *Chord) join(ev *kbr.Event, o *kbr.Outbox) {
 		return
 	}
 	what, owner := split(ev.Tag)
+	if what == askVia {
+		c.begin(ev, o)
+		return
+	}
 	if ev.What == kbr.Failed || ev.Msg.Kind != state || ev.Msg.Flags&isMember == 0 {
 		if what == askBefore {
 			o.Ask(owner, state, askLast)
@@ -393,9 +386,10 @@ func (c *Chord) join(ev *kbr.Event, o *kbr.Outbox) {
 	case what == askOwner, what == askLast:
 		c.enter(kbr.None, ev.From, told, o)
 	case len(told) == 0 || c.between(ev.From, c.self, told[0]):
-		c.enter(ev.From, ev.From, nil, o)
 		if len(told) > 0 {
-			c.adopt(told[0], told[1:])
+			c.enter(ev.From, told[0], told[1:], o)
+		} else {
+			c.enter(ev.From, ev.From, nil, o)
 		}
 	case c.walked < maxWalk && c.between(ev.From, told[0], c.self):
 		c.walked++
@@ -408,7 +402,10 @@ func (c *Chord) join(ev *kbr.Event, o *kbr.Outbox) {
 // enter makes this node a member of the ring.
 func (c *Chord) enter(pred, succ kbr.Node, rest []kbr.Node, o *kbr.Outbox) {
 	c.phase, c.pred = member, pred
-	c.adopt(succ, rest)
+	c.renew(succ, rest, o)
 	c.turn++
 	o.After(0, c.timer(timeRound))
+	if c.ring.Doubts {
+		c.announce(o)
+	}
 }

@@ -31,6 +31,7 @@ type Host struct {
 	free     []uint32
 	event    Event
 	route    Message
+	ends     Message // of Found
 }
 
 // Suit sets what a kind of overlay, with all its nodes, has to say of how its engines are carried: Learns, Metric, and of its users' searches Parallel, Ends and Paths.
@@ -55,7 +56,7 @@ func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 	case h.Carried:
 		h.send(now, self, key, tag|userTag, out)
 	case h.Wary > 0:
-		h.fork(now, self, key, tag|userTag, h.Wary, out)
+		h.fork(now, self, key, tag|userTag, h.Wary, false, out)
 	default:
 		h.start(now, self, key, None, tag|userTag, h.Ends, out)
 	}
@@ -65,7 +66,7 @@ func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 // FindWarily is Find with a search that is wary on so many trails, whatever Wary says; not with Carried.
 func (h *Host) FindWarily(now Ticks, self Node, key ID, tag Tag, trails int, out *Outbox) {
 	first := len(out.Acts)
-	h.fork(now, self, key, tag|userTag, trails, out)
+	h.fork(now, self, key, tag|userTag, trails, false, out)
 	h.finish(now, self, out, first)
 }
 
@@ -198,12 +199,12 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 }
 
 func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, ends int, out *Outbox) {
+	e := h.Engine(self)
 	slot, s := h.open(self)
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, joins: via != None, metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, joins: via != None, checked: h.checks(e, key, tag, via != None), metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
 	if h.Metric && tag&userTag != 0 && h.Paths > 1 {
 		s.paths = uint8(min(h.Paths, MaxPaths))
 	}
-	e := h.Engine(self)
 	if via != None {
 		s.learn(now, e, via, false)
 	} else {
@@ -303,7 +304,7 @@ func (h *Host) ask(s *search, slot uint32, ask int, out *Outbox) {
 	if s.joins {
 		m.Flags |= Outside
 	}
-	if s.wary.on || h.checks(s) && c.sure && s.ends < waryLeast {
+	if s.wary.on || s.checked && c.sure && s.ends < waryLeast {
 		m.Flags |= Around
 	}
 }
@@ -311,8 +312,8 @@ func (h *Host) ask(s *search, slot uint32, ask int, out *Outbox) {
 func (h *Host) end(now Ticks, slot uint32, end Node, out *Outbox) {
 	s := &h.searches[slot]
 	h.close(slot)
-	if h.checks(s) && end != None && end != s.self && !h.plausible(s) {
-		h.fork(now, s.self, s.key, s.tag, h.Checks, out)
+	if s.checked && end != None && end != s.self && !h.plausible(s) {
+		h.fork(now, s.self, s.key, s.tag, h.Checks, s.joins, out)
 		return
 	}
 	if s.tag&userTag != 0 {
@@ -322,6 +323,8 @@ func (h *Host) end(now Ticks, slot uint32, end Node, out *Outbox) {
 	h.event = Event{What: Found, From: end, Tag: s.tag}
 	if end == None {
 		h.event.What = Lost
+	} else {
+		h.named(now, s, end)
 	}
 	h.Engine(s.self).Step(now, &h.event, out)
 }

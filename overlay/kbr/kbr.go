@@ -139,7 +139,7 @@ const (
 	Slow                // From has let a search wait: it may be gone, or far away
 	Late                // From answers what has Failed, with Tag, after Took: nothing but the time counts; the Host keeps it to itself
 	Timer               // the time of After with Tag is over
-	Found               // the search with Tag ended at From
+	Found               // the search with Tag ended at From; Msg names all ends that it heard of, From first and then those that answered
 	Lost                // the search with Tag ended nowhere
 	Leave               // leave the network, now: nothing will happen to this node any more
 	Resume              // the driver has given the node its state: go on with upkeep
@@ -232,7 +232,7 @@ type Engine interface {
 	Step(now Ticks, ev *Event, out *Outbox)
 	// Route fills in whom to ask next about m.Key, as an answer to Find: Mine if the key is this node's; else nodes where the search may end, nearest
 	// first, as many as Ends says; and behind them nodes that are nearer to the key than this one, nearest first. Flags has AsEnd when this node itself was
-	// named as an end, and AtHome; the answer's has Mine or Outside.
+	// named as an end, and AtHome; the answer's has Mine or Outside. Who is Outside and AtHome may name at whom a search that joins can begin.
 	Route(m *Message)
 	// Distance returns how far a node is from key in a search for it, as one where the search may end, or as one on the way; nearer ones are asked first.
 	Distance(key ID, end bool, n Node) ID

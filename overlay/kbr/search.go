@@ -23,6 +23,7 @@ type search struct {
 	named    uint8  // as known, of nodes that are named now; 0 deals them out
 	want     uint8  // how many ends must answer before it is over
 	waits    bool   // it is recursive, and others have it
+	checked  bool   // what it finds is to be judged; see wary.go
 	flying   uint8  // asked, and nothing came yet
 	path     uint8  // asked, and answered
 	timeouts uint8  // asked in vain
@@ -251,4 +252,12 @@ func (s *search) result(now Ticks, end Node) *Result {
 		}
 	}
 	return r
+}
+
+// named puts all ends of a search into h.event.
+func (h *Host) named(now Ticks, s *search, end Node) {
+	r := s.result(now, end)
+	h.ends = Message{Kind: Find, Key: s.key}
+	h.ends.Count = uint8(copy(h.ends.Nodes[:], r.Nodes[:r.Count]))
+	h.event.Msg = &h.ends
 }

@@ -62,15 +62,15 @@ type wary struct {
 	trail  [MaxTrails]uint32
 }
 
-// fork begins a wary search, if the engine is one for that.
-func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, trails int, out *Outbox) {
+// fork begins a wary search, if the engine is one for that. One that joins begins at whomever it knows of.
+func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, trails int, joins bool, out *Outbox) {
 	e, ok := h.Engine(self).(Guard)
 	if !ok {
 		h.start(now, self, key, None, tag, h.Ends, out)
 		return
 	}
 	slot, s := h.open(self)
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, metric: h.Metric, want: uint8(min(max(waryEnds, h.Ends), MaxNodes)), wary: wary{on: true, region: e.Reach(waryRegion)}}
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, joins: joins, metric: h.Metric, want: uint8(min(max(waryEnds, h.Ends), MaxNodes)), wary: wary{on: true, region: e.Reach(waryRegion)}}
 	h.route = Message{Kind: Find, Key: key, Flags: AtHome | Around}
 	h.fill(e, &h.route)
 	home := h.route
@@ -83,7 +83,7 @@ func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, trails int, out *Outb
 	s.wary.trails, s.wary.untrod = uint8(count), uint8(count)
 	for i := range count {
 		trail, s := h.open(self)
-		*s = search{key: e.Beside(key, i), began: now, self: self, gen: s.gen, metric: h.Metric, want: 1, wary: wary{on: true, side: true, trunk: slot}}
+		*s = search{key: e.Beside(key, i), began: now, self: self, gen: s.gen, joins: joins, metric: h.Metric, want: 1, wary: wary{on: true, side: true, trunk: slot}}
 		for j := i; j < int(home.Count); j += count {
 			s.learn(now, e, home.Nodes[j], false)
 		}
@@ -156,9 +156,14 @@ func Plausible(e Guard, key ID, named []Node) bool {
 	return len(named) >= least && !crowded(e, key, named) && !e.Sparse(e.Reach, key, named)
 }
 
-// checks reports whether what a search finds is to be judged.
-func (h *Host) checks(s *search) bool {
-	return h.Checks > 0 && s.tag&userTag == 0 && !s.joins && !s.wary.on && s.carried.origin == None
+// checks reports whether what a search finds is to be judged: one of an engine, which is in the network, or knows of some who are, at which a wary search can begin.
+func (h *Host) checks(e Engine, key ID, tag Tag, joins bool) bool {
+	if h.Checks == 0 || tag&userTag != 0 || !joins {
+		return h.Checks > 0 && tag&userTag == 0
+	}
+	h.route = Message{Kind: Find, Key: key, Flags: AtHome}
+	e.Route(&h.route)
+	return h.route.Flags&Outside != 0 && h.route.Count > 0
 }
 
 // plausible reports whether the ends of a search can be those around the key.
