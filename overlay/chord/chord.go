@@ -70,8 +70,9 @@ type Chord struct {
 	walked uint8    // steps of a join along the ring
 	met    uint8    // nodes that may be of another ring, this round
 	hidden uint8    // rounds since it has told those before it that it is there
+	alone  bool     // if it cannot join it is a ring of its own
 	phase  phase
-	_      [23]byte
+	_      [22]byte
 	finger [Fingers]kbr.Node       // [i] is the first at or after self + 2^(159-i); None where the successor list says it
 	succ   [MaxSuccessors]kbr.Node // the next ones; of who joins, with Doubts, what begin and found have noted
 }

@@ -16,7 +16,7 @@ import (
 //   - and every eighth round, and when it has joined, a node searches for those that come before it and tells them that it is there, whoever hides it.
 
 // tellEvery is every how many rounds a node tells those before it that it is there.
-const tellEvery = 8
+const tellEvery = 16
 
 // seek begins a join.
 func (c *Chord) seek(o *kbr.Outbox) {
@@ -34,7 +34,21 @@ func (c *Chord) begin(ev *kbr.Event, o *kbr.Outbox) {
 		return
 	}
 	c.note(ev.Msg.Told())
-	o.Search(c.id(), c.via, findPlace)
+	o.Search(c.id(), c.via, findPlace).Flags = kbr.Around
+}
+
+// move joins the ring of another node, of which it is told who comes after that one, if this node is alone, and reports whether it does.
+func (c *Chord) move(via kbr.Node, told []kbr.Node, o *kbr.Outbox) bool {
+	if !c.ring.Doubts || c.succs > 0 || c.pred != kbr.None {
+		return false
+	}
+	if c.note(told); c.succs == 0 {
+		return false
+	}
+	c.phase, c.via, c.walked, c.alone = joining, via, 0, true
+	c.turn++
+	o.Search(c.id(), via, findPlace).Flags = kbr.Around
+	return true
 }
 
 // note keeps some nodes while this one joins.

@@ -43,6 +43,7 @@ func (c *Chord) told(from, node kbr.Node, o *kbr.Outbox) {
 // merge hears of the node that comes next after this one in a ring that may be another.
 func (c *Chord) merge(next kbr.Node, rest []kbr.Node, o *kbr.Outbox) {
 	switch {
+	case c.move(next, rest, o):
 	case next == c.self || c.succs > 0 && next == c.succ[0]: // it is one ring
 	case c.succs == 0 || c.between(c.self, next, c.succ[0]):
 		old, alone := c.succ[0], c.succs == 0
@@ -52,6 +53,10 @@ func (c *Chord) merge(next kbr.Node, rest []kbr.Node, o *kbr.Outbox) {
 		}
 		c.stabilize(o)
 	default:
+		if c.ring.Doubts {
+			c.extend([]kbr.Node{next}, o)
+			c.extend(rest, o)
+		}
 		o.Tell(next, meet)
 	}
 }

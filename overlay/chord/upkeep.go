@@ -351,6 +351,12 @@ func (c *Chord) found(ev *kbr.Event, o *kbr.Outbox) {
 // again tries to join once more, later.
 func (c *Chord) again(o *kbr.Outbox) {
 	c.walked = 0
+	if c.alone {
+		c.phase, c.pred, c.succs, c.alone = member, kbr.None, 0, false
+		c.turn++
+		o.After(c.ring.Round, c.timer(timeRound))
+		return
+	}
 	o.After(c.ring.Round, c.timer(timeJoin))
 }
 
@@ -401,7 +407,7 @@ func (c *Chord) join(ev *kbr.Event, o *kbr.Outbox) {
 
 // enter makes this node a member of the ring.
 func (c *Chord) enter(pred, succ kbr.Node, rest []kbr.Node, o *kbr.Outbox) {
-	c.phase, c.pred = member, pred
+	c.phase, c.pred, c.alone = member, pred, false
 	c.renew(succ, rest, o)
 	c.turn++
 	o.After(0, c.timer(timeRound))

@@ -58,7 +58,7 @@ func (h *Host) Find(now Ticks, self Node, key ID, tag Tag, out *Outbox) {
 	case h.Wary > 0:
 		h.fork(now, self, key, tag|userTag, h.Wary, false, out)
 	default:
-		h.start(now, self, key, None, tag|userTag, h.Ends, out)
+		h.start(now, self, key, None, tag|userTag, h.Ends, false, out)
 	}
 	h.finish(now, self, out, first)
 }
@@ -193,18 +193,18 @@ func (h *Host) finish(now Ticks, self Node, out *Outbox, first int) {
 		case Ask:
 			a.Wait = min(mostWait, wait<<min(a.Try, tries))
 		case Search:
-			h.start(now, self, a.Msg.Key, a.To, a.Tag, int(a.Msg.Ends), out)
+			h.start(now, self, a.Msg.Key, a.To, a.Tag, int(a.Msg.Ends), a.Msg.Flags&Around != 0, out)
 		}
 	}
 }
 
-func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, ends int, out *Outbox) {
-	e := h.Engine(self)
+func (h *Host) start(now Ticks, self Node, key ID, via Node, tag Tag, ends int, around bool, out *Outbox) {
 	slot, s := h.open(self)
-	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, joins: via != None, checked: h.checks(e, key, tag, via != None), metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
+	*s = search{key: key, began: now, tag: tag, self: self, gen: s.gen, joins: via != None, checked: h.Checks > 0 && tag&userTag == 0 && (via == None || around), metric: h.Metric, want: uint8(min(max(1, ends), MaxNodes))}
 	if h.Metric && tag&userTag != 0 && h.Paths > 1 {
 		s.paths = uint8(min(h.Paths, MaxPaths))
 	}
+	e := h.Engine(self)
 	if via != None {
 		s.learn(now, e, via, false)
 	} else {

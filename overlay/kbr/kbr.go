@@ -219,7 +219,7 @@ func (o *Outbox) Reply(kind Kind) *Message {
 func (o *Outbox) After(wait Ticks, tag Tag) { o.add(After, None, tag, wait) }
 
 // Search asks for a search for a key, which starts at via, or with what the engine knows. Ends of the message that it returns is how many of the nearest must
-// have answered; 0 is 1.
+// have answered; 0 is 1. With Around among its flags what one that starts at via finds is judged as that of others is, going by what the engine says of its surroundings.
 func (o *Outbox) Search(key ID, via Node, tag Tag) *Message {
 	m := o.add(Search, via, tag, 0)
 	m.Key = key
@@ -232,7 +232,7 @@ type Engine interface {
 	Step(now Ticks, ev *Event, out *Outbox)
 	// Route fills in whom to ask next about m.Key, as an answer to Find: Mine if the key is this node's; else nodes where the search may end, nearest
 	// first, as many as Ends says; and behind them nodes that are nearer to the key than this one, nearest first. Flags has AsEnd when this node itself was
-	// named as an end, and AtHome; the answer's has Mine or Outside. Who is Outside and AtHome may name at whom a search that joins can begin.
+	// named as an end, and AtHome; the answer's has Mine or Outside. Who is Outside and AtHome names at whom a search with Around can begin, if it knows of any.
 	Route(m *Message)
 	// Distance returns how far a node is from key in a search for it, as one where the search may end, or as one on the way; nearer ones are asked first.
 	Distance(key ID, end bool, n Node) ID

@@ -66,7 +66,7 @@ type wary struct {
 func (h *Host) fork(now Ticks, self Node, key ID, tag Tag, trails int, joins bool, out *Outbox) {
 	e, ok := h.Engine(self).(Guard)
 	if !ok {
-		h.start(now, self, key, None, tag, h.Ends, out)
+		h.start(now, self, key, None, tag, h.Ends, false, out)
 		return
 	}
 	slot, s := h.open(self)
@@ -154,16 +154,6 @@ func Plausible(e Guard, key ID, named []Node) bool {
 	var own [MaxNodes]Node
 	least := max(1, min(waryLeast, len(e.Replicas(MaxNodes, own[:0]))/2))
 	return len(named) >= least && !crowded(e, key, named) && !e.Sparse(e.Reach, key, named)
-}
-
-// checks reports whether what a search finds is to be judged: one of an engine, which is in the network, or knows of some who are, at which a wary search can begin.
-func (h *Host) checks(e Engine, key ID, tag Tag, joins bool) bool {
-	if h.Checks == 0 || tag&userTag != 0 || !joins {
-		return h.Checks > 0 && tag&userTag == 0
-	}
-	h.route = Message{Kind: Find, Key: key, Flags: AtHome}
-	e.Route(&h.route)
-	return h.route.Flags&Outside != 0 && h.route.Count > 0
 }
 
 // plausible reports whether the ends of a search can be those around the key.
