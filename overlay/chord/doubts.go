@@ -13,7 +13,7 @@ import (
 //     a wary one begins if not (kbr.Host.Checks); whom that has found are its first successors, beside those that the first of them names,
 //   - whoever was a successor and is named no more stays one as long as it answers,
 //   - each round any of the successors is asked, too, who comes after it,
-//   - and every eighth round, and when it has joined, a node searches for those that come before it and tells them that it is there, whoever hides it.
+//   - and every sixteenth round, and when it has joined, a node searches for those that come before it and tells them that it is there, whoever hides it.
 
 // tellEvery is every how many rounds a node tells those before it that it is there.
 const tellEvery = 16

@@ -16,7 +16,7 @@ func FuzzStep(f *testing.F) {
 		for i := range 40 {
 			table.Add(kbr.Hash([]byte{byte(i)}))
 		}
-		ring := chord.New(chord.Config{Successors: 4, Round: 30 * kbr.Second, Repair: 1, Alternates: 3, Eager: true}, table)
+		ring := chord.New(chord.Config{Successors: 4, Round: 30 * kbr.Second, Repair: 1, Alternates: 3, Eager: true, Doubts: true}, table)
 		ring.Grow()
 		engine := ring.Engine(1)
 		host := kbr.Host{Engine: ring.Engine, RTT: func(kbr.Node) *kbr.RTT { return new(kbr.RTT) }}

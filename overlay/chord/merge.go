@@ -53,10 +53,6 @@ func (c *Chord) merge(next kbr.Node, rest []kbr.Node, o *kbr.Outbox) {
 		}
 		c.stabilize(o)
 	default:
-		if c.ring.Doubts {
-			c.extend([]kbr.Node{next}, o)
-			c.extend(rest, o)
-		}
 		o.Tell(next, meet)
 	}
 }
