@@ -190,6 +190,9 @@ func lie(t *testing.T, from, to *apptest.Node, p publication.Publication) {
 		t.Fatal(err)
 	}
 	p.Issued, p.Expires = time.Now(), time.Now().Add(time.Hour)
+	if p, err = publication.Prove(t.Context(), key.GetPublic(), p, publication.MinWork); err != nil {
+		t.Fatal(err)
+	}
 	value, err := publication.Seal(key, p)
 	if err != nil {
 		t.Fatal(err)

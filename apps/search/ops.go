@@ -66,6 +66,7 @@ type SearchOut struct {
 	Feeds      int      `json:"feeds,omitempty" doc:"feeds that were asked"`
 	Trouble    []string `json:"trouble,omitempty" doc:"why some of these did not answer"`
 	Asking     bool     `json:"asking,omitempty" doc:"answers may still come"`
+	Publishing int      `json:"publishing,omitempty" doc:"publications of this node that are still being made, which takes work"`
 	Took       float64  `json:"took" doc:"milliseconds"`
 	Saved      string   `json:"saved,omitempty" doc:"with save: the name under which it is kept"`
 	Fetching   string   `json:"fetching,omitempty" doc:"with get: the name of what is being fetched now"`
@@ -200,7 +201,7 @@ func (s *Search) begin(ctx context.Context, in SearchIn) (*asking, error) {
 func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut, error) {
 	found := a.found
 	out := SearchOut{Results: []Result{}, Total: found.Total, More: found.More, Query: found.Query.String(), Corrected: found.Corrected, DidYouMean: found.DidYouMean,
-		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered,
+		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Publishing: s.spread.Publishing(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered,
 		Feeds: a.feeds, Trouble: a.trouble}
 	limit := max(cmp.Or(in.Limit, defaultLimit), in.Get)
 	for i := range found.Hits[:min(len(found.Hits), limit)] {
@@ -378,6 +379,9 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 	}
 	for _, why := range out.Trouble {
 		fmt.Fprintf(&b, "  %s\n", plain.Text(why))
+	}
+	if out.Publishing > 0 {
+		fmt.Fprintf(&b, "%s of what you share %s still being made.\n", human.Count(out.Publishing, "publication"), map[bool]string{true: "is", false: "are"}[out.Publishing == 1])
 	}
 	if out.Saved != "" {
 		fmt.Fprintf(&b, "Saved as %s: what is new for it is shown by: kith search saved\n", plain.Text(out.Saved))

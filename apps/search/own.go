@@ -23,15 +23,17 @@ import (
 // maxInside is how many files of a folder are looked for by name.
 const maxInside = 256
 
-// sync makes what this node publishes, and what is found on it, what is shared now.
-func (s *Search) sync(ctx context.Context, items []Item) error {
+// sync makes what this node publishes, and what is found on it, what is shared now. It goes on with publishing until changed is closed; what was published by then stays.
+func (s *Search) sync(ctx context.Context, changed <-chan struct{}, items []Item) error {
 	if err := s.syncOwn(ctx, items); err != nil {
 		return err
 	}
-	if err := s.syncPublished(ctx, items); err != nil {
+	if err := s.syncOffers(ctx, items); err != nil {
 		return err
 	}
-	return s.syncOffers(ctx, items)
+	ctx, stop := s.until(ctx, changed)
+	defer stop()
+	return s.syncPublished(ctx, items)
 }
 
 // syncOwn makes the index find what is here, whoever it is for: nobody but who sits here is told.
@@ -159,15 +161,16 @@ func (s *Search) syncPublished(ctx context.Context, items []Item) error {
 		if err != nil {
 			continue
 		}
-		if !ok || time.Until(k.Expires) < spread.Life/2 || k.Name != p.Name || k.V1 != p.V1 || k.V2 != p.V2 || !slices.Equal(k.Tags, p.Tags) || k.Language != p.Language || k.Facts != p.Facts || k.Sort != p.Sort {
+		if !ok || time.Until(k.Expires) < spread.Life/2 || k.Work < publication.MinWork || k.Name != p.Name || k.V1 != p.V1 || k.V2 != p.V2 || !slices.Equal(k.Tags, p.Tags) || k.Language != p.Language || k.Facts != p.Facts || k.Sort != p.Sort {
 			list = append(list, p)
 		}
 	}
+	var gone []publication.Publication // which is said first: all that is said takes work
 	for root := range before {
-		list = append(list, publication.Publication{Root: root, Gone: true})
+		gone = append(gone, publication.Publication{Root: root, Gone: true})
 	}
-	if len(list) == 0 {
-		return nil
+	if list = append(gone, list...); len(list) == 0 {
+		return context.Cause(ctx)
 	}
 	if err := s.spread.Publish(ctx, list...); err != nil {
 		return err

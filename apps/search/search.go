@@ -334,9 +334,11 @@ func (s *Search) follow(ctx context.Context) error {
 		items := s.files.Findable()
 		more := s.learn(ctx, items)
 		if fresh || s.digest(items) != done {
-			if err := s.sync(ctx, items); err == nil {
-				done, fresh = s.digest(items), false
-			} else if ctx.Err() == nil {
+			digest := s.digest(items)
+			switch err := s.sync(ctx, changed, items); {
+			case err == nil:
+				done, fresh = digest, false
+			case ctx.Err() == nil && !errors.Is(err, errChanged):
 				s.env.Log.Warn("what is shared is not all found", "err", err)
 			}
 		}
@@ -361,4 +363,21 @@ func (s *Search) follow(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// errChanged ends what is done for what is no longer shared as it was.
+var errChanged = errors.New("what is shared has changed")
+
+// until returns a context that ends when changed is closed, and what gives it back: to publish takes work, and what is taken back is not to wait for it.
+func (s *Search) until(ctx context.Context, changed <-chan struct{}) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.env.Go("search.changed", func(context.Context) error {
+		select {
+		case <-changed:
+			cancel(errChanged)
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return ctx, func() { cancel(nil) }
 }

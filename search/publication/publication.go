@@ -10,6 +10,7 @@ package publication
 import (
 	"bytes"
 	"cmp"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"math"
@@ -93,6 +94,9 @@ type Publication struct {
 	V1       kith.InfoHash
 	V2       [32]byte   // BitTorrent v2; zero if it has none
 	Facts    fact.Facts // what the content says of itself, as fact.Public has it
+
+	Nonce uint64 // what Prove has found; 0 if there is none
+	Work  int    // bits, of what was read; Seal does not look at it
 }
 
 // body is what is signed, behind signPrefix.
@@ -113,6 +117,7 @@ type body struct {
 	V1       []byte   `cbor:"14,keyasint,omitempty"`
 	V2       []byte   `cbor:"15,keyasint,omitempty"`
 	Facts    *facts   `cbor:"16,keyasint,omitempty"`
+	Nonce    uint64   `cbor:"30,keyasint,omitempty"` // the last one, whatever comes between
 }
 
 // facts are those that are told. Whoever reads them cuts and cleans them.
@@ -192,20 +197,34 @@ func Seal(key crypto.PrivKey, p Publication) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("publication: seal: %w", err)
 	}
+	b, err := p.fit(pub)
+	if err != nil {
+		return nil, fmt.Errorf("publication: seal: %w", err)
+	}
+	value, err := sign(key, b)
+	if err != nil {
+		return nil, fmt.Errorf("publication: seal: %w", err)
+	}
+	return value, nil
+}
+
+// fit returns the body of p with so many files as there is room for.
+func (p Publication) fit(pub []byte) (body, error) {
 	for {
 		b := p.body(pub)
 		if err := b.check(); err != nil {
-			return nil, fmt.Errorf("publication: seal: %w", err)
+			return b, err
 		}
-		value, err := sign(key, b)
+		data, err := wire.Marshal(b)
 		if err != nil {
-			return nil, fmt.Errorf("publication: seal: %w", err)
+			return b, err
 		}
-		if len(value) <= MaxSize {
-			return value, nil
+		value, err := wire.Marshal(signed{data, make([]byte, ed25519.SignatureSize)})
+		if err != nil || len(value) <= MaxSize {
+			return b, err
 		}
 		if len(p.Files) == 0 {
-			return nil, fmt.Errorf("publication: seal: %d bytes, at most %d: %w", len(value), MaxSize, kith.TooLarge)
+			return b, fmt.Errorf("%d bytes, at most %d: %w", len(value), MaxSize, kith.TooLarge)
 		}
 		p.Files = p.Files[:len(p.Files)-1]
 	}
@@ -225,7 +244,7 @@ func sign(key crypto.PrivKey, b any) ([]byte, error) {
 
 func (p Publication) body(key []byte) body {
 	b := body{
-		Version: version, Key: key, Root: p.Root.CID().Bytes(), Issued: uint64(p.Issued.UnixMilli()), Expires: uint64(p.Expires.Unix()), Gone: p.Gone,
+		Version: version, Key: key, Root: p.Root.CID().Bytes(), Issued: uint64(p.Issued.UnixMilli()), Expires: uint64(p.Expires.Unix()), Gone: p.Gone, Nonce: p.Nonce,
 	}
 	if p.Gone {
 		return b
@@ -243,20 +262,23 @@ func (p Publication) body(key []byte) body {
 
 // Parse verifies the form and the signature of a publication, and reads it. Its errors are TooLarge and Corrupt. Whether it is of now Current says.
 func Parse(value []byte) (Publication, error) {
-	b, err := verified(value)
+	s, b, err := decode(value)
+	if err == nil {
+		err = verify(value, s, b)
+	}
 	if err != nil {
 		return Publication{}, fmt.Errorf("publication: %w", err)
 	}
-	return b.publication()
+	return b.publication(s.Body)
 }
 
 // Read reads what Parse has verified before.
 func Read(value []byte) (Publication, error) {
-	_, b, err := decode(value)
+	s, b, err := decode(value)
 	if err != nil {
 		return Publication{}, fmt.Errorf("publication: %w", err)
 	}
-	return b.publication()
+	return b.publication(s.Body)
 }
 
 // decode takes a publication apart.
@@ -279,28 +301,25 @@ func decode(value []byte) (s signed, b body, err error) {
 	return s, b, nil
 }
 
-func verified(value []byte) (body, error) {
-	s, b, err := decode(value)
-	if err != nil {
-		return b, err
-	}
+// verify says what is wrong with the form or the signature of what decode has taken apart.
+func verify(value []byte, s signed, b body) error {
 	for _, x := range []struct {
 		v    any
 		data []byte
 	}{{new(any), s.Body}, {&s, value}} { // a body may say more than this program knows
 		err := wire.Unmarshal(x.data, x.v)
 		if data, merr := wire.Marshal(x.v); err != nil || merr != nil || !bytes.Equal(data, x.data) { // or others could make more of one
-			return b, fmt.Errorf("the encoding is not deterministic: %w", kith.Corrupt)
+			return fmt.Errorf("the encoding is not deterministic: %w", kith.Corrupt)
 		}
 	}
 	key, err := crypto.UnmarshalEd25519PublicKey(b.Key)
 	if err != nil {
-		return b, fmt.Errorf("its key is none: %w", kith.Corrupt)
+		return fmt.Errorf("its key is none: %w", kith.Corrupt)
 	}
 	if ok, err := key.Verify(append([]byte(signPrefix), s.Body...), s.Signature); err != nil || !ok {
-		return b, fmt.Errorf("the signature is wrong: %w", kith.Corrupt)
+		return fmt.Errorf("the signature is wrong: %w", kith.Corrupt)
 	}
-	return b, nil
+	return nil
 }
 
 // check is what holds of every publication. Its error is Invalid.
@@ -357,7 +376,8 @@ func (b body) root() (kith.Ref, error) {
 	return root, err
 }
 
-func (b body) publication() (Publication, error) {
+// publication returns what a body says, whose bytes are data.
+func (b body) publication(data []byte) (Publication, error) {
 	key, err := crypto.UnmarshalEd25519PublicKey(b.Key)
 	if err != nil {
 		return Publication{}, err
@@ -378,7 +398,14 @@ func (b body) publication() (Publication, error) {
 	}
 	p := Publication{
 		Publisher: id, Root: root, Issued: time.UnixMilli(int64(b.Issued)).UTC(), Expires: time.Unix(int64(b.Expires), 0).UTC(), Gone: b.Gone,
-		Name: b.Name, Size: int64(b.Size), Count: int(b.Count), Files: b.Files, Tags: b.Tags, Sort: Sort(b.Sort), Language: b.Language, Facts: b.Facts.facts(),
+		Name: b.Name, Size: int64(b.Size), Count: int(b.Count), Files: b.Files, Tags: b.Tags, Sort: Sort(b.Sort), Language: b.Language, Facts: b.Facts.facts(), Nonce: b.Nonce,
+	}
+	if b.Nonce != 0 {
+		w, err := workOf(data)
+		if err != nil {
+			return Publication{}, err
+		}
+		p.Work = w.bits(b.Nonce)
 	}
 	copy(p.V1[:], b.V1)
 	copy(p.V2[:], b.V2)

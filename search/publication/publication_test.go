@@ -229,7 +229,7 @@ func TestReplaces(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, gone := range []bool{false, true} {
 		p := sample()
-		p.Gone = gone
+		p.Gone, p.Nonce = gone, 7
 		value, err := Seal(key(f, 1), p)
 		if err != nil {
 			f.Fatal(err)

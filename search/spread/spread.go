@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -20,6 +21,7 @@ import (
 
 	"kith/internal/db"
 	"kith/network"
+	"kith/search/publication"
 	"kith/search/sets"
 )
 
@@ -45,6 +47,7 @@ type Options struct {
 	Changed func(ctx context.Context, c Change) error                    // hears of each change, one at a time, again after a crash or an error; nil: nobody does
 	Most    int                                                          // publications of a stranger's device that are kept; 0: MaxStranger
 	Now     func() time.Time                                             // nil: time.Now
+	Work    int                                                          // bits without which nothing of a stranger is kept, and that what is published here has; 0: publication.MinWork
 	Log     *slog.Logger
 }
 
@@ -54,7 +57,8 @@ type Spread struct {
 	me peer.ID
 	db *sql.DB
 
-	write sync.Mutex // one change at a time
+	write sync.Mutex   // one change at a time
+	left  atomic.Int64 // publications of this device for which work is still to be done
 
 	mu      sync.Mutex // guards what is below
 	set     sets.Set
@@ -79,6 +83,7 @@ func Open(ctx context.Context, o Options) (s *Spread, note string, err error) {
 		o.Now = time.Now
 	}
 	o.Most = cmp.Or(o.Most, MaxStranger)
+	o.Work = cmp.Or(o.Work, publication.MinWork)
 	me, err := peer.IDFromPrivateKey(o.Key)
 	if err != nil {
 		return nil, "", fmt.Errorf("spread: open: %w", err)
@@ -112,11 +117,11 @@ func (s *Spread) Met(p peer.ID) {
 	}
 }
 
-// tell lets neighbours be told of what is new, but for who has told it.
+// tell lets neighbours be told of what is new, but for who has told it. Of what a contact publishes without work it tells nobody: who does not know them would not keep it.
 func (s *Spread) tell(news []Kept, from peer.ID) {
 	s.mu.Lock()
 	for _, k := range news {
-		if len(s.queue) < maxQueue {
+		if len(s.queue) < maxQueue && k.Work >= s.o.Work {
 			s.queue = append(s.queue, offer{sets.ID(k.ID), from})
 		}
 	}

@@ -64,7 +64,7 @@ func (h *hub) node(number byte) *node {
 	n := &node{h: h}
 	me, _ := peer.IDFromPrivateKey(key)
 	n.o = Options{
-		Path: filepath.Join(h.t.TempDir(), "publications.db"), Key: key, Log: slog.New(slog.DiscardHandler), Known: func(peer.ID) bool { return false },
+		Path: filepath.Join(h.t.TempDir(), "publications.db"), Key: key, Work: 1, Log: slog.New(slog.DiscardHandler), Known: func(peer.ID) bool { return false },
 		Peers: func() (list []peer.ID) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -268,6 +268,10 @@ func TestLies(t *testing.T) {
 		make := func(change func(p *publication.Publication)) []byte {
 			p := publication.Publication{Root: root(1), Name: "x", Issued: time.Now(), Expires: time.Now().Add(time.Hour)}
 			change(&p)
+			p, err := publication.Prove(t.Context(), b.o.Key.GetPublic(), p, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
 			v, err := publication.Seal(b.o.Key, p)
 			if err != nil {
 				t.Fatal(err)

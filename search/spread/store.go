@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -37,6 +36,9 @@ CREATE TABLE publications (
 ) WITHOUT ROWID;
 CREATE INDEX publications_expires ON publications (expires);
 CREATE TABLE changes (id BLOB PRIMARY KEY) WITHOUT ROWID; -- publications that came or went, of which nobody has heard yet
+`, `
+ALTER TABLE publications ADD COLUMN worth INTEGER NOT NULL DEFAULT 0; -- of too many those are kept that are worth most
+CREATE INDEX publications_worth ON publications (worth);
 `}
 
 // A Kept is a publication as this node keeps it.
@@ -168,45 +170,25 @@ func (s *Spread) keep(ctx context.Context, values [][]byte) (news []Kept, bad in
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	var c Change
-	var gone []peer.ID // whose Lost are
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, bad, fmt.Errorf("spread: keep: %w", err)
 	}
 	defer tx.Rollback()
-	counts := map[peer.ID]int{}
-	put := `INSERT INTO publications (id, publisher, root, issued, expires, value) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (publisher, root) DO UPDATE SET id = excluded.id, issued = excluded.issued, expires = excluded.expires, value = excluded.value`
+	in := intake{s: s, tx: tx, more: map[peer.ID]int{}}
 	for _, k := range good {
-		old, had, err := s.before(tx, k)
-		if err != nil {
+		if err := in.take(k); err != nil {
 			return nil, bad, fmt.Errorf("spread: keep: %w", err)
 		}
-		switch {
-		case had && !k.Replaces(k.ID, old.Publication, old.ID):
-			s.refuse(k.ID, old.ID)
-			continue
-		case !had && s.full(k.Publisher, counts[k.Publisher], len(c.New)):
-			s.refuse(k.ID, publication.ID{})
-			continue
-		case had:
-			c.Lost, gone = append(c.Lost, old.ID), append(gone, k.Publisher)
-		}
-		if _, err := tx.Exec(put, k.ID[:], []byte(k.Publisher), k.Root.CID().Bytes(), k.Issued.UnixMilli(), k.Expires.Unix(), k.Value); err != nil {
-			return nil, bad, fmt.Errorf("spread: keep: %w", err)
-		}
-		counts[k.Publisher]++
-		c.New = append(c.New, k)
 	}
-	if err := writeChange(tx, c); err != nil {
+	if err := writeChange(tx, in.c); err != nil {
 		return nil, bad, fmt.Errorf("spread: keep: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return nil, bad, fmt.Errorf("spread: keep: %w", err)
 	}
-	s.note(ctx, c, gone)
-	return c.New, bad, nil
+	s.note(ctx, in.c, in.gone)
+	return in.c.New, bad, nil
 }
 
 // writeChange writes down what is to be told, so that a crash before it is does not lose it.
@@ -275,7 +257,7 @@ func (s *Spread) again(ctx context.Context) error {
 }
 
 // before returns what is kept of the same device about the same content.
-func (s *Spread) before(tx *sql.Tx, k Kept) (Kept, bool, error) {
+func before(tx *sql.Tx, k Kept) (Kept, bool, error) {
 	var value []byte
 	err := tx.QueryRow(`SELECT value FROM publications WHERE publisher = ? AND root = ?`, []byte(k.Publisher), k.Root.CID().Bytes()).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -291,33 +273,30 @@ func (s *Spread) before(tx *sql.Tx, k Kept) (Kept, bool, error) {
 	return old, true, nil
 }
 
-// full reports whether there is no room for one more of a publisher, beside those that are being taken in. What this node publishes itself always has room.
-func (s *Spread) full(publisher peer.ID, more, all int) bool {
-	if publisher == s.me {
-		return false
-	}
-	most := s.o.Most
-	if s.o.Known(publisher) {
-		most = MaxKnown
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count[publisher]+more >= most || s.set.Len()+all >= MaxKept
-}
-
-// overfull reports whether a publication is one more of a device of which there is no room for more, and notes that it is not kept: of a device that publishes very much, most is not, and to look at
-// each signature costs more than all else.
+// overfull reports whether a publication would not be kept whatever its signature is, and notes that it is not: of a device that publishes very much, most is not, and to look at each signature costs more
+// than all else.
 func (s *Spread) overfull(ctx context.Context, value []byte) bool {
-	p, err := publication.Read(value)
-	if err != nil || !s.full(p.Publisher, 0, 0) {
+	k, err := keptOf(value)
+	if err != nil {
 		return false
 	}
-	var has bool
-	err = s.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM publications WHERE publisher = ? AND root = ?)`, []byte(p.Publisher), p.Root.CID().Bytes()).Scan(&has)
-	if err != nil || has {
-		return false
+	worth := s.worth(k)
+	if worth >= s.o.Work {
+		least, full := s.fullest(k.Publisher, worth, 0, 0)
+		if !full {
+			return false
+		}
+		var has bool
+		err = s.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM publications WHERE publisher = ? AND root = ?)`, []byte(k.Publisher), k.Root.CID().Bytes()).Scan(&has)
+		if err != nil || has {
+			return false
+		}
+		v, err := victimOf(s.db.QueryRowContext(ctx, least, []byte(k.Publisher)))
+		if err != nil || v.below(worth, k.ID) {
+			return false
+		}
 	}
-	s.refuse(publication.IDOf(value), publication.ID{})
+	s.refuse(k.ID, publication.ID{})
 	return true
 }
 
@@ -426,29 +405,4 @@ func (s *Spread) By(ctx context.Context, publisher peer.ID) (list []Kept, err er
 		}
 	}
 	return list, rows.Err()
-}
-
-// Publish says to everybody what this device shares, or that it no longer does. Issued and Expires are set. Its error is Invalid if something of it makes no sense;
-// nothing is published then.
-func (s *Spread) Publish(ctx context.Context, list ...publication.Publication) error {
-	var values [][]byte
-	for _, p := range list {
-		old, _, err := s.of(ctx, s.me, p.Root)
-		if err != nil {
-			return err
-		}
-		p.Issued = s.o.Now().Truncate(time.Millisecond)
-		if !p.Issued.After(old.Issued) { // the clock was set back
-			p.Issued = old.Issued.Add(time.Millisecond)
-		}
-		p.Expires = p.Issued.Add(Life).Truncate(time.Second)
-		value, err := publication.Seal(s.o.Key, publication.Trim(p))
-		if err != nil {
-			return err
-		}
-		values = append(values, value)
-	}
-	news, _, err := s.keep(ctx, values)
-	s.tell(news, s.me)
-	return err
 }

@@ -3901,6 +3901,11 @@ export interface components {
             known: number;
             /** @description there are more than total */
             more?: boolean;
+            /**
+             * Format: int64
+             * @description publications of this node that are still being made, which takes work
+             */
+            publishing?: number;
             /** @description what was looked for */
             query: string;
             /** @description the index is being made anew: there may be more */

@@ -1,0 +1,149 @@
+package spread
+
+import (
+	"bytes"
+	"cmp"
+	"database/sql"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"kith/search/publication"
+)
+
+// An intake is publications being taken in, in one transaction. What is kept in the end does not depend on the order in which they come: of one device about one content the last, of
+// one device those that are worth most, as many as it may have, and of all of these those that are worth most.
+type intake struct {
+	s    *Spread
+	tx   *sql.Tx
+	c    Change
+	gone []peer.ID       // whose c.Lost are
+	more map[peer.ID]int // publications of each publisher, beyond those that were kept before
+	all  int             // and of all
+}
+
+// ofKnown is more than any work is worth.
+const ofKnown = 1000
+
+// worth returns what a publication is worth when there are too many: whom one knows comes before all strangers, and of these who has done more work.
+func (s *Spread) worth(k Kept) int {
+	switch {
+	case k.Publisher == s.me:
+		return 2 * ofKnown
+	case s.o.Known(k.Publisher):
+		return ofKnown + k.Work
+	}
+	return k.Work
+}
+
+const put = `INSERT INTO publications (id, publisher, root, issued, expires, value, worth) VALUES (?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (publisher, root) DO UPDATE SET id = excluded.id, issued = excluded.issued, expires = excluded.expires, value = excluded.value, worth = excluded.worth`
+
+// take takes one publication in, or refuses it.
+func (in *intake) take(k Kept) error {
+	s, worth := in.s, in.s.worth(k)
+	if worth < s.o.Work {
+		s.refuse(k.ID, publication.ID{})
+		return nil
+	}
+	old, had, err := before(in.tx, k)
+	if err != nil {
+		return err
+	}
+	if had && !k.Replaces(k.ID, old.Publication, old.ID) {
+		s.refuse(k.ID, old.ID)
+		return nil
+	}
+	if !had {
+		ok, err := in.room(k, worth)
+		if err != nil || !ok {
+			return err
+		}
+	}
+	if _, err := in.tx.Exec(put, k.ID[:], []byte(k.Publisher), k.Root.CID().Bytes(), k.Issued.UnixMilli(), k.Expires.Unix(), k.Value, worth); err != nil {
+		return err
+	}
+	if had {
+		in.lose(old.ID, k.Publisher)
+	}
+	in.more[k.Publisher]++
+	in.all++
+	in.c.New = append(in.c.New, k)
+	return nil
+}
+
+// lose notes that a publication is kept no more.
+func (in *intake) lose(id publication.ID, publisher peer.ID) {
+	in.more[publisher]--
+	in.all--
+	if i := slices.IndexFunc(in.c.New, func(k Kept) bool { return k.ID == id }); i >= 0 { // nobody has heard of it
+		in.c.New = slices.Delete(in.c.New, i, i+1)
+		return
+	}
+	in.c.Lost, in.gone = append(in.c.Lost, id), append(in.gone, publisher)
+}
+
+// room makes room for one more: what is worth least goes, unless that is k itself. What this node publishes itself always has room.
+func (in *intake) room(k Kept, worth int) (bool, error) {
+	s := in.s
+	least, full := s.fullest(k.Publisher, worth, in.more[k.Publisher], in.all)
+	if !full {
+		return true, nil
+	}
+	v, err := victimOf(in.tx.QueryRow(least, []byte(k.Publisher)))
+	if err != nil {
+		return false, err
+	}
+	if !v.below(worth, k.ID) {
+		s.refuse(k.ID, publication.ID{})
+		return false, nil
+	}
+	if _, err := in.tx.Exec(`DELETE FROM publications WHERE id = ?`, v.id[:]); err != nil {
+		return false, err
+	}
+	in.lose(v.id, v.publisher)
+	s.refuse(v.id, publication.ID{})
+	return true, nil
+}
+
+// fullest reports whether there is no room for one more of a publisher that is worth so much, beside those that are being taken in, and returns the query for what is worth least of those that are too many.
+func (s *Spread) fullest(publisher peer.ID, worth, more, all int) (least string, full bool) {
+	if publisher == s.me {
+		return "", false
+	}
+	most := s.o.Most
+	if worth >= ofKnown {
+		most = MaxKnown
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.count[publisher]+more >= most:
+		return `SELECT id, publisher, worth FROM publications WHERE publisher = ? ORDER BY worth, id LIMIT 1`, true
+	case s.set.Len()+all >= MaxKept:
+		return `SELECT id, publisher, worth FROM publications WHERE ?1 = ?1 ORDER BY worth, id LIMIT 1`, true
+	}
+	return "", false
+}
+
+// A victim is what is kept and worth least.
+type victim struct {
+	id        publication.ID
+	publisher peer.ID
+	worth     int
+}
+
+func victimOf(row *sql.Row) (v victim, err error) {
+	var id, publisher []byte
+	if err := row.Scan(&id, &publisher, &v.worth); err != nil {
+		return v, err
+	}
+	copy(v.id[:], id)
+	v.publisher = peer.ID(publisher)
+	return v, nil
+}
+
+// below reports whether what is worth so much takes its place.
+func (v victim) below(worth int, id publication.ID) bool {
+	return cmp.Or(cmp.Compare(worth, v.worth), bytes.Compare(id[:], v.id[:])) > 0
+}
