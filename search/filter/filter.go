@@ -191,7 +191,9 @@ func (f *Filter) pair(as, bs []Key) bool {
 }
 
 // Size returns how many bytes f has as it is sent.
-func (f *Filter) Size() int { return len(f.Append(nil)) }
+func (f *Filter) Size() int {
+	return 1 + len(binary.AppendUvarint(nil, uint64(f.n))) + (2*f.n+7)/8 + f.n
+}
 
 // Append appends f as it is sent: a byte of version, how many keys there are as a varint, high in as many bytes as it needs, little-endian, and low.
 func (f *Filter) Append(dst []byte) []byte {

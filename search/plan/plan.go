@@ -4,7 +4,7 @@
 // It finds nothing and sends nothing. Its one idea: a search is a pure machine, as those of overlay/kbr are: it is told what happened and says what is to be done, with no clock,
 // goroutine, chance or map, so that the same code runs in a node and in a simulation of ten thousand.
 //
-// Of shards other than its own a node has no filters. A member of each, a guide, is asked who of that shard fits, as the first thing.
+// Of shards other than its own a node has no filters. Members of each, guides, are asked who of that shard fits, as the first thing.
 package plan
 
 import (
@@ -20,19 +20,22 @@ const (
 	Enough   = 50 // results
 	MaxAsks  = 60 // questions, guides and those asked in vain among them
 	MaxPeers = 64 // candidates that are kept in mind
+
+	guidesEach = 3 // of one shard, in case some of them lie
 )
 
 // steps is how many peers are asked in all, in three steps.
 var steps = [...]int{5, 15, 40}
 
-// A Candidate is a peer that may have what is looked for. Those whose filters fit less well than those of others are not asked, and of these those of a greater score are asked first.
+// A Candidate is a peer that may have what is looked for. Those whose filters fit less well than those of others are not asked. Of one list those of a greater score are asked first, and the first of each list
+// before the second of any: who makes a list can say what it likes of its own, and has its turn.
 type Candidate struct {
 	Node  kbr.Node
 	Fit   filter.Fit
 	Score uint32
 }
 
-// before compares two candidates by who is asked first.
+// before compares two candidates of one list by who is asked first.
 func before(a, b Candidate) int {
 	return cmp.Or(cmp.Compare(b.Fit, a.Fit), cmp.Compare(b.Score, a.Score), cmp.Compare(a.Node, b.Node))
 }
@@ -89,6 +92,7 @@ type Search struct {
 
 type peer struct {
 	Candidate
+	turn  int // it is the so many-th of its list
 	state state
 }
 
@@ -102,17 +106,20 @@ const (
 
 // A guide is the members of one shard that can be asked.
 type guide struct {
-	left  []kbr.Node // those that were not asked
-	asked kbr.Node   // who may still answer, or None
-	over  bool       // one has answered
+	left  []kbr.Node           // those that were not asked
+	asked [guidesEach]kbr.Node // who may still answer, or None
+	heard int                  // how many have answered
 }
 
 // New returns a search of a node that waits so long for an answer, as it has measured (kbr.RTT). Peers are those of its shard whose filters fit, and each list of guides is members
-// of another shard, which are asked one after the other until one answers.
+// of another shard, of which so many are asked until guidesEach have answered.
 func New(wait kbr.Ticks, peers []Candidate, guides [][]kbr.Node) *Search {
 	s := &Search{wait: wait}
 	for _, g := range guides {
 		s.guides = append(s.guides, guide{left: g})
+		for i := range guidesEach {
+			s.guides[len(s.guides)-1].asked[i] = kbr.None
+		}
 	}
 	s.learn(peers)
 	return s
@@ -120,13 +127,15 @@ func New(wait kbr.Ticks, peers []Candidate, guides [][]kbr.Node) *Search {
 
 // learn takes in candidates.
 func (s *Search) learn(peers []Candidate) {
-	for _, p := range peers {
+	peers = slices.Clone(peers)
+	slices.SortFunc(peers, before)
+	for i, p := range peers {
 		if s.find(p.Node) == nil {
-			s.peers = append(s.peers, peer{Candidate: p})
+			s.peers = append(s.peers, peer{Candidate: p, turn: i})
 		}
 	}
 	slices.SortFunc(s.peers, func(a, b peer) int { // those that were asked are kept
-		return cmp.Or(cmp.Compare(min(b.state, open), min(a.state, open)), before(a.Candidate, b.Candidate))
+		return cmp.Or(cmp.Compare(min(b.state, open), min(a.state, open)), cmp.Compare(b.Fit, a.Fit), cmp.Compare(a.turn, b.turn), before(a.Candidate, b.Candidate))
 	})
 	s.peers = s.peers[:min(len(s.peers), MaxPeers)]
 }
@@ -165,8 +174,15 @@ func (s *Search) Step(ev *Event, out []Act) []Act {
 // close takes in what became of a question.
 func (s *Search) close(ev *Event) {
 	for i := range s.guides {
-		if g := &s.guides[i]; g.asked == ev.From {
-			g.asked, g.over = kbr.None, ev.What == Answer
+		g := &s.guides[i]
+		for k, n := range g.asked {
+			if n != ev.From || n == kbr.None {
+				continue
+			}
+			g.asked[k] = kbr.None
+			if ev.What == Answer {
+				g.heard++
+			}
 		}
 	}
 	if p := s.find(ev.From); p != nil && p.state == open {
@@ -179,19 +195,34 @@ func (s *Search) close(ev *Event) {
 	s.learn(ev.Peers[:min(len(ev.Peers), MaxPeers)])
 }
 
-// next asks the next guide of a shard, if none is asked and none has answered.
+// next asks the next guides of a shard, until so many have answered as are to.
 func (s *Search) next(g *guide, out []Act) []Act {
-	if g.over || g.asked != kbr.None || len(g.left) == 0 || s.asks == MaxAsks {
-		return out
+	for k := range g.asked {
+		if g.heard+g.open() >= guidesEach || len(g.left) == 0 || s.asks == MaxAsks {
+			break
+		}
+		if g.asked[k] == kbr.None {
+			g.asked[k], g.left = g.left[0], g.left[1:]
+			s.asks++
+			out = append(out, Act{Do: Guide, To: g.asked[k], Wait: s.wait})
+		}
 	}
-	g.asked, g.left = g.left[0], g.left[1:]
-	s.asks++
-	return append(out, Act{Do: Guide, To: g.asked, Wait: s.wait})
+	return out
+}
+
+// open returns how many guides of a shard may still answer.
+func (g *guide) open() (n int) {
+	for _, p := range g.asked {
+		if p != kbr.None {
+			n++
+		}
+	}
+	return n
 }
 
 // guided reports whether a guide may still answer.
 func (s *Search) guided() bool {
-	return slices.ContainsFunc(s.guides, func(g guide) bool { return g.asked != kbr.None })
+	return slices.ContainsFunc(s.guides, func(g guide) bool { return g.open() > 0 })
 }
 
 // widen asks as many as this step wants, and goes on to the next when at most one in five of those that were asked is still to answer. Who was asked in vain does not count. While a guide may know of a peer

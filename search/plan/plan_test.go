@@ -35,6 +35,14 @@ func asked(acts []Act) (ask, guide []kbr.Node, done bool) {
 	return ask, guide, done
 }
 
+// listed returns candidates that somebody else names.
+func listed(from, to kbr.Node) (list []Candidate) {
+	for n := from; n <= to; n++ {
+		list = append(list, Candidate{Node: n, Fit: filter.Together, Score: 1 << 30})
+	}
+	return list
+}
+
 func nodes(from, to kbr.Node) (list []kbr.Node) {
 	for n := from; n <= to; n++ {
 		list = append(list, n)
@@ -42,13 +50,14 @@ func nodes(from, to kbr.Node) (list []kbr.Node) {
 	return list
 }
 
+type step struct {
+	ev         Event
+	ask, guide []kbr.Node
+	done       bool
+}
+
 // What a search does, event by event.
 func TestSteps(t *testing.T) {
-	type step struct {
-		ev         Event
-		ask, guide []kbr.Node
-		done       bool
-	}
 	for name, x := range map[string]struct {
 		peers  int
 		guides [][]kbr.Node
@@ -75,13 +84,25 @@ func TestSteps(t *testing.T) {
 			{ev: Event{What: Slow, From: 6}, ask: nodes(7, 7)},
 			{ev: Event{What: Answer, From: 6, Fresh: Enough}, done: true},
 		}},
-		"guides": {1, [][]kbr.Node{{200, 201}, {300}}, []step{
-			{ev: Event{What: Begin}, ask: nodes(1, 1), guide: []kbr.Node{200, 300}},
-			{ev: Event{What: Slow, From: 200}, guide: []kbr.Node{201}},
+		"guides": {1, [][]kbr.Node{{200, 201, 204, 202, 203}, {300}}, []step{
+			{ev: Event{What: Begin}, ask: nodes(1, 1), guide: []kbr.Node{200, 201, 204, 300}},
+			{ev: Event{What: Slow, From: 200}, guide: []kbr.Node{202}},
 			{ev: Event{What: Answer, From: 1}},
 			{ev: Event{What: Failed, From: 300}},
+			{ev: Event{What: Answer, From: 202}},
+			{ev: Event{What: Answer, From: 204}},
 			{ev: Event{What: Answer, From: 201, Peers: []Candidate{{Node: 50, Fit: filter.Together}, {Node: 51, Fit: filter.Apart}, {Node: 1}}}, ask: nodes(50, 50)},
 			{ev: Event{What: Answer, From: 50, Fresh: 3}, done: true},
+		}},
+		"a guide that names many has its turn, and no more": {3, [][]kbr.Node{{200}}, []step{
+			{ev: Event{What: Begin}, ask: nodes(1, 3), guide: nodes(200, 200)},
+			{ev: Event{What: Answer, From: 200, Peers: listed(50, 99)}, ask: nodes(50, 51)},
+			{ev: Event{What: Answer, From: 50, Fresh: Enough}, done: true},
+		}},
+		"the first of each list before the second of any": {0, [][]kbr.Node{{200, 201}}, []step{
+			{ev: Event{What: Begin}, guide: nodes(200, 201)},
+			{ev: Event{What: Answer, From: 200, Peers: []Candidate{{Node: 10, Fit: filter.Apart, Score: 1 << 30}, {Node: 11, Fit: filter.Apart, Score: 1 << 30}, {Node: 12, Fit: filter.Apart, Score: 1 << 30}, {Node: 13, Fit: filter.Apart, Score: 1 << 30}}}},
+			{ev: Event{What: Answer, From: 201, Peers: []Candidate{{Node: 40, Fit: filter.Apart, Score: 2}, {Node: 30, Fit: filter.Apart, Score: 7}}}, ask: []kbr.Node{10, 30, 11, 40, 12}},
 		}},
 		"who has the words apart is asked if nobody has them together": {0, [][]kbr.Node{{200}, {300}}, []step{
 			{ev: Event{What: Begin}, guide: []kbr.Node{200, 300}},
@@ -184,5 +205,32 @@ func TestRank(t *testing.T) {
 		if !slices.Equal(got, x.want) {
 			t.Errorf("%s: %v, want %v", x.words, got, x.want)
 		}
+	}
+}
+
+// Who claims more than Broad comes last, and they are few; and nobody comes first by claiming more than others who claim much.
+func TestRankBroad(t *testing.T) {
+	a, b := filter.Term("a"), filter.Term("b")
+	of := func(n int) *filter.Filter {
+		keys := []filter.Key{a, b, filter.Pair(a, b)}
+		for i := range n {
+			keys = append(keys, filter.Key(i)<<40|1)
+		}
+		f, err := filter.New(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	known := []Known{{1, of(10)}, {2, of(Broad + 1)}, {3, of(100)}, {4, of(filter.MaxKeys - 3)}, {5, of(Broad - 3)}, {6, of(much)}}
+	for n := kbr.Node(10); n < 30; n++ {
+		known = append(known, Known{n, known[3].Filter})
+	}
+	var got []kbr.Node
+	for _, c := range Rank(known, filter.Sought{{a}, {b}}) {
+		got = append(got, c.Node)
+	}
+	if want := append([]kbr.Node{5, 6, 3, 1, 2, 4}, nodes(10, 19)...); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -13,19 +13,33 @@ type Known struct {
 	Filter *filter.Filter
 }
 
+// What filters claim.
+const (
+	Broad    = 1 << 14 // keys of a filter, 800 names, beyond which it is worth less the more it claims: what says yes to everything says nothing …
+	maxBroad = 12      // … and of such peers no more are asked of a shard
+	much     = 1 << 12 // keys beyond which nobody comes before another: else who claims just less than Broad would be first
+)
+
 // Rank returns those of known that may have what is looked for: those in whose filters all its words stand together; if there are none, those that have all words. Who shares
-// more comes first, because it finds more. They are in the order in which they are to be asked.
+// more comes first, because it finds more, up to a limit; last come those that claim more than Broad, as many as there may be. They are in the order in which they are to be asked.
 func Rank(known []Known, s filter.Sought) (list []Candidate) {
 	best := filter.Apart
+	var broad []Candidate
 	for _, k := range known {
 		fit := k.Filter.Fit(s)
 		if fit > best {
-			list, best = list[:0], fit
+			list, broad, best = list[:0], broad[:0], fit
 		}
-		if fit == best {
-			list = append(list, Candidate{Node: k.Node, Fit: fit, Score: uint32(k.Filter.Len())})
+		switch keys := k.Filter.Len(); {
+		case fit < best:
+		case keys > Broad:
+			broad = append(broad, Candidate{Node: k.Node, Fit: fit, Score: uint32(filter.MaxKeys - keys)})
+		default:
+			list = append(list, Candidate{Node: k.Node, Fit: fit, Score: uint32(filter.MaxKeys + min(keys, much))})
 		}
 	}
+	slices.SortFunc(broad, before)
+	list = append(list, broad[:min(len(broad), maxBroad)]...)
 	slices.SortFunc(list, before)
 	return list
 }

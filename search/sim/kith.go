@@ -12,6 +12,7 @@ import (
 
 // Kith is search/plan over filters that are handed from neighbour to neighbour within shards.
 type Kith struct {
+	Guard   Guard
 	r       *run
 	shards  int
 	filters []*filter.Filter
@@ -20,6 +21,7 @@ type Kith struct {
 	met     set   // all that ever came
 	gone    set   // of these those whose last stamp is too old
 	rtt     []kbr.RTT
+	lied    map[kbr.Node]bool // what lies has found
 }
 
 // How filters spread. A node says again that it is there every stampEvery, and is forgotten when that is missing for twice as long.
@@ -36,7 +38,7 @@ const (
 	joinTime    = kbr.Second
 	maxResults  = 50 // of an answer
 	maxTold     = 40 // candidates that a guide tells
-	guides      = 3  // of each other shard that are known
+	guides      = 5  // of each other shard that are known
 	trips       = 16 // that a node has measured
 )
 
@@ -50,7 +52,7 @@ func (s set) add(p kbr.Node)      { s[p/64] |= 1 << (p % 64) }
 func (s set) has(p kbr.Node) bool { return s[p/64]>>(p%64)&1 == 1 }
 
 func (k *Kith) start(r *run) {
-	*k = Kith{r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), met: k.set(len(r.up)), gone: k.set(len(r.up))}
+	*k = Kith{Guard: k.Guard, lied: map[kbr.Node]bool{}, r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), met: k.set(len(r.up)), gone: k.set(len(r.up))}
 	k.filters = r.filters()
 	k.m = newMesh(r, neighbours/2, anyone, func(a, b kbr.Node) bool { return k.shard(a) == k.shard(b) })
 	all := make([]set, k.shards)
@@ -86,7 +88,12 @@ func (w *World) filters() []*filter.Filter {
 	}
 	fs := make([]*filter.Filter, len(w.shares))
 	var keys, name []filter.Key
+	var lies []*filter.Filter
 	for p, items := range w.shares {
+		if w.spam[p] {
+			fs[p] = w.lie(p, terms, &lies)
+			continue
+		}
 		keys = keys[:0]
 		for _, x := range items {
 			name = name[:0]
@@ -211,6 +218,9 @@ func (k *Kith) rank(p kbr.Node, s filter.Sought) []plan.Candidate {
 			}
 		}
 	}
+	if k.Guard&Bounded == 0 {
+		return rankByClaim(known, s)
+	}
 	return plan.Rank(known, s)
 }
 
@@ -237,7 +247,7 @@ func (k *Kith) search(s *search) {
 		}
 	}
 	a := &asking{k: k, s: s, sought: sought, guides: others, plan: plan.New(k.wait(s.from), k.rank(s.from, sought), others)}
-	a.step(&plan.Event{What: plan.Begin, Fresh: len(s.found)})
+	a.step(&plan.Event{What: plan.Begin, Fresh: a.finds.Home(s.list...)})
 }
 
 // members returns some of a shard: first one with which a node keeps a connection, and then such of which as many may be gone as of those that it has filters of.
@@ -261,6 +271,7 @@ type asking struct {
 	sought filter.Sought
 	guides [][]kbr.Node
 	plan   *plan.Search
+	finds  plan.Finds[item]
 	done   bool
 }
 
@@ -282,10 +293,10 @@ func (a *asking) ask(act plan.Act) {
 	}
 	r.send(dial, s.from, to, func() {
 		ev := plan.Event{What: plan.Answer, From: to}
-		items := s.hits[to]
+		items := a.k.items(s, to)
 		if act.Do == plan.Guide {
 			items = nil
-			ev.Peers = a.k.rank(to, a.sought)
+			ev.Peers = a.k.told(to, a.sought)
 			ev.Peers = ev.Peers[:min(len(ev.Peers), maxTold)]
 		}
 		s.answered++
@@ -296,7 +307,15 @@ func (a *asking) ask(act plan.Act) {
 			if dial > 0 {
 				a.k.rtt[s.from].Measure(r.now - began)
 			}
-			ev.Fresh = s.results(items[:min(len(items), maxResults)])
+			items = items[:min(len(items), maxResults)]
+			if act.Do == plan.Ask && a.k.Guard&Decoys != 0 && a.k.lies(to) {
+				ev.What, items = plan.Failed, nil
+			}
+			ev.Fresh = s.results(items)
+			if a.k.Guard&Worth != 0 {
+				ev.Fresh = a.finds.Take(to, items...)
+				s.list = a.finds.First(len(s.found))
+			}
 			a.step(&ev)
 		})
 	})

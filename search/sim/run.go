@@ -108,10 +108,11 @@ type search struct {
 	*query
 	r        *run
 	found    map[item]bool
+	real     int       // of these those that are no junk
+	list     []item    // what is shown, as it came if nobody has put it in order
 	asked    int       // questions that were sent, by anybody
 	answered int       // and answers
 	tenth    kbr.Ticks // when there were ten results, or all there are if that is less; never
-	targeted bool      // the target is among them
 }
 
 const never = kbr.Ticks(math.MaxInt64)
@@ -122,10 +123,13 @@ func (s *search) results(items []item) (fresh int) {
 		if !s.found[x] {
 			s.found[x] = true
 			fresh++
-			s.targeted = s.targeted || x == s.target
+			s.list = append(s.list, x)
+			if x >= 0 {
+				s.real++
+			}
 		}
 	}
-	if s.tenth == never && len(s.found) >= min(s.exist, 10) {
+	if s.tenth == never && s.real >= min(s.exist, 10) {
 		s.tenth = s.r.now - s.at
 	}
 	return fresh

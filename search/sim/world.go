@@ -27,6 +27,8 @@ type Options struct {
 	Seed    uint64
 	Queries int     // of each of the two classes: as people ask, and for what exists once
 	Churn   float64 // the part of the nodes that leaves in an hour, without a word, while as many new ones come
+	Spam    float64 // the part of the nodes that are spammers
+	Spammer Spammer // and of which kind
 }
 
 // Check says what is wrong with the options. Its error is Invalid.
@@ -36,6 +38,8 @@ func (o Options) Check() error {
 		return kith.Hint(fmt.Errorf("search: simulate %d nodes: %w", o.Nodes, kith.Invalid), "50 to %d", MaxNodes)
 	case o.Queries < 1 || o.Queries > 100_000:
 		return kith.Hint(fmt.Errorf("search: simulate %d queries: %w", o.Queries, kith.Invalid), "1 to 100000")
+	case !(o.Spam >= 0 && o.Spam <= 0.9) || o.Spammer >= spammers:
+		return kith.Hint(fmt.Errorf("search: simulate %v spammers: %w", o.Spam, kith.Invalid), "the part of the nodes, such as 0.2")
 	case !(o.Churn >= 0 && o.Churn <= 10):
 		return kith.Hint(fmt.Errorf("search: simulate a churn of %v: %w", o.Churn, kith.Invalid), "the part that leaves in an hour, such as 0.2")
 	}
@@ -73,6 +77,7 @@ const (
 	forAsker
 	forMesh
 	forRandom
+	forSpam
 )
 
 type item int32
@@ -104,6 +109,8 @@ type World struct {
 	moves   []move
 	queries []query
 	byTerm  [][]item
+	spam    []bool   // which nodes are spammers
+	claims  [][]item // what each of them lies about
 }
 
 // New makes a world. Its error is Invalid.
@@ -114,6 +121,7 @@ func New(o Options) (*World, error) {
 	w := &World{o: o}
 	w.name(itemsPerNode * o.Nodes)
 	w.churn()
+	w.recruit()
 	w.share()
 	w.ask()
 	return w, nil
@@ -184,7 +192,7 @@ func (w *World) share() {
 	popular := newZipf(len(w.names), itemZipf)
 	mu := math.Log(meanShares) - shareSpread*shareSpread/2
 	for p := 1; p < len(w.shares); p++ {
-		if w.unit(forShares, p, 0) < freeRiders {
+		if w.spam[p] || w.unit(forShares, p, 0) < freeRiders {
 			continue
 		}
 		normal := math.Sqrt(-2*math.Log(1-w.unit(forShares, p, 1))) * math.Cos(2*math.Pi*w.unit(forShares, p, 2)) // Box-Muller
@@ -218,6 +226,9 @@ func (w *World) ask() {
 			alive[slices.Index(alive, m.leave)] = m.join
 		}
 		q := query{at: at, from: alive[w.draw(forAsker, i, 0)%uint64(len(alive))], rare: i%2 == 1}
+		for d := 1; w.spam[q.from]; d++ {
+			q.from = alive[w.draw(forAsker, i, d)%uint64(len(alive))]
+		}
 		for d := 0; q.terms == nil; d++ {
 			x := item(w.draw(forTarget, i, d) % uint64(len(w.names)))
 			if !q.rare {
