@@ -150,15 +150,16 @@ type search struct {
 
 // A group is what was found of one content.
 type group struct {
-	content int64
-	id      int64 // of the document that answers best
-	docs    int
-	missing int
-	which   []int // needs
-	score   float64
-	trust   float64
-	size    int64
-	newest  int64 // seconds since 1970
+	content   int64
+	publisher int64 // the first of those that were found
+	id        int64 // of the document that answers best
+	docs      int
+	missing   int
+	which     []int // needs
+	score     float64
+	trust     float64
+	size      int64
+	newest    int64 // seconds since 1970
 }
 
 func (s *search) run() (Results, error) {
@@ -331,7 +332,7 @@ func (s *search) least() int { return (2*s.words + 2) / 3 }
 func (s *search) add(c *candidate, score float64, missing []int) {
 	g := s.found[c.content]
 	if g == nil {
-		g = &group{content: c.content, missing: math.MaxInt, trust: math.Inf(-1)}
+		g = &group{content: c.content, publisher: c.publisher, missing: math.MaxInt, trust: math.Inf(-1)}
 		s.found[c.content] = g
 	}
 	g.docs++
@@ -364,6 +365,9 @@ func (s *search) hits() ([]Hit, error) {
 		groups = append(groups, g)
 	}
 	slices.SortFunc(groups, s.order)
+	if s.q.Sort == query.ByRelevance {
+		groups = mingle(groups, func(g *group) *group { return g })
+	}
 	groups = groups[:min(len(groups), s.o.Limit+s.o.Limit/4+10)]
 	type pair struct {
 		g *group
@@ -386,6 +390,9 @@ func (s *search) hits() ([]Hit, error) {
 		}
 	}
 	slices.SortStableFunc(pairs, func(a, b pair) int { return s.order(a.g, b.g) })
+	if s.q.Sort == query.ByRelevance {
+		pairs = mingle(pairs, func(p pair) *group { return p.g })
+	}
 	hits := make([]Hit, 0, min(len(pairs), s.o.Limit))
 	for _, p := range pairs[:min(len(pairs), s.o.Limit)] {
 		hits = append(hits, p.h)
