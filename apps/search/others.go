@@ -15,6 +15,7 @@ import (
 	"kith/search/ask"
 	"kith/search/filter"
 	"kith/search/index"
+	"kith/search/plan"
 	"kith/search/publication"
 	"kith/search/query"
 	"kith/search/shard"
@@ -91,7 +92,7 @@ func (s *Search) who(sought filter.Sought, missing bool) (list []ask.Candidate) 
 			continue
 		}
 		if fit := k.Filter.Fit(sought); fit != filter.Unfit {
-			list = append(list, ask.Candidate{Device: k.Device, Fit: fit, Score: uint32(k.Filter.Len())})
+			list = append(list, ask.Candidate{Device: k.Device, Fit: fit, Score: plan.Score(k.Filter.Len())})
 		}
 	}
 	return ask.Best(list)

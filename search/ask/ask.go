@@ -52,7 +52,7 @@ type Candidate struct {
 	Score  uint32
 }
 
-// Best returns those of candidates that are to be asked, in that order: those in whose filters the words stand together, and only if there are none the others; those who have more first.
+// Best returns those of candidates that are to be asked, in that order: those in whose filters the words stand together, and only if there are none the others; those of a greater score first.
 func Best(list []Candidate) []Candidate {
 	best := filter.Unfit
 	for _, c := range list {

@@ -52,6 +52,14 @@ func publish(t testing.TB, number byte, name string, change ...func(*publication
 	for _, c := range change {
 		c(&p)
 	}
+	p, err := publication.Prove(context.Background(), key.GetPublic(), p, publication.MinWork)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed(t, key, p)
+}
+
+func sealed(t testing.TB, key crypto.PrivKey, p publication.Publication) []byte {
 	value, err := publication.Seal(key, p)
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +159,8 @@ func named(word string, into *[]string) Take {
 // Whatever a peer answers has a clear outcome: what is true is found, nothing else is, who sends what makes no sense is not asked again, and a search ends in any case.
 func TestAnswers(t *testing.T) {
 	good := publish(t, 1, "blue one")
+	key, _ := keyOf(t, 1)
+	lazy := sealed(t, key, publication.Publication{Root: kith.RawRef([32]byte{9}), Name: "blue two", Size: 1, Issued: bubble, Expires: bubble.Add(time.Hour)})
 	broken := slices.Clone(good)
 	broken[len(broken)-1] ^= 1
 	var many [][]byte
@@ -181,6 +191,7 @@ func TestAnswers(t *testing.T) {
 		"expired": {says(answer{Give: [][]byte{publish(t, 1, "blue", func(p *publication.Publication) {
 			p.Issued, p.Expires = bubble.Add(-time.Hour), bubble.Add(-time.Minute)
 		})}}), 0, Report{Asked: 1, Answered: 1}, true},
+		"without work":             {says(answer{Give: [][]byte{lazy}}), 0, Report{Asked: 1, Answered: 1}, true},
 		"garbage":                  {writes([]byte("\x05garbage")), 0, Report{Asked: 1, Failed: 1}, false},
 		"a gigabyte":               {endless, 0, Report{Asked: 1, Failed: 1}, false},
 		"busy":                     {says(answer{Busy: true}), 0, Report{Asked: 1, Failed: 1}, true},

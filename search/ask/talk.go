@@ -95,7 +95,7 @@ func (a *Asker) question(ctx context.Context, p peer.ID, q question) ([]Found, [
 	return found, told, err
 }
 
-// found returns the publications of an answer: those that p has signed and that hold now. Its error is Corrupt if any is none, or another's; that one has expired is no lie.
+// found returns the publications of an answer: those that p has signed, with their work, and that hold now. Its error is Corrupt if any is none, or another's; that one has expired is no lie.
 func (w answer) found(p peer.ID, now time.Time) (list []Found, err error) {
 	if len(w.Give) > MaxResults {
 		return nil, fmt.Errorf("ask: %d publications, at most %d: %w", len(w.Give), MaxResults, kith.TooLarge)
@@ -107,7 +107,7 @@ func (w answer) found(p peer.ID, now time.Time) (list []Found, err error) {
 			return nil, err
 		case pub.Publisher != p:
 			return nil, fmt.Errorf("ask: a publication of %s: %w", pub.Publisher, kith.Corrupt)
-		case pub.Gone || pub.Current(now) != nil:
+		case pub.Gone || pub.Work < publication.MinWork || pub.Current(now) != nil:
 			continue
 		}
 		list = append(list, Found{publication.IDOf(value), pub})

@@ -30,16 +30,25 @@ func Rank(known []Known, s filter.Sought) (list []Candidate) {
 		if fit > best {
 			list, broad, best = list[:0], broad[:0], fit
 		}
-		switch keys := k.Filter.Len(); {
+		c := Candidate{Node: k.Node, Fit: fit, Score: Score(k.Filter.Len())}
+		switch {
 		case fit < best:
-		case keys > Broad:
-			broad = append(broad, Candidate{Node: k.Node, Fit: fit, Score: uint32(filter.MaxKeys - keys)})
+		case k.Filter.Len() > Broad:
+			broad = append(broad, c)
 		default:
-			list = append(list, Candidate{Node: k.Node, Fit: fit, Score: uint32(filter.MaxKeys + min(keys, much))})
+			list = append(list, c)
 		}
 	}
 	slices.SortFunc(broad, before)
 	list = append(list, broad[:min(len(broad), maxBroad)]...)
 	slices.SortFunc(list, before)
 	return list
+}
+
+// Score returns how early a peer is to be asked whose filter has so many keys; see Rank.
+func Score(keys int) uint32 {
+	if keys > Broad {
+		return uint32(filter.MaxKeys - keys)
+	}
+	return uint32(filter.MaxKeys + min(keys, much))
 }

@@ -98,9 +98,9 @@ func TestTable(t *testing.T) {
 
 // What spam does, without a guard and with each: among 200 nodes, or, in full length, as in docs/search.md. Guards were chosen with other seeds.
 func TestSpam(t *testing.T) {
-	worlds := []Options{{Nodes: 200, Seed: 1965, Queries: 60, Churn: 0.2}}
+	worlds := []Options{{Nodes: 200, Seed: 1977, Queries: 60, Churn: 0.2}}
 	if full {
-		worlds = []Options{{Nodes: 1000, Seed: 1965, Queries: 500, Churn: 0.2}, {Nodes: 10_000, Seed: 1965, Queries: 300, Churn: 0.2}}
+		worlds = []Options{{Nodes: 1000, Seed: 1977, Queries: 500, Churn: 0.2}, {Nodes: 10_000, Seed: 1977, Queries: 300, Churn: 0.2}}
 	}
 	for _, o := range worlds {
 		t.Logf("%d nodes\n%s", o.Nodes, SpamHeading)

@@ -36,12 +36,13 @@ const (
 )
 
 const (
-	liesEager   = 16   // different filters of eager spammers
-	liesPatient = 1000 // records of a patient one
-	agreed      = 10   // results on which eager ones have agreed
-	decoys      = 6    // beside each question
-	rareWord    = 3    // names that have a word of a decoy, at most
-	decoyTries  = 5000 // pairs of words that are tried
+	liesEager   = 16    // different filters of eager spammers
+	liesPatient = 1000  // records of a patient one
+	agreed      = 10    // results on which eager ones have agreed
+	decoys      = 12    // beside each question
+	rareWord    = 3     // names that have a word of a decoy, at most
+	decoyTries  = 10000 // pairs of words that are tried
+	usual       = 3     // times as many pairs as by chance may fit of who is tested
 )
 
 // recruit decides who is a spammer, and what names each copies: of what is there as often as people look for it.
@@ -180,7 +181,7 @@ func (k *Kith) decoys(p kbr.Node) (list [][2]uint32) {
 			list = append(list, d)
 		}
 	}
-	if fit > 2*decoyTries/filter.FalseOnes {
+	if fit > usual*decoyTries/filter.FalseOnes {
 		return nil
 	}
 	return list
