@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -23,15 +24,15 @@ import (
 // maxInside is how many files of a folder are looked for by name.
 const maxInside = 256
 
-// sync makes what this node publishes, and what is found on it, what is shared now. It goes on with publishing until changed is closed; what was published by then stays.
-func (s *Search) sync(ctx context.Context, changed <-chan struct{}, items []Item) error {
+// sync makes what this node publishes, and what is found on it, what is shared now. It goes on with publishing until that is something else, or heard is closed; what was published by then stays.
+func (s *Search) sync(ctx context.Context, heard <-chan struct{}, items []Item) error {
 	if err := s.syncOwn(ctx, items); err != nil {
 		return err
 	}
 	if err := s.syncOffers(ctx, items); err != nil {
 		return err
 	}
-	ctx, stop := s.until(ctx, changed)
+	ctx, stop := s.until(ctx, heard, s.digest(items))
 	defer stop()
 	return s.syncPublished(ctx, items)
 }
@@ -172,10 +173,8 @@ func (s *Search) syncPublished(ctx context.Context, items []Item) error {
 	if list = append(gone, list...); len(list) == 0 {
 		return context.Cause(ctx)
 	}
-	if err := s.spread.Publish(ctx, list...); err != nil {
-		return err
-	}
-	return s.stamp(ctx)
+	err = s.spread.Publish(ctx, list...)
+	return errors.Join(err, s.stamp(context.WithoutCancel(ctx))) // others are to find what was published, whatever was not
 }
 
 // publicationOf returns what is said to everybody of an item.

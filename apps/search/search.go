@@ -335,10 +335,12 @@ func (s *Search) follow(ctx context.Context) error {
 		more := s.learn(ctx, items)
 		if fresh || s.digest(items) != done {
 			digest := s.digest(items)
-			switch err := s.sync(ctx, changed, items); {
+			switch err := s.sync(ctx, heard, items); {
 			case err == nil:
 				done, fresh = digest, false
-			case ctx.Err() == nil && !errors.Is(err, errChanged):
+			case errors.Is(err, errChanged):
+				fresh, more = true, true
+			case ctx.Err() == nil:
 				s.env.Log.Warn("what is shared is not all found", "err", err)
 			}
 		}
@@ -368,16 +370,28 @@ func (s *Search) follow(ctx context.Context) error {
 // errChanged ends what is done for what is no longer shared as it was.
 var errChanged = errors.New("what is shared has changed")
 
-// until returns a context that ends when changed is closed, and what gives it back: to publish takes work, and what is taken back is not to wait for it.
-func (s *Search) until(ctx context.Context, changed <-chan struct{}) (context.Context, func()) {
+// until returns a context that ends when what is shared has another digest, or when heard is closed, and what gives it back: to publish takes work, and what is taken back is not to wait for it. It looks
+// once in followEvery, and not before that, so that some work is done however often something changes; that a download goes on is no change.
+func (s *Search) until(ctx context.Context, heard <-chan struct{}, digest [32]byte) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.env.Go("search.changed", func(context.Context) error {
-		select {
-		case <-changed:
-			cancel(errChanged)
-		case <-ctx.Done():
+		look := time.NewTicker(followEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return nil
+			}
+			select {
+			case <-heard:
+				cancel(errChanged)
+			default:
+			}
+			if s.digest(s.files.Findable()) != digest {
+				cancel(errChanged)
+			}
 		}
-		return nil
 	})
 	return ctx, func() { cancel(nil) }
 }

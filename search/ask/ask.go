@@ -250,14 +250,15 @@ func (r *run) step(ev plan.Event) (done bool) {
 			return true
 		}
 		r.report.Asked++
-		r.work.Go(func() { r.ask(act) })
+		p := r.peers[act.To-1]
+		r.work.Go(func() { r.ask(p, act) })
 	}
 	return false
 }
 
 // ask asks one peer, and says when it is slow and what became of it.
-func (r *run) ask(act plan.Act) {
-	p, began := r.peers[act.To-1], time.Now()
+func (r *run) ask(p peer.ID, act plan.Act) {
+	began := time.Now()
 	slow := time.AfterFunc(time.Duration(act.Wait)*time.Microsecond, func() { r.happens(event{Event: plan.Event{What: plan.Slow, From: act.To}}) })
 	defer slow.Stop()
 	found, told, err := r.a.question(r.ctx, p, question{Query: r.text, Guide: act.Do == plan.Guide})

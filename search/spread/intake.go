@@ -3,7 +3,9 @@ package spread
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"database/sql"
+	"errors"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -29,11 +31,51 @@ const ofKnown = 1000
 func (s *Spread) worth(k Kept) int {
 	switch {
 	case k.Publisher == s.me:
-		return 2 * ofKnown
+		return 2*ofKnown + k.Work
 	case s.o.Known(k.Publisher):
 		return ofKnown + k.Work
 	}
 	return k.Work
+}
+
+// reckon finds out what those are worth that an older program kept, and takes out those that are not kept without work: they come again when whoever shares them has done it.
+func (s *Spread) reckon(ctx context.Context) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	rows, err := tx.Query(`SELECT id, value FROM publications WHERE worth = 0`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	worth := map[publication.ID]int{}
+	for rows.Next() {
+		var id, value []byte
+		if err := rows.Scan(&id, &value); err != nil {
+			return err
+		}
+		if k, err := keptOf(value); err == nil && len(id) == len(publication.ID{}) {
+			worth[publication.ID(id)] = s.worth(k)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	var c Change
+	for id, n := range worth {
+		if n >= s.o.Work {
+			_, err = tx.Exec(`UPDATE publications SET worth = ? WHERE id = ?`, n, id[:])
+		} else {
+			_, err = tx.Exec(`DELETE FROM publications WHERE id = ?`, id[:])
+			c.Lost = append(c.Lost, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(writeChange(tx, c), tx.Commit())
 }
 
 const put = `INSERT INTO publications (id, publisher, root, issued, expires, value, worth) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -120,7 +162,7 @@ func (s *Spread) fullest(publisher peer.ID, worth, more, all int) (least string,
 	switch {
 	case s.count[publisher]+more >= most:
 		return `SELECT id, publisher, worth FROM publications WHERE publisher = ? ORDER BY worth, id LIMIT 1`, true
-	case s.set.Len()+all >= MaxKept:
+	case s.held()+all >= MaxKept:
 		return `SELECT id, publisher, worth FROM publications WHERE ?1 = ?1 ORDER BY worth, id LIMIT 1`, true
 	}
 	return "", false

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -62,7 +63,8 @@ type Spread struct {
 
 	mu      sync.Mutex // guards what is below
 	set     sets.Set
-	count   map[peer.ID]int // publications of each publisher
+	count   map[peer.ID]int  // publications of each publisher
+	quiet   map[sets.ID]bool // those that are kept and not passed on: a contact's, without work
 	refused map[sets.ID]bool
 	queue   []offer
 	talking map[peer.ID]bool // with whom it is being compared
@@ -93,10 +95,10 @@ func Open(ctx context.Context, o Options) (s *Spread, note string, err error) {
 		return nil, "", fmt.Errorf("spread: open: %w", err)
 	}
 	s = &Spread{
-		o: o, me: me, db: state, count: map[peer.ID]int{}, refused: map[sets.ID]bool{}, talking: map[peer.ID]bool{},
+		o: o, me: me, db: state, count: map[peer.ID]int{}, quiet: map[sets.ID]bool{}, refused: map[sets.ID]bool{}, talking: map[peer.ID]bool{},
 		news: make(chan struct{}, 1), came: make(chan peer.ID, 64),
 	}
-	if err := s.load(ctx); err != nil {
+	if err := errors.Join(s.reckon(ctx), s.load(ctx)); err != nil {
 		state.Close()
 		return nil, "", fmt.Errorf("spread: open: %w", err)
 	}

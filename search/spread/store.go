@@ -56,23 +56,36 @@ type Change struct {
 
 // load reads which publications are kept.
 func (s *Spread) load(ctx context.Context) error {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, publisher FROM publications`)
+	rows, err := s.db.QueryContext(ctx, `SELECT id, publisher, worth FROM publications`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id, publisher []byte
-		if err := rows.Scan(&id, &publisher); err != nil {
+		var worth int
+		if err := rows.Scan(&id, &publisher, &worth); err != nil {
 			return err
 		}
 		if len(id) == len(sets.ID{}) {
-			s.set.Add(sets.ID(id))
-			s.count[peer.ID(publisher)]++
+			s.add(sets.ID(id), peer.ID(publisher), worth%ofKnown)
 		}
 	}
 	return rows.Err()
 }
+
+// add notes in memory that a publication is kept.
+func (s *Spread) add(id sets.ID, publisher peer.ID, work int) {
+	if work >= s.o.Work {
+		s.set.Add(id)
+	} else {
+		s.quiet[id] = true
+	}
+	s.count[publisher]++
+}
+
+// held returns how many publications are kept. The caller holds mu.
+func (s *Spread) held() int { return s.set.Len() + len(s.quiet) }
 
 // All calls each with every publication that is kept, in no order, until it returns false.
 func (s *Spread) All(ctx context.Context, each func(Kept) bool) error {
@@ -107,7 +120,7 @@ func keptOf(value []byte) (Kept, error) {
 func (s *Spread) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.set.Len()
+	return s.held()
 }
 
 // Publishers returns the devices of which anything is kept, in no order.
@@ -318,13 +331,13 @@ func (s *Spread) note(ctx context.Context, c Change, publishers []peer.ID) {
 	s.mu.Lock()
 	for i, id := range c.Lost {
 		s.set.Remove(sets.ID(id))
+		delete(s.quiet, sets.ID(id))
 		if s.count[publishers[i]]--; s.count[publishers[i]] == 0 {
 			delete(s.count, publishers[i])
 		}
 	}
 	for _, k := range c.New {
-		s.set.Add(sets.ID(k.ID))
-		s.count[k.Publisher]++
+		s.add(sets.ID(k.ID), k.Publisher, k.Work)
 	}
 	s.mu.Unlock()
 	s.hear(ctx, c)

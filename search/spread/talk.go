@@ -210,7 +210,7 @@ func (t *talk) lack(ids []sets.ID) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	for _, id := range ids {
-		if len(t.want) < sets.MaxTold && !t.asked[id] && !t.s.refused[id] && !t.s.set.Has(id) {
+		if len(t.want) < sets.MaxTold && !t.asked[id] && !t.s.refused[id] && !t.s.quiet[id] && !t.s.set.Has(id) {
 			t.asked[id] = true
 			t.want = append(t.want, id)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"kith/internal/db"
 	"kith/search/publication"
 )
 
@@ -167,4 +169,51 @@ func TestPublishWorks(t *testing.T) {
 	if _, ok, _ := n.of(t.Context(), n.me, root(9001)); !ok {
 		t.Error("what stood behind it is not published")
 	}
+}
+
+// What an older program kept: this device's own and a contact's stay, and are passed on when they have work; what a stranger published without it goes, as it would not come.
+func TestOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		a, b, contact, stranger := h.node(1), h.node(2), h.node(3), h.node(4)
+		a.stop()
+		a.o.Path = filepath.Join(t.TempDir(), "publications.db")
+		state, _, err := db.Open(a.o.Path, a.o.Log, database[:1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := made(t, stranger.o.Key, 3, 0)
+		for i, v := range [][]byte{made(t, a.o.Key, 1, 0), made(t, contact.o.Key, 2, 0), gone, made(t, stranger.o.Key, 4, 1)} {
+			k, err := keptOf(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := state.Exec(`INSERT INTO publications (id, publisher, root, issued, expires, value) VALUES (?, ?, ?, ?, ?, ?)`,
+				k.ID[:], []byte(k.Publisher), root(i+1).CID().Bytes(), k.Issued.UnixMilli(), k.Expires.Unix(), v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := state.Close(); err != nil {
+			t.Fatal(err)
+		}
+		a.o.Known = func(p peer.ID) bool { return p == contact.me }
+		for range 2 { // and it stays so
+			a.start()
+			synctest.Wait()
+			if n := a.names(); a.Len() != 3 || len(n) != 3 || slices.Contains(n, "film 3.mkv") {
+				t.Errorf("%d are kept: %v", a.Len(), n)
+			}
+			a.stop()
+		}
+		if len(a.changes) != 1 || len(a.changes[0].New) != 0 || !slices.Equal(a.changes[0].Lost, []publication.ID{publication.IDOf(gone)}) {
+			t.Errorf("it is told %+v", a.changes)
+		}
+		a.start()
+		h.join(a, b)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := b.names(); !slices.Equal(n, []string{"film 4.mkv"}) || len(b.refused) > 0 {
+			t.Errorf("another was given %v, and %d that it does not keep", n, len(b.refused))
+		}
+	})
 }
