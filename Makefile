@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 # Packages whose tests run with the race detector: those with goroutines of their own, and small enough to afford it.
-RACE := . ./internal/... ./wire/... ./blob/... ./transfer/... ./network/... ./overlay/kaddht/... ./overlay/live/... ./overlay/ledger/... ./rendezvous/... ./bridge/... ./search/index ./search/spread ./search/shard ./search/ask ./api/... ./cli/... ./node/... ./apps/... ./lab/...
+RACE := . ./internal/... ./wire/... ./blob/... ./transfer/... ./network/... ./overlay/kaddht/... ./overlay/live/... ./overlay/ledger/... ./rendezvous/... ./bridge/... ./search/index ./search/talk ./search/spread ./search/shard ./search/ask ./api/... ./cli/... ./node/... ./apps/... ./lab/...
 
 .PHONY: help
 help: ## say what there is

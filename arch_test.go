@@ -62,8 +62,9 @@ var floors = map[string][]string{
 	"search/filter":      {"."},
 	"search/plan":        {".", "overlay/kbr", "search/filter"},
 	"search/sim":         {".", "overlay/kbr", "overlay/sim", "search/filter", "search/plan"},
-	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets"},
-	"search/shard":       {".", "internal", "wire", "network", "search/filter", "search/sets"},
+	"search/talk":        {".", "wire", "network", "search/sets"},
+	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets", "search/talk"},
+	"search/shard":       {".", "internal", "wire", "network", "search/filter", "search/sets", "search/talk"},
 	"search/ask": {".", "internal", "wire", "network", "overlay/kbr", "search/filter", "search/plan", "search/publication", "search/query",
 		"search/words"}, // it drives the machine that plans
 	"bridge":   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},

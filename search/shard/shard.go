@@ -24,6 +24,7 @@ import (
 	"kith/network"
 	"kith/search/filter"
 	"kith/search/sets"
+	"kith/search/talk"
 )
 
 // What is kept.
@@ -46,7 +47,6 @@ const (
 	gather      = 200 * time.Millisecond // what comes in so much time is told together
 	meetEvery   = 10 * time.Minute       // it is compared with one peer, drawn at random, what both keep
 	askAgain    = 5 * time.Second        // what one was asked for is not asked of others meanwhile
-	maxQueue    = 4096                   // stamps that are to be told; beyond it comparing will bring them
 )
 
 // Options of a Shard.
@@ -73,14 +73,12 @@ type Shard struct {
 	budgets map[peer.ID]*rate.Limiter // bytes of filters that each peer may give
 	refused map[sets.ID]bool
 	coming  map[sets.ID]time.Time // stamps that were asked for, and when
-	queue   []offer
-	talking map[peer.ID]bool // with whom it is being compared
-	mine    *filter.Filter   // what is to be said; nil: nothing
+	mine    *filter.Filter        // what is to be said; nil: nothing
 	count   int
 
-	news    chan struct{} // cap 1: there is something to tell
-	changed chan struct{} // cap 1: mine is another one
-	came    chan peer.ID
+	news     *talk.News // of the IDs of stamps
+	meetings *talk.Meetings
+	changed  chan struct{} // cap 1: mine is another one
 }
 
 // An entry is a device as it is kept.
@@ -93,12 +91,6 @@ type entry struct {
 	size   int            // bytes of the filter as it is sent
 }
 
-// An offer is a stamp that is to be told, and who has told it.
-type offer struct {
-	id   sets.ID
-	from peer.ID
-}
-
 // New returns a Shard that knows nobody.
 func New(o Options) (*Shard, error) {
 	me, err := peer.IDFromPrivateKey(o.Key)
@@ -108,7 +100,7 @@ func New(o Options) (*Shard, error) {
 	o.Most = cmp.Or(o.Most, MaxDevices)
 	return &Shard{
 		o: o, me: me, kept: map[peer.ID]*entry{}, byID: map[sets.ID]peer.ID{}, paces: map[peer.ID]*rate.Limiter{}, budgets: map[peer.ID]*rate.Limiter{},
-		refused: map[sets.ID]bool{}, coming: map[sets.ID]time.Time{}, talking: map[peer.ID]bool{}, news: make(chan struct{}, 1), changed: make(chan struct{}, 1), came: make(chan peer.ID, 64),
+		refused: map[sets.ID]bool{}, coming: map[sets.ID]time.Time{}, news: talk.NewNews(), meetings: talk.NewMeetings(me), changed: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -169,32 +161,7 @@ func (s *Shard) Guides() (list [][]peer.ID) {
 }
 
 // Met says that a peer is connected now.
-func (s *Shard) Met(p peer.ID) {
-	if p < s.me { // of two that meet one begins
-		return
-	}
-	select {
-	case s.came <- p:
-	default: // it is compared later
-	}
-}
-
-// tell lets neighbours be told of what is new, but for who has told it.
-func (s *Shard) tell(ids []sets.ID, from peer.ID) {
-	s.mu.Lock()
-	for _, id := range ids {
-		if len(s.queue) < maxQueue {
-			s.queue = append(s.queue, offer{id, from})
-		}
-	}
-	s.mu.Unlock()
-	if len(ids) > 0 {
-		select {
-		case s.news <- struct{}{}:
-		default:
-		}
-	}
-}
+func (s *Shard) Met(p peer.ID) { s.meetings.Met(p) }
 
 // Run talks with peers until ctx ends.
 func (s *Shard) Run(ctx context.Context) error {
@@ -205,21 +172,11 @@ func (s *Shard) Run(ctx context.Context) error {
 	defer renew.Stop()
 	defer forget.Stop()
 	pace := rate.NewLimiter(rate.Every(changeEvery), changeBurst)
-	places := make(chan struct{}, neighbours)
-	compare := func(p peer.ID) {
-		wg.Go(func() {
-			select {
-			case places <- struct{}{}:
-				defer func() { <-places }()
-				s.compare(ctx, p)
-			case <-ctx.Done():
-			}
-		})
-	}
+	compare := talk.Few(ctx, &wg, neighbours, s.compare)
 	var due, change <-chan time.Time
 	for {
 		select {
-		case p := <-s.came:
+		case p := <-s.meetings.Came():
 			compare(p)
 		case <-meet.C:
 			near, far := s.peers()
@@ -240,7 +197,7 @@ func (s *Shard) Run(ctx context.Context) error {
 			s.say(time.Now())
 		case <-renew.C:
 			s.say(time.Now())
-		case <-s.news:
+		case <-s.news.Rung():
 			if due == nil {
 				due = time.After(gather)
 			}
@@ -271,19 +228,10 @@ func (s *Shard) peers() (near, far []peer.ID) {
 
 // spread offers what is new to some peers, drawn at random.
 func (s *Shard) spread(ctx context.Context, wg *sync.WaitGroup) {
-	s.mu.Lock()
-	queue := s.queue
-	s.queue = nil
-	s.mu.Unlock()
+	news := s.news.Take()
 	near, far := s.peers()
 	for _, p := range slices.Concat(near[:min(len(near), neighbours)], far[:min(len(far), strangers)]) {
-		var ids []sets.ID
-		for _, o := range queue {
-			if o.from != p {
-				ids = append(ids, o.id)
-			}
-		}
-		if len(ids) > 0 {
+		if ids := news.For(p); len(ids) > 0 {
 			wg.Go(func() { s.converse(ctx, p, &message{Offer: sets.EncodeIDs(ids)}) })
 		}
 	}

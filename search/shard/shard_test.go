@@ -23,6 +23,7 @@ import (
 	"kith/network"
 	"kith/search/filter"
 	"kith/search/sets"
+	"kith/search/talk"
 	"kith/wire"
 )
 
@@ -360,8 +361,8 @@ func TestLies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			talk := s.talk("them")
-			out, err := talk.answer(&message{Stamps: c.stamps})
+			x := s.side("them")
+			out, err := x.answer(&message{Stamps: c.stamps})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -370,7 +371,7 @@ func TestLies(t *testing.T) {
 			for _, id := range lack {
 				give = append(give, given{id[:], c.give})
 			}
-			if _, err := talk.answer(&message{Filters: give}); err != nil {
+			if _, err := x.answer(&message{Filters: give}); err != nil {
 				t.Fatal(err)
 			}
 			if len(s.kept) != c.kept || len(s.Known()) != c.kept {
@@ -379,22 +380,22 @@ func TestLies(t *testing.T) {
 		})
 	}
 	s, _ := New(Options{Key: keyOf(t, 99), Peers: func() []peer.ID { return nil }, Log: slog.New(slog.DiscardHandler)})
-	talk := s.talk("them")
+	x := s.side("them")
 	var many []told
 	for range maxBad + 1 {
 		many = append(many, told{Value: broken})
 	}
-	if _, err := talk.answer(&message{Stamps: many}); !errors.Is(err, kith.Corrupt) {
+	if _, err := x.answer(&message{Stamps: many}); !errors.Is(err, kith.Corrupt) {
 		t.Errorf("who sends nonsense again and again: %v", err)
 	}
-	if _, err := s.talk("them").answer(&message{Want: make([]byte, 16*(maxAsked+1))}); !errors.Is(err, kith.TooLarge) {
+	if _, err := s.side("them").answer(&message{Want: make([]byte, 16*(maxAsked+1))}); !errors.Is(err, kith.TooLarge) {
 		t.Errorf("who asks for too much: %v", err)
 	}
 	var err error
 	unasked := []given{{make([]byte, 16), data}}
-	if talk := s.talk("them"); true {
+	if x := s.side("them"); true {
 		for range maxBad + 1 {
-			_, err = talk.answer(&message{Filters: unasked})
+			_, err = x.answer(&message{Filters: unasked})
 		}
 		if !errors.Is(err, kith.Corrupt) {
 			t.Errorf("who gives what nobody asked for: %v", err)
@@ -402,9 +403,9 @@ func TestLies(t *testing.T) {
 	}
 	big := []given{{make([]byte, 16), make([]byte, 900<<10)}}
 	for range MaxBytes / (900 << 10) {
-		s.talk("them").answer(&message{Filters: big})
+		s.side("them").answer(&message{Filters: big})
 	}
-	if _, err = s.talk("them").answer(&message{Filters: big}); !errors.Is(err, kith.TooLarge) {
+	if _, err = s.side("them").answer(&message{Filters: big}); !errors.Is(err, kith.TooLarge) {
 		t.Errorf("who gives without an end: %v", err)
 	}
 }
@@ -462,13 +463,13 @@ func FuzzMessage(f *testing.F) {
 		}
 		s.Set(small, 1)
 		s.say(time.Now())
-		talk, r := s.talk("them"), bufio.NewReader(bytes.NewReader(in))
+		x, r := s.side("them"), bufio.NewReader(bytes.NewReader(in))
 		for range 4 {
 			var m message
-			if wire.ReadMsg(r, maxMessage, &m) != nil {
+			if wire.ReadMsg(r, talk.MaxMessage, &m) != nil {
 				break
 			}
-			if _, err := talk.answer(&m); err != nil {
+			if _, err := x.answer(&m); err != nil {
 				break
 			}
 		}

@@ -45,7 +45,7 @@ func (s *Shard) say(now time.Time) {
 	e := &entry{stamp: st, id: idOf(value), value: value, heard: now, filter: f}
 	s.put(e)
 	s.mu.Unlock()
-	s.tell([]sets.ID{e.id}, s.me)
+	s.news.Add(s.me, e.id)
 }
 
 // put makes an entry the one of its device. mu is held.

@@ -1,11 +1,9 @@
 package shard
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 	"kith"
 	"kith/network"
 	"kith/search/sets"
-	"kith/wire"
+	"kith/search/talk"
 )
 
 // ProtocolID is that of conversations about filters.
@@ -23,13 +21,11 @@ const ProtocolID protocol.ID = "/kith/filters/1"
 
 // Limits of a conversation.
 const (
-	maxMessage = 1 << 20              // bytes of a message
-	maxGiven   = 512 << 10            // bytes of filters in one
-	maxAsked   = 512                  // stamps, or filters, that one message asks for
-	maxOwed    = 2 * (MaxDevices + 1) // stamps and filters that are to be given, and that are lacking
-	maxTurns   = 1_000                // messages of one conversation
-	turnTime   = 30 * time.Second     // for one message to come
-	maxBad     = 16                   // of what is sent that makes no sense, after which a conversation ends
+	maxGiven = 512 << 10            // bytes of filters in one
+	maxAsked = 512                  // stamps, or filters, that one message asks for
+	maxOwed  = 2 * (MaxDevices + 1) // stamps and filters that are to be given, and that are lacking
+	maxTurns = 1_000                // messages of one conversation
+	maxBad   = 16                   // of what is sent that makes no sense, after which a conversation ends
 )
 
 // A message is one turn of a conversation. Both sides take turns; it ends when both have nothing to say.
@@ -60,8 +56,8 @@ func (m *message) empty() bool {
 	return len(m.Parts)+len(m.Offer)+len(m.Want)+len(m.Stamps)+len(m.Lack)+len(m.Filters) == 0 && !m.More
 }
 
-// A talk is one conversation, on either side.
-type talk struct {
+// A side is one of a conversation.
+type side struct {
 	s       *Shard
 	p       peer.ID
 	salt    uint64
@@ -81,130 +77,73 @@ type pending struct {
 	heard time.Time
 }
 
-func (s *Shard) talk(p peer.ID) *talk {
-	return &talk{s: s, p: p, asked: map[sets.ID]bool{}, pending: map[sets.ID]pending{}}
+func (s *Shard) side(p peer.ID) *side {
+	return &side{s: s, p: p, asked: map[sets.ID]bool{}, pending: map[sets.ID]pending{}}
 }
 
 // compare finds out in what a peer of the same shard and this node differ, and evens it out. Of one of another shard, who names some of this one, it makes use while few of its own are connected.
 func (s *Shard) compare(ctx context.Context, p peer.ID) {
 	near, _ := s.peers()
-	s.mu.Lock()
-	busy := s.talking[p] || !s.inside(p) && len(near) >= few
-	if !busy {
-		s.talking[p] = true
+	end, ok := s.meetings.Begin(p)
+	if !ok {
+		return
 	}
+	defer end()
+	s.mu.Lock()
+	far := !s.inside(p) && len(near) >= few
 	salt := rand.Uint64()
 	parts := s.set.Begin(salt)
 	s.mu.Unlock()
-	if busy {
+	if far {
 		return
 	}
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.talking, p)
-	}()
 	s.converse(ctx, p, &message{Salt: salt, Parts: sets.Encode(parts)})
 }
 
 // converse begins a conversation, and has it.
 func (s *Shard) converse(ctx context.Context, p peer.ID, first *message) {
-	t := s.talk(p)
+	t := s.side(p)
 	t.salt = first.Salt
-	open, cancel := context.WithTimeout(ctx, turnTime)
-	st, err := s.o.Open(open, p)
-	cancel()
+	err := talk.Begin(ctx, s.o.Open, p, maxTurns, first, t.turn)
 	if err == nil {
-		err = t.lead(ctx, st, first)
+		t.follow()
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, kith.NotFound) { // NotFound: it does not speak this
 		s.o.Log.Debug("filters were not compared", "peer", p, "err", err)
 	}
 }
 
-// lead has a conversation that this node begins: until there is nothing to say on either side.
-func (t *talk) lead(ctx context.Context, st network.Stream, first *message) error {
-	defer st.Close()
-	defer context.AfterFunc(ctx, func() { st.Reset() })()
-	r := bufio.NewReader(st)
-	said := first
-	for range maxTurns {
-		if err := say(st, said); err != nil {
-			return err
-		}
-		m, err := hear(st, r)
-		if err != nil {
-			return err
-		}
-		if said, err = t.answer(m); err != nil {
-			st.Reset()
-			return err
-		}
-		if said.empty() && !m.More {
-			t.follow()
-			return nil
-		}
-	}
-	return fmt.Errorf("shard: %d messages and no end: %w", maxTurns, kith.TooLarge)
-}
-
 // follow compares with those of whom the other side had no filter: it is of another shard than they.
-func (t *talk) follow() {
+func (t *side) follow() {
 	n := 0
 	for _, p := range t.pending {
 		if n++; n > maxGuides {
 			return
 		}
-		select {
-		case t.s.came <- p.device:
-		default:
-		}
+		t.s.meetings.Want(p.device)
 	}
 }
 
 // Serve has a conversation that a peer began, and ends when that one does.
 func (s *Shard) Serve(ctx context.Context, st network.Stream) error {
-	defer context.AfterFunc(ctx, func() { st.Reset() })()
-	t, r := s.talk(st.Peer()), bufio.NewReader(st)
-	for range maxTurns {
-		m, err := hear(st, r)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		answer, err := t.answer(m)
-		if err != nil {
-			return err
-		}
-		if err := say(st, answer); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("shard: %d messages and no end: %w", maxTurns, kith.TooLarge)
+	return talk.Serve(ctx, st, maxTurns, s.side(st.Peer()).turn)
 }
 
-func hear(st network.Stream, r *bufio.Reader) (*message, error) {
-	st.SetReadDeadline(time.Now().Add(turnTime))
-	m := &message{}
-	return m, wire.ReadMsg(r, maxMessage, m)
-}
-
-func say(st network.Stream, m *message) error {
-	st.SetWriteDeadline(time.Now().Add(turnTime))
-	return wire.WriteMsg(st, m)
+// turn is how this side answers.
+func (t *side) turn(m *message) (said *message, over bool, err error) {
+	said, err = t.answer(m)
+	return said, err == nil && said.empty() && !m.More, err
 }
 
 // answer takes in a message, and returns what is to be said to it.
-func (t *talk) answer(m *message) (*message, error) {
+func (t *side) answer(m *message) (*message, error) {
 	now := time.Now()
 	fresh, err := t.filters(m.Filters)
 	if err != nil {
 		return nil, err
 	}
 	fresh = append(fresh, t.stamps(m.Stamps, now)...)
-	t.s.tell(fresh, t.p)
+	t.s.news.Add(t.p, fresh...)
 	if t.bad > maxBad {
 		return nil, fmt.Errorf("shard: what %s sends is not what filters are: %w", t.p, kith.Corrupt)
 	}
@@ -248,7 +187,7 @@ func (t *talk) answer(m *message) (*message, error) {
 }
 
 // ask notes which of some stamps are to be asked for.
-func (t *talk) ask(ids []sets.ID, now time.Time) {
+func (t *side) ask(ids []sets.ID, now time.Time) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	for _, id := range ids {
@@ -264,7 +203,7 @@ func (t *talk) ask(ids []sets.ID, now time.Time) {
 }
 
 // fill says what is to be given and asked for, as much as one message holds.
-func (t *talk) fill(out *message, now time.Time) {
+func (t *side) fill(out *message, now time.Time) {
 	take := func(from *[]sets.ID) []sets.ID {
 		n := min(len(*from), maxAsked)
 		list := (*from)[:n]
@@ -293,7 +232,7 @@ func (t *talk) fill(out *message, now time.Time) {
 }
 
 // stamps takes in stamps, and returns the IDs of those that are new here and whole.
-func (t *talk) stamps(list []told, now time.Time) (fresh []sets.ID) {
+func (t *side) stamps(list []told, now time.Time) (fresh []sets.ID) {
 	for _, x := range list {
 		st, err := parse(x.Value)
 		if err != nil {
@@ -317,7 +256,7 @@ func (t *talk) stamps(list []told, now time.Time) (fresh []sets.ID) {
 }
 
 // filters takes in filters that were asked for, and returns the IDs of their stamps. Its error is TooLarge if the peer has given more than its share.
-func (t *talk) filters(list []given) (fresh []sets.ID, err error) {
+func (t *side) filters(list []given) (fresh []sets.ID, err error) {
 	for _, x := range list {
 		if !t.s.budget(t.p).AllowN(time.Now(), len(x.Data)) {
 			return nil, fmt.Errorf("shard: %s gives more filters than it may: %w", t.p, kith.TooLarge)

@@ -24,6 +24,7 @@ import (
 	"kith/network"
 	"kith/search/publication"
 	"kith/search/sets"
+	"kith/search/talk"
 )
 
 // Life is how long what is published lasts, unless it is published again.
@@ -35,7 +36,6 @@ const (
 	gather      = 200 * time.Millisecond // what comes in so much time is told together
 	meetEvery   = 10 * time.Minute       // it is compared with one peer, drawn at random, what both keep
 	expireEvery = time.Hour
-	maxQueue    = 4096 // publications that are to be told; beyond it comparing will bring them
 )
 
 // Options of a Spread.
@@ -66,17 +66,9 @@ type Spread struct {
 	count   map[peer.ID]int  // publications of each publisher
 	quiet   map[sets.ID]bool // those that are kept and not passed on: a contact's, without work
 	refused map[sets.ID]bool
-	queue   []offer
-	talking map[peer.ID]bool // with whom it is being compared
 
-	news chan struct{} // cap 1: there is something to tell
-	came chan peer.ID
-}
-
-// An offer is a publication that is to be told, and who has told it.
-type offer struct {
-	id   sets.ID
-	from peer.ID
+	news     *talk.News
+	meetings *talk.Meetings
 }
 
 // Open opens what is kept. Of a database that was damaged and set aside, note says so.
@@ -95,8 +87,8 @@ func Open(ctx context.Context, o Options) (s *Spread, note string, err error) {
 		return nil, "", fmt.Errorf("spread: open: %w", err)
 	}
 	s = &Spread{
-		o: o, me: me, db: state, count: map[peer.ID]int{}, quiet: map[sets.ID]bool{}, refused: map[sets.ID]bool{}, talking: map[peer.ID]bool{},
-		news: make(chan struct{}, 1), came: make(chan peer.ID, 64),
+		o: o, me: me, db: state, count: map[peer.ID]int{}, quiet: map[sets.ID]bool{}, refused: map[sets.ID]bool{},
+		news: talk.NewNews(), meetings: talk.NewMeetings(me),
 	}
 	if err := errors.Join(s.reckon(ctx), s.load(ctx)); err != nil {
 		state.Close()
@@ -109,31 +101,17 @@ func Open(ctx context.Context, o Options) (s *Spread, note string, err error) {
 func (s *Spread) Close() error { return s.db.Close() }
 
 // Met says that a peer is connected now.
-func (s *Spread) Met(p peer.ID) {
-	if p < s.me { // of two that meet one begins
-		return
-	}
-	select {
-	case s.came <- p:
-	default: // it is compared later
-	}
-}
+func (s *Spread) Met(p peer.ID) { s.meetings.Met(p) }
 
 // tell lets neighbours be told of what is new, but for who has told it. Of what a contact publishes without work it tells nobody: who does not know them would not keep it.
 func (s *Spread) tell(news []Kept, from peer.ID) {
-	s.mu.Lock()
+	var ids []sets.ID
 	for _, k := range news {
-		if len(s.queue) < maxQueue && k.Work >= s.o.Work {
-			s.queue = append(s.queue, offer{sets.ID(k.ID), from})
+		if k.Work >= s.o.Work {
+			ids = append(ids, sets.ID(k.ID))
 		}
 	}
-	s.mu.Unlock()
-	if len(news) > 0 {
-		select {
-		case s.news <- struct{}{}:
-		default:
-		}
-	}
+	s.news.Add(from, ids...)
 }
 
 // Run talks with peers until ctx ends.
@@ -146,21 +124,11 @@ func (s *Spread) Run(ctx context.Context) error {
 	meet, expire := time.NewTicker(meetEvery), time.NewTicker(expireEvery)
 	defer meet.Stop()
 	defer expire.Stop()
-	places := make(chan struct{}, neighbours)
 	var due <-chan time.Time
-	compare := func(p peer.ID) {
-		wg.Go(func() {
-			select {
-			case places <- struct{}{}:
-				defer func() { <-places }()
-				s.compare(ctx, p)
-			case <-ctx.Done():
-			}
-		})
-	}
+	compare := talk.Few(ctx, &wg, neighbours, s.compare)
 	for {
 		select {
-		case p := <-s.came:
+		case p := <-s.meetings.Came():
 			compare(p)
 		case <-meet.C:
 			if list := s.o.Peers(); len(list) > 0 {
@@ -170,7 +138,7 @@ func (s *Spread) Run(ctx context.Context) error {
 			if err := s.expire(ctx); err != nil {
 				s.o.Log.Warn("what has expired is still there", "err", err)
 			}
-		case <-s.news:
+		case <-s.news.Rung():
 			if due == nil {
 				due = time.After(gather)
 			}
@@ -185,20 +153,11 @@ func (s *Spread) Run(ctx context.Context) error {
 
 // spreadNews offers what is new to some peers, drawn at random.
 func (s *Spread) spreadNews(ctx context.Context, wg *sync.WaitGroup) {
-	s.mu.Lock()
-	queue := s.queue
-	s.queue = nil
-	s.mu.Unlock()
+	news := s.news.Take()
 	list := s.o.Peers()
 	rand.Shuffle(len(list), func(i, k int) { list[i], list[k] = list[k], list[i] })
 	for _, p := range list[:min(len(list), neighbours)] {
-		var ids []sets.ID
-		for _, o := range queue {
-			if o.from != p {
-				ids = append(ids, o.id)
-			}
-		}
-		if len(ids) > 0 {
+		if ids := news.For(p); len(ids) > 0 {
 			wg.Go(func() { s.offer(ctx, p, ids) })
 		}
 	}

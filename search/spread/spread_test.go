@@ -293,7 +293,7 @@ func TestLies(t *testing.T) {
 		if len(news) != 1 || bad != 2 || err != nil || a.Len() != 1 {
 			t.Errorf("%d new, %d bad, %v; %d kept", len(news), bad, err, a.Len())
 		}
-		x := &talk{s: a.Spread, p: b.me, asked: map[sets.ID]bool{}}
+		x := &side{s: a.Spread, p: b.me, asked: map[sets.ID]bool{}}
 		if _, err := x.answer(t.Context(), &message{Give: slices.Repeat([][]byte{{1}}, maxBad+1)}); !errors.Is(err, kith.Corrupt) {
 			t.Errorf("rubbish: %v", err)
 		}

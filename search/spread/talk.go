@@ -1,13 +1,10 @@
 package spread
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -15,7 +12,7 @@ import (
 	"kith"
 	"kith/network"
 	"kith/search/sets"
-	"kith/wire"
+	"kith/search/talk"
 )
 
 // ProtocolID is that of conversations about publications.
@@ -23,13 +20,11 @@ const ProtocolID protocol.ID = "/kith/publications/1"
 
 // Limits of a conversation.
 const (
-	maxMessage = 1 << 20          // bytes of a message
-	maxGiven   = 256 << 10        // bytes of publications in one
-	maxAsked   = 2048             // publications that one message asks for
-	maxGive    = 2 * sets.MaxTold // publications that are to be given
-	maxTurns   = 10_000           // messages of one conversation
-	turnTime   = 30 * time.Second // for one message to come
-	maxBad     = 16               // of what is sent that is no publication, after which a conversation ends
+	maxGiven = 256 << 10        // bytes of publications in one
+	maxAsked = 2048             // publications that one message asks for
+	maxGive  = 2 * sets.MaxTold // publications that are to be given
+	maxTurns = 10_000           // messages of one conversation
+	maxBad   = 16               // of what is sent that is no publication, after which a conversation ends
 )
 
 // A message is one turn of a conversation. Both sides take turns; it ends when both have nothing to say.
@@ -46,8 +41,8 @@ func (m *message) empty() bool {
 	return len(m.Parts)+len(m.Offer)+len(m.Want)+len(m.Give) == 0 && !m.More
 }
 
-// A talk is one conversation, on either side.
-type talk struct {
+// A side is one of a conversation.
+type side struct {
 	s     *Spread
 	p     peer.ID
 	salt  uint64
@@ -60,18 +55,11 @@ type talk struct {
 
 // compare finds out in what a peer and this node differ, and evens it out.
 func (s *Spread) compare(ctx context.Context, p peer.ID) {
-	s.mu.Lock()
-	busy := s.talking[p]
-	s.talking[p] = true
-	s.mu.Unlock()
-	if busy {
+	end, ok := s.meetings.Begin(p)
+	if !ok {
 		return
 	}
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.talking, p)
-	}()
+	defer end()
 	for came := sets.MaxTold; came >= sets.MaxTold/2 && ctx.Err() == nil; { // there was more than one conversation finds
 		salt := rand.Uint64()
 		s.mu.Lock()
@@ -88,80 +76,30 @@ func (s *Spread) offer(ctx context.Context, p peer.ID, ids []sets.ID) {
 
 // converse begins a conversation, and has it. It returns how many publications came that are new here.
 func (s *Spread) converse(ctx context.Context, p peer.ID, first *message) int {
-	t := &talk{s: s, p: p, salt: first.Salt, asked: map[sets.ID]bool{}}
-	open, cancel := context.WithTimeout(ctx, turnTime)
-	st, err := s.o.Open(open, p)
-	cancel()
-	if err == nil {
-		err = t.lead(ctx, st, first)
-	}
+	t := &side{s: s, p: p, salt: first.Salt, asked: map[sets.ID]bool{}}
+	err := talk.Begin(ctx, s.o.Open, p, maxTurns, first, t.turn(ctx))
 	if err != nil && ctx.Err() == nil && !errors.Is(err, kith.NotFound) { // NotFound: it does not speak this
 		s.o.Log.Debug("publications were not compared", "peer", p, "err", err)
 	}
 	return t.came
 }
 
-// lead has a conversation that this node begins: until there is nothing to say on either side.
-func (t *talk) lead(ctx context.Context, st network.Stream, first *message) error {
-	defer st.Close()
-	defer context.AfterFunc(ctx, func() { st.Reset() })()
-	r := bufio.NewReader(st)
-	said := first
-	for range maxTurns {
-		if err := say(st, said); err != nil {
-			return err
-		}
-		m, err := hear(st, r)
-		if err != nil {
-			return err
-		}
-		if said, err = t.answer(ctx, m); err != nil {
-			st.Reset()
-			return err
-		}
-		if said.empty() && !m.More {
-			return nil
-		}
-	}
-	return fmt.Errorf("spread: %d messages and no end: %w", maxTurns, kith.TooLarge)
-}
-
 // Serve has a conversation that a peer began, and ends when that one does.
 func (s *Spread) Serve(ctx context.Context, st network.Stream) error {
-	defer context.AfterFunc(ctx, func() { st.Reset() })()
-	t, r := &talk{s: s, p: st.Peer(), asked: map[sets.ID]bool{}}, bufio.NewReader(st)
-	for range maxTurns {
-		m, err := hear(st, r)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		answer, err := t.answer(ctx, m)
-		if err != nil {
-			return err
-		}
-		if err := say(st, answer); err != nil {
-			return err
-		}
+	t := &side{s: s, p: st.Peer(), asked: map[sets.ID]bool{}}
+	return talk.Serve(ctx, st, maxTurns, t.turn(ctx))
+}
+
+// turn returns how this side answers.
+func (t *side) turn(ctx context.Context) talk.Answer[message] {
+	return func(m *message) (said *message, over bool, err error) {
+		said, err = t.answer(ctx, m)
+		return said, err == nil && said.empty() && !m.More, err
 	}
-	return fmt.Errorf("spread: %d messages and no end: %w", maxTurns, kith.TooLarge)
-}
-
-func hear(st network.Stream, r *bufio.Reader) (*message, error) {
-	st.SetReadDeadline(time.Now().Add(turnTime))
-	m := &message{}
-	return m, wire.ReadMsg(r, maxMessage, m)
-}
-
-func say(st network.Stream, m *message) error {
-	st.SetWriteDeadline(time.Now().Add(turnTime))
-	return wire.WriteMsg(st, m)
 }
 
 // answer takes in a message, and returns what is to be said to it.
-func (t *talk) answer(ctx context.Context, m *message) (*message, error) {
+func (t *side) answer(ctx context.Context, m *message) (*message, error) {
 	if err := t.given(ctx, m.Give); err != nil {
 		return nil, err
 	}
@@ -206,7 +144,7 @@ func (t *talk) answer(ctx context.Context, m *message) (*message, error) {
 }
 
 // lack notes which of some publications are to be asked for.
-func (t *talk) lack(ids []sets.ID) {
+func (t *side) lack(ids []sets.ID) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	for _, id := range ids {
@@ -218,7 +156,7 @@ func (t *talk) lack(ids []sets.ID) {
 }
 
 // given takes in publications.
-func (t *talk) given(ctx context.Context, values [][]byte) error {
+func (t *side) given(ctx context.Context, values [][]byte) error {
 	if len(values) == 0 {
 		return nil
 	}
