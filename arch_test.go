@@ -63,6 +63,7 @@ var floors = map[string][]string{
 	"search/plan":        {".", "overlay/kbr", "search/filter"},
 	"search/sim":         {".", "overlay/kbr", "overlay/sim", "search/filter", "search/plan"},
 	"search/talk":        {".", "wire", "network", "search/sets"},
+	"search/talktest":    nil,
 	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets", "search/talk"},
 	"search/shard":       {".", "internal", "wire", "network", "search/filter", "search/sets", "search/talk"},
 	"search/ask": {".", "internal", "wire", "network", "overlay/kbr", "search/filter", "search/plan", "search/publication", "search/query",

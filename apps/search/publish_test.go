@@ -42,8 +42,8 @@ func (b *busy) set(items []search.Item) {
 
 // Work is done for what is published although something changes all the time, others find what is done before all is, and what is no longer shared is not worked for.
 func TestPublishWhileBusy(t *testing.T) {
-	var many []search.Item // a minute of work
-	for i := range 2400 {
+	var many []search.Item // fifteen seconds of work
+	for i := range 600 {
 		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 		many = append(many, search.Item{Link: kith.Link{Ref: kith.RawRef(sum), Name: fmt.Sprint("blue ", i), Size: 1}, Files: 1, Public: true})
 	}

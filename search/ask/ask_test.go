@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"kith/search/plan"
 	"kith/search/publication"
 	"kith/search/query"
+	"kith/search/talktest"
 	"kith/search/words"
 	"kith/wire"
 )
@@ -69,52 +69,35 @@ func sealed(t testing.TB, key crypto.PrivKey, p publication.Publication) []byte 
 
 // A world is peers who answer as they like.
 type world struct {
+	*talktest.Hub
 	mu     sync.Mutex
-	peers  map[peer.ID]func(st network.Stream)
 	fits   []Candidate
 	guides [][]peer.ID
 	asked  []peer.ID
-	wg     sync.WaitGroup
 }
 
 func (w *world) asker() *Asker {
 	return New(Options{
 		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) {
 			w.mu.Lock()
-			serve := w.peers[p]
 			w.asked = append(w.asked, p)
 			w.mu.Unlock()
-			if serve == nil {
-				return nil, kith.Unavailable
-			}
-			a, b := net.Pipe()
-			w.wg.Go(func() {
-				defer b.Close()
-				serve(&stream{b, "asker"})
-			})
-			return &stream{a, p}, nil
+			return w.Open("asker", p)
 		},
 		Who: func(filter.Sought, bool) []Candidate { return w.fits }, Guides: func() [][]peer.ID { return w.guides }, Log: slog.New(slog.DiscardHandler),
 	})
 }
 
-// add makes the device of a number one that fits.
+// add makes the device of a number one that fits; without serve it is not there.
 func (w *world) add(t testing.TB, number byte, serve func(network.Stream)) peer.ID {
 	_, id := keyOf(t, number)
-	w.peers[id] = serve
+	if serve != nil {
+		w.Add(id, func(_ context.Context, st network.Stream) error { serve(st); return nil })
+		w.Join("asker", id)
+	}
 	w.fits = append(w.fits, Candidate{id, filter.Together, 1000 - uint32(number)})
 	return id
 }
-
-type stream struct {
-	net.Conn
-	p peer.ID
-}
-
-func (s *stream) CloseWrite() error { return errors.ErrUnsupported }
-func (s *stream) Reset() error      { return s.Close() }
-func (s *stream) Peer() peer.ID     { return s.p }
-func (s *stream) Bulk() bool        { return false }
 
 // says answers any question so.
 func says(w answer) func(network.Stream) {
@@ -202,7 +185,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &world{peers: map[peer.ID]func(network.Stream){}}
+				w := &world{Hub: talktest.New(t)}
 				w.add(t, 1, c.serve)
 				a, began := w.asker(), time.Now()
 				var found []string
@@ -219,7 +202,7 @@ func TestAnswers(t *testing.T) {
 				if got := a.Ask(t.Context(), parse(t, "blue"), 0, named("blue", &found)); got.Asked != 1 {
 					t.Errorf("later it is not asked at all")
 				}
-				w.wg.Wait()
+				w.Wait()
 			})
 		})
 	}
@@ -228,7 +211,7 @@ func TestAnswers(t *testing.T) {
 // Five are asked at once, more when these have too little, and nobody when there is enough.
 func TestWidens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{peers: map[peer.ID]func(network.Stream){}}
+		w := &world{Hub: talktest.New(t)}
 		for i := range byte(30) {
 			w.add(t, i+1, says(answer{Give: [][]byte{publish(t, i+1, "blue")}}))
 		}
@@ -254,14 +237,14 @@ func TestWidens(t *testing.T) {
 		if got := w.asker().Ask(ctx, parse(t, "blue"), 0, named("blue", &found)); got.Answered > 5 {
 			t.Errorf("given up: %+v", got)
 		}
-		w.wg.Wait()
+		w.Wait()
 	})
 }
 
 // A guide of another shard says who fits there, who is asked then; one that says nonsense is replaced by the next.
 func TestGuides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{peers: map[peer.ID]func(network.Stream){}}
+		w := &world{Hub: talktest.New(t)}
 		far := w.add(t, 1, says(answer{Give: [][]byte{publish(t, 1, "blue")}}))
 		liar := w.add(t, 2, says(answer{Tell: []tell{{[]byte("nobody"), 7, 1}}}))
 		guide := w.add(t, 3, says(answer{Tell: []tell{{[]byte(far), uint8(filter.Together), 5}}}))
@@ -270,7 +253,7 @@ func TestGuides(t *testing.T) {
 		if got := w.asker().Ask(t.Context(), parse(t, "blue"), 0, named("blue", &found)); got != (Report{Asked: 3, Answered: 2, Failed: 1}) || len(found) != 1 {
 			t.Errorf("%+v, found %q", got, found)
 		}
-		w.wg.Wait()
+		w.Wait()
 	})
 }
 
@@ -293,14 +276,20 @@ func TestServe(t *testing.T) {
 			Log: slog.New(slog.DiscardHandler),
 		})
 		ask := func(send func(io.Writer) error) (w answer, err error) {
-			a, b := net.Pipe()
-			defer a.Close()
 			served := make(chan error, 1)
-			go func() {
-				err := s.Serve(t.Context(), &stream{b, "asker"})
-				b.Close()
+			h := talktest.New(t)
+			h.Add("asked", func(ctx context.Context, st network.Stream) error {
+				err := s.Serve(ctx, st)
+				st.Close()
 				served <- err
-			}()
+				return err
+			})
+			h.Join("asker", "asked")
+			a, err := h.Open("asker", "asked")
+			if err != nil {
+				return w, err
+			}
+			defer a.Close()
 			if err := send(a); err != nil {
 				return w, err
 			}
@@ -407,7 +396,7 @@ func FuzzAnswer(f *testing.F) {
 
 // A half is a stream of which only one direction is of interest.
 type half struct {
-	stream
+	network.Stream
 	r io.Reader
 }
 

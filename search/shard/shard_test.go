@@ -9,9 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,18 +22,15 @@ import (
 	"kith/search/filter"
 	"kith/search/sets"
 	"kith/search/talk"
+	"kith/search/talktest"
 	"kith/wire"
 )
 
-// A hub connects nodes in memory.
+// A hub is nodes that are connected in memory.
 type hub struct {
+	*talktest.Hub
 	t     *testing.T
-	mu    sync.Mutex
 	nodes map[peer.ID]*node
-	links map[[2]peer.ID]bool
-	said  int  // bytes that went over all lines
-	dials bool // who opens a line to somebody is connected then
-	wg    sync.WaitGroup
 }
 
 type node struct {
@@ -46,16 +41,7 @@ type node struct {
 	done   chan struct{}
 }
 
-func newHub(t *testing.T) *hub {
-	h := &hub{t: t, nodes: map[peer.ID]*node{}, links: map[[2]peer.ID]bool{}}
-	t.Cleanup(func() {
-		for _, n := range h.nodes {
-			n.stop()
-		}
-		h.wg.Wait()
-	})
-	return h
-}
+func newHub(t *testing.T) *hub { return &hub{talktest.New(t), t, map[peer.ID]*node{}} }
 
 func keyOf(t *testing.T, number int) crypto.PrivKey {
 	seed := binary.BigEndian.AppendUint64(make([]byte, 0, ed25519.SeedSize), uint64(number))
@@ -72,17 +58,8 @@ func (h *hub) node(number, most int) *node {
 	me, _ := peer.IDFromPrivateKey(n.key)
 	s, err := New(Options{
 		Key: n.key, Log: slog.New(slog.DiscardHandler), Most: most,
-		Peers: func() (list []peer.ID) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			for l := range h.links {
-				if l[0] == me {
-					list = append(list, l[1])
-				}
-			}
-			return list
-		},
-		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) { return h.open(me, p) },
+		Peers: func() []peer.ID { return h.Peers(me) },
+		Open:  func(ctx context.Context, p peer.ID) (network.Stream, error) { return h.Open(me, p) },
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -90,9 +67,9 @@ func (h *hub) node(number, most int) *node {
 	var ctx context.Context
 	ctx, n.cancel = context.WithCancel(context.Background())
 	n.Shard = s
-	h.mu.Lock()
 	h.nodes[me] = n
-	h.mu.Unlock()
+	h.Add(me, s.Serve)
+	h.t.Cleanup(n.stop)
 	go func() {
 		defer close(n.done)
 		s.Run(ctx)
@@ -108,61 +85,15 @@ func (n *node) stop() {
 // leave takes a node away without a word.
 func (h *hub) leave(n *node) {
 	n.stop()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for l := range h.links {
-		if l[0] == n.me || l[1] == n.me {
-			delete(h.links, l)
-		}
-	}
+	h.Leave(n.me)
 }
 
 // join connects two nodes.
 func (h *hub) join(a, b *node) {
-	h.mu.Lock()
-	h.links[[2]peer.ID{a.me, b.me}], h.links[[2]peer.ID{b.me, a.me}] = true, true
-	h.mu.Unlock()
+	h.Join(a.me, b.me)
 	a.Met(b.me)
 	b.Met(a.me)
 }
-
-func (h *hub) open(from, to peer.ID) (network.Stream, error) {
-	h.mu.Lock()
-	n := h.nodes[to]
-	if h.dials {
-		h.links[[2]peer.ID{from, to}], h.links[[2]peer.ID{to, from}] = true, true
-	}
-	linked := h.links[[2]peer.ID{from, to}]
-	h.mu.Unlock()
-	if n == nil || !linked {
-		return nil, kith.Unavailable
-	}
-	a, b := net.Pipe()
-	h.wg.Go(func() {
-		st := &stream{b, h, from}
-		defer st.Close()
-		n.Serve(context.Background(), st)
-	})
-	return &stream{a, h, to}, nil
-}
-
-// A stream is one end of a line.
-type stream struct {
-	net.Conn
-	h *hub
-	p peer.ID
-}
-
-func (s *stream) Write(p []byte) (int, error) {
-	s.h.mu.Lock()
-	s.h.said += len(p)
-	s.h.mu.Unlock()
-	return s.Conn.Write(p)
-}
-func (s *stream) CloseWrite() error { return errors.ErrUnsupported }
-func (s *stream) Reset() error      { return s.Close() }
-func (s *stream) Peer() peer.ID     { return s.p }
-func (s *stream) Bulk() bool        { return false }
 
 func of(t *testing.T, words ...string) *filter.Filter {
 	var keys []filter.Key
@@ -221,12 +152,10 @@ func TestSpread(t *testing.T) {
 		for range 40 {
 			chain[1].Set(of(t, "again"), 1) // the same again and again is not told as often
 		}
-		h.mu.Lock()
-		h.said = 0
-		h.mu.Unlock()
+		before := h.Said()
 		after(20 * time.Minute)
-		if h.said > 20_000 {
-			t.Errorf("six nodes said %d bytes in 20 minutes", h.said)
+		if said := h.Said() - before; said > 20_000 {
+			t.Errorf("six nodes said %d bytes in 20 minutes", said)
 		}
 		h.leave(chain[5])
 		after(Life + 30*time.Minute)
@@ -276,7 +205,7 @@ func TestDivide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		const most = 50
-		h.dials = true
+		h.Dials(true)
 		var all []*node
 		for i := range 64 {
 			n := h.node(i, most)
@@ -307,7 +236,7 @@ func TestDivide(t *testing.T) {
 				t.Errorf("node %d has the guides %v", i, g)
 			}
 		}
-		h.dials = false
+		h.Dials(false)
 		for _, n := range all[5:] {
 			h.leave(n)
 		}

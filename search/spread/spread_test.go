@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,16 +20,13 @@ import (
 	"kith/network"
 	"kith/search/publication"
 	"kith/search/sets"
+	"kith/search/talktest"
 )
 
-// A hub connects nodes in memory.
+// A hub is nodes that are connected in memory.
 type hub struct {
-	t     *testing.T
-	mu    sync.Mutex
-	nodes map[peer.ID]*node
-	links map[[2]peer.ID]bool
-	heard bytes.Buffer // all that went over any line
-	wg    sync.WaitGroup
+	*talktest.Hub
+	t *testing.T
 }
 
 type node struct {
@@ -44,16 +39,7 @@ type node struct {
 	deaf    error // that hearing of a change ends with
 }
 
-func newHub(t *testing.T) *hub {
-	h := &hub{t: t, nodes: map[peer.ID]*node{}, links: map[[2]peer.ID]bool{}}
-	t.Cleanup(func() {
-		for _, n := range h.nodes {
-			n.stop()
-		}
-		h.wg.Wait()
-	})
-	return h
-}
+func newHub(t *testing.T) *hub { return &hub{talktest.New(t), t} }
 
 // node starts a node; the same number gives the same key.
 func (h *hub) node(number byte) *node {
@@ -65,23 +51,12 @@ func (h *hub) node(number byte) *node {
 	me, _ := peer.IDFromPrivateKey(key)
 	n.o = Options{
 		Path: filepath.Join(h.t.TempDir(), "publications.db"), Key: key, Work: 1, Log: slog.New(slog.DiscardHandler), Known: func(peer.ID) bool { return false },
-		Peers: func() (list []peer.ID) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			for l := range h.links {
-				if l[0] == me {
-					list = append(list, l[1])
-				}
-			}
-			return list
-		},
-		Open:    func(ctx context.Context, p peer.ID) (network.Stream, error) { return h.open(me, p) },
+		Peers:   func() []peer.ID { return h.Peers(me) },
+		Open:    func(ctx context.Context, p peer.ID) (network.Stream, error) { return h.Open(me, p) },
 		Changed: func(_ context.Context, c Change) error { n.changes = append(n.changes, c); return n.deaf },
 	}
 	n.start()
-	h.mu.Lock()
-	h.nodes[me] = n
-	h.mu.Unlock()
+	h.t.Cleanup(func() { n.stop() })
 	return n
 }
 
@@ -91,9 +66,8 @@ func (n *node) start() {
 		n.h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n.h.mu.Lock()
 	n.Spread, n.cancel, n.done = s, cancel, make(chan struct{})
-	n.h.mu.Unlock()
+	n.h.Add(n.me, s.Serve)
 	go func() {
 		defer close(n.done)
 		s.Run(ctx)
@@ -103,55 +77,16 @@ func (n *node) start() {
 func (n *node) stop() {
 	n.cancel()
 	<-n.done
-	n.h.wg.Wait()
+	n.h.Wait()
 	n.Close()
 }
 
 // join connects two nodes.
 func (h *hub) join(a, b *node) {
-	h.mu.Lock()
-	h.links[[2]peer.ID{a.me, b.me}], h.links[[2]peer.ID{b.me, a.me}] = true, true
-	h.mu.Unlock()
+	h.Join(a.me, b.me)
 	a.Met(b.me)
 	b.Met(a.me)
 }
-
-func (h *hub) open(from, to peer.ID) (network.Stream, error) {
-	h.mu.Lock()
-	var s *Spread
-	if n := h.nodes[to]; n != nil && h.links[[2]peer.ID{from, to}] {
-		s = n.Spread
-	}
-	h.mu.Unlock()
-	if s == nil {
-		return nil, kith.Unavailable
-	}
-	a, b := net.Pipe()
-	h.wg.Go(func() {
-		st := &stream{b, h, from}
-		defer st.Close()
-		s.Serve(context.Background(), st)
-	})
-	return &stream{a, h, to}, nil
-}
-
-// A stream is one end of a line.
-type stream struct {
-	net.Conn
-	h *hub
-	p peer.ID
-}
-
-func (s *stream) Write(p []byte) (int, error) {
-	s.h.mu.Lock()
-	s.h.heard.Write(p)
-	s.h.mu.Unlock()
-	return s.Conn.Write(p)
-}
-func (s *stream) CloseWrite() error { return errors.ErrUnsupported }
-func (s *stream) Reset() error      { return s.Close() }
-func (s *stream) Peer() peer.ID     { return s.p }
-func (s *stream) Bulk() bool        { return false }
 
 func root(i int) kith.Ref { return kith.RawRef([32]byte{byte(i), byte(i >> 8), 1}) }
 
@@ -249,12 +184,10 @@ func TestQuota(t *testing.T) {
 		if a.Len() != MaxStranger+1 {
 			t.Fatalf("%d are kept", a.Len())
 		}
-		h.mu.Lock()
-		before := h.heard.Len()
-		h.mu.Unlock()
+		before := h.Said()
 		a.compare(t.Context(), spammer.me)
 		synctest.Wait()
-		if again := h.heard.Len() - before; again > 30_000 || a.Len() != MaxStranger+1 {
+		if again := h.Said() - before; again > 30_000 || a.Len() != MaxStranger+1 {
 			t.Errorf("%d bytes again, for nothing; %d are kept", again, a.Len())
 		}
 	})

@@ -53,15 +53,11 @@ func TestWithoutWork(t *testing.T) {
 		} else {
 			a.tell(news, lazy.me)
 		}
-		h.mu.Lock()
-		before := h.heard.Len()
-		h.mu.Unlock()
+		before := h.Said()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if b.Len() != 1 || h.heard.Len() != before {
-			t.Errorf("%d kept by who does not know them, %d bytes said of it", b.Len(), h.heard.Len()-before)
+		if b.Len() != 1 || h.Said() != before {
+			t.Errorf("%d kept by who does not know them, %d bytes said of it", b.Len(), h.Said()-before)
 		}
 	})
 }
