@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"kith"
 )
@@ -13,6 +14,9 @@ type Found struct {
 	Folder bool
 	Files  int
 	Public bool // anybody may find it; else only who sits at this computer
+	// Contacts says that the person's contacts may find it too: the person shared it with them. What others shared so and was fetched, these may fetch from here, and do not find.
+	Contacts bool
+	Added    time.Time
 }
 
 // Changed returns a channel that is closed when items have changed.
@@ -26,7 +30,8 @@ func (f *Files) Findable() []Found {
 			continue
 		}
 		l := kith.Link{Ref: it.Ref, Name: it.Name, Size: it.Size, Key: it.Key, Names: kith.Names{V1: it.Names.V1, V2: it.Names.V2}}
-		list = append(list, Found{Link: l, Folder: it.manifest() && !(it.Key != nil && it.Files == 1), Files: it.Files, Public: it.For == forPublic && it.Key == nil})
+		list = append(list, Found{Link: l, Folder: it.manifest() && !(it.Key != nil && it.Files == 1), Files: it.Files, Public: it.For == forPublic && it.Key == nil,
+			Contacts: it.Kind == kindShare && it.For == forContacts && it.Key == nil, Added: it.Added})
 	}
 	return list
 }

@@ -120,7 +120,7 @@ func (s *Search) learnItem(ctx context.Context, it Item) error {
 	if err != nil {
 		return err
 	}
-	docs = slices.DeleteFunc(docs, func(d index.Doc) bool { return d.Publisher == "" })
+	docs = slices.DeleteFunc(docs, func(d index.Doc) bool { return d.Publisher == ofMine || d.Publisher == forContacts })
 	for i := range docs {
 		docs[i] = s.asKnown(docs[i])
 	}

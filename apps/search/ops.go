@@ -87,6 +87,7 @@ type Result struct {
 	From      []string  `json:"from,omitempty" doc:"contacts among them, as the person calls them"`
 	Strangers []peer.ID `json:"strangers,omitempty" doc:"the others among them, as peer IDs"`
 	Elsewhere []string  `json:"elsewhere,omitempty" doc:"where this node has heard that other networks have it: titles of feeds"`
+	Contacts  bool      `json:"contacts,omitempty" doc:"it is not public: those who share it do so with their contacts alone, and this node has asked them"`
 	Here      bool      `json:"here,omitempty" doc:"it is in the person's own library"`
 	Missing   []string  `json:"missing,omitempty" doc:"words that were looked for and that it does not have"`
 	Link      string    `json:"link"`
@@ -192,7 +193,7 @@ func (s *Search) begin(ctx context.Context, in SearchIn) (*asking, error) {
 			return nil, err
 		}
 	}
-	a := &asking{s: s, ctx: ctx, q: q, o: index.SearchOptions{Limit: max(limit, in.Get, plan.Enough), Typing: in.Typing, Trust: s.trust()}}
+	a := &asking{s: s, ctx: ctx, q: q, asides: map[kith.Ref][]peer.ID{}, o: index.SearchOptions{Limit: max(limit, in.Get, plan.Enough), Typing: in.Typing, Trust: s.trust()}}
 	a.found, err = s.index.Search(ctx, q, a.o)
 	return a, err
 }
@@ -209,6 +210,7 @@ func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut
 		if err != nil {
 			return SearchOut{}, err
 		}
+		r.Contacts = a.confided(&found.Hits[i])
 		out.Results = append(out.Results, r)
 	}
 	return out, nil
@@ -256,8 +258,8 @@ const (
 
 // trust returns what it is worth who publishes.
 func (s *Search) trust() map[string]float64 {
-	worth := map[string]float64{"": isHere} // nobody publishes it: it is here
-	for _, p := range s.spread.Publishers() {
+	worth := map[string]float64{ofMine: isHere, forContacts: isHere}
+	for _, p := range append(s.spread.Publishers(), s.contacts()...) {
 		if p != s.me && s.env.People.Contact(p) {
 			worth[p.String()] = ofContact
 		}
@@ -411,6 +413,9 @@ func (r Result) about() string {
 		parts = append(parts, "from "+plain.Text(strings.Join(r.From, ", ")))
 	case r.Sources > 0 || len(r.Elsewhere) == 0:
 		parts = append(parts, human.Count(r.Sources, "source"))
+	}
+	if r.Contacts {
+		parts = append(parts, "for contacts")
 	}
 	if len(r.Elsewhere) > 0 {
 		parts = append(parts, "told of by "+plain.Text(strings.Join(r.Elsewhere, ", ")))

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -33,7 +34,7 @@ func (s *Search) startOthers() (err error) {
 	})
 	s.asker = ask.New(ask.Options{
 		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) { return s.open(ctx, p, ask.ProtocolID) },
-		Find: s.published, Who: s.who, Guides: s.shard.Guides, Log: s.env.Log,
+		Find: s.published, Who: s.who, Guides: s.shard.Guides, Log: s.env.Log, Contacts: s.contacts, Contact: s.env.People.Contact, FindAsides: s.asides,
 	})
 	return err
 }
@@ -108,8 +109,7 @@ func (s *Search) shunned(p peer.ID) bool {
 // published returns what this device publishes that answers a query of somebody else. The index knows more of what is here than is published, as the camera of a photo: so what it
 // finds is looked at once more, as everybody can see it, nothing is corrected, and the order is that of IDs: or questions could find out the rest.
 func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]byte, error) {
-	wide := query.Query{Words: q.Words, Phrases: q.Phrases, Tag: query.Choice{In: q.Tag.In}, By: query.Choice{In: []string{s.me.String()}}} // what may not be, may be here and not there
-	found, err := s.index.Search(ctx, wide, index.SearchOptions{Limit: 4 * most, Exact: true})
+	found, err := s.index.Search(ctx, widened(q, s.me.String()), index.SearchOptions{Limit: 4 * most, Exact: true})
 	if err != nil {
 		return nil, err
 	}
@@ -124,18 +124,15 @@ func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]by
 	if err != nil {
 		return nil, err
 	}
-	const said = "said "
 	var docs []index.Doc
 	for _, value := range values {
 		p, err := publication.Read(value)
 		if err != nil {
 			return nil, err
 		}
-		d := asSaid(spread.Kept{ID: publication.IDOf(value), Publication: p})
-		d.ID = said + d.ID
-		docs = append(docs, d)
+		docs = append(docs, asSaid(spread.Kept{ID: publication.IDOf(value), Publication: p}))
 	}
-	found, err = s.index.Search(ctx, q, index.SearchOptions{Limit: most, Exact: true, Within: []string{}, Beside: docs})
+	answer, err := s.among(ctx, q, docs, most)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +140,31 @@ func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]by
 		x, y := publication.IDOf(a), publication.IDOf(b)
 		return bytes.Compare(x[:], y[:])
 	})
-	values = slices.DeleteFunc(values, func(value []byte) bool { return !slices.Contains(found.Beside, said+docID(publication.IDOf(value))) })
+	values = slices.DeleteFunc(values, func(value []byte) bool { return !answer[docID(publication.IDOf(value))] })
 	return values[:min(len(values), most)], nil
+}
+
+// widened returns what everything has that answers q as others see it, of one publisher: what may not be there, may be here.
+func widened(q query.Query, publisher string) query.Query {
+	return query.Query{Words: q.Words, Phrases: q.Phrases, Tag: query.Choice{In: q.Tag.In}, By: query.Choice{In: []string{publisher}}}
+}
+
+// among returns the IDs of those documents that answer a query, whatever else is here.
+func (s *Search) among(ctx context.Context, q query.Query, docs []index.Doc, most int) (map[string]bool, error) {
+	const said = "said "
+	docs = slices.Clone(docs)
+	for i := range docs {
+		docs[i].ID = said + docs[i].ID // they are in the index too, as they are known here
+	}
+	found, err := s.index.Search(ctx, q, index.SearchOptions{Limit: most, Exact: true, Within: []string{}, Beside: docs})
+	if err != nil {
+		return nil, err
+	}
+	answer := map[string]bool{}
+	for _, id := range found.Beside {
+		answer[strings.TrimPrefix(id, said)] = true
+	}
+	return answer, nil
 }
 
 // An asking is a search that others are asked for.
@@ -155,8 +175,9 @@ type asking struct {
 	o       index.SearchOptions
 	found   index.Results
 	report  ask.Report
-	feeds   int      // that were asked
-	trouble []string // why some of them did not answer
+	feeds   int                    // that were asked
+	trouble []string               // why some of them did not answer
+	asides  map[kith.Ref][]peer.ID // who has said in an aside that they have it
 	err     error
 }
 
@@ -168,6 +189,9 @@ func (a *asking) take(so ask.Report, list []ask.Found) (fit, fresh int) {
 		k := spread.Kept{ID: f.ID, Publication: f.Publication}
 		if a.s.shown(k) {
 			a.o.Beside = append(a.o.Beside, a.s.docOf(k))
+			if f.Aside {
+				a.asides[f.Root] = append(a.asides[f.Root], f.Publisher)
+			}
 		} else {
 			fit++ // it may well answer, and is not to be seen
 		}

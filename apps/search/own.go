@@ -127,7 +127,7 @@ func (s *Search) told(ctx context.Context) (map[string][]byte, error) {
 // sumOf returns the digest of what an item is.
 func (s *Search) sumOf(it Item) []byte {
 	f, _ := s.facts(it.Link.Ref)
-	data, _ := json.Marshal([]any{it.Link.String(), it.Folder, it.Files, it.Public, s.labels(it), f})
+	data, _ := json.Marshal([]any{it.Link.String(), it.Folder, it.Files, it.Public, it.Contacts, s.labels(it), f})
 	sum := sha256.Sum256(data)
 	return sum[:]
 }
@@ -206,14 +206,25 @@ func (s *Search) inside(ctx context.Context, it Item) ([]string, error) {
 	return list, nil
 }
 
+// Who publishes what is here: nobody. What is for contacts is told from the rest, so that it is found apart from it.
+const (
+	ofMine      = ""
+	forContacts = "contacts"
+)
+
 func ownID(ref string) string { return "own " + ref }
 
 // ownDoc returns what the index is told of an item that is here.
 func (s *Search) ownDoc(ctx context.Context, it Item) (index.Doc, error) {
 	inside, err := s.inside(ctx, it)
 	l := s.labels(it)
+	whose := ofMine
+	if it.Contacts {
+		whose = forContacts
+	}
 	return s.asKnown(index.Doc{
-		ID: ownID(it.Link.Ref.String()), Root: it.Link.Ref, Name: it.Link.Name, Files: inside, Type: sortOf(it.Link.Name, inside).String(), Size: it.Link.Size,
+		Publisher: whose,
+		ID:        ownID(it.Link.Ref.String()), Root: it.Link.Ref, Name: it.Link.Name, Files: inside, Type: sortOf(it.Link.Name, inside).String(), Size: it.Link.Size,
 		Published: time.Now(), Tags: l.Tags, Language: l.Language,
 	}), err
 }

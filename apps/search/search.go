@@ -2,7 +2,7 @@
 //
 // It moves and keeps no content. Its one idea: what may be found by everybody is published (search/publication), publications spread to every node (search/spread),
 // each node looks for words in what it has (search/index), and only what is nowhere but at who publishes it is asked for: those who
-// may have it, as their filters say (search/shard, search/ask).
+// may have it, as their filters say (search/shard, search/ask). What is for contacts is published nowhere: contacts are asked for it.
 package search
 
 import (
@@ -43,6 +43,9 @@ type Item struct {
 	Folder bool
 	Files  int
 	Public bool // anybody may find it; else only who sits at this computer
+	// Contacts says that the person's contacts may find it too, who ask for it; nothing of it is published.
+	Contacts bool
+	Added    time.Time
 }
 
 // Search is the application.

@@ -179,15 +179,10 @@ func (s *Search) hide(ctx context.Context, in HideIn) (HiddenOut, error) {
 // hideable returns the peer IDs, or the CID, of what a person names to hide it.
 func (s *Search) hideable(name string) (whats []string, err error) {
 	publishers := s.spread.Publishers()
-	if devices := s.env.People.Devices(strings.TrimPrefix(name, "@")); devices != nil {
-		for _, p := range devices {
-			if slices.Contains(publishers, p) {
-				whats = append(whats, p.String())
-			}
-		}
-		if whats == nil {
-			return nil, fmt.Errorf("search: hide %s: they publish nothing that is known here: %w", plain.Text(name), kith.NotFound)
-		}
+	for _, p := range s.env.People.Devices(strings.TrimPrefix(name, "@")) { // whatever they publish: what is for contacts is known only when they are asked
+		whats = append(whats, p.String())
+	}
+	if whats != nil {
 		return whats, nil
 	}
 	end := strings.TrimPrefix(name, "…")

@@ -42,7 +42,12 @@ type Options struct {
 	Who func(s filter.Sought, missing bool) []Candidate
 	// Guides returns for each other shard devices of it that can be asked.
 	Guides func() [][]peer.ID
-	Log    *slog.Logger
+	// Contacts returns devices of contacts that are connected and may be asked what they have for contacts alone.
+	Contacts func() []peer.ID
+	// Contact reports whether a peer is a device of a contact, and FindAsides returns what this device has for its contacts alone that answers q: each as publication.Aside made it.
+	Contact    func(p peer.ID) bool
+	FindAsides func(ctx context.Context, q query.Query, most int) ([][]byte, error)
+	Log        *slog.Logger
 }
 
 // A Candidate is a device that may have what is looked for; see plan.Candidate.
@@ -81,15 +86,16 @@ func New(o Options) *Asker {
 	return &Asker{o: o, places: make(chan struct{}, atOnce), paces: map[peer.ID]*rate.Limiter{}, shun: map[peer.ID]time.Time{}}
 }
 
-// A Found is a publication that an answer had, verified.
+// A Found is a publication that an answer had, verified; or an aside.
 type Found struct {
 	ID publication.ID
 	publication.Publication
+	Aside bool // a contact said it, and it is for contacts alone: it is neither kept nor passed on
 }
 
 // A Report says how a search went.
 type Report struct {
-	Asked    int // devices, guides among them
+	Asked    int // devices, guides and contacts among them; one that is asked for two reasons counts twice
 	Answered int // of these those whose answers made sense, found they something or not
 	Failed   int // that could not be reached, were busy, or whose answers made no sense
 }
@@ -102,17 +108,22 @@ func (r Report) Slow() int { return r.Asked - r.Answered - r.Failed }
 type Take func(so Report, list []Found) (fit, fresh int)
 
 // Ask asks others until enough is found: home is how many results there are already. Each answer that has something is handed to take, one at a time, on the goroutine of the
-// caller. A query without words asks nobody, and one for what some devices publish (By, as peer IDs) only these.
+// caller. A query without words asks nobody but contacts, nor does one of which enough is at home; and one for what some devices publish (By, as peer IDs) asks only these.
 func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Report {
 	sought := Sought(q)
-	if len(sought) == 0 || home >= plan.Enough {
+	r := &run{a: a, text: outward(q), by: q.By, number: map[peer.ID]kbr.Node{}, events: make(chan event, 2*plan.MaxAsks)}
+	r.contacts = r.near()
+	far := len(sought) > 0 && home < plan.Enough
+	if !far && len(r.contacts) == 0 {
 		return Report{}
 	}
-	r := &run{a: a, text: outward(q), by: q.By, number: map[peer.ID]kbr.Node{}, events: make(chan event, 2*plan.MaxAsks)}
 	defer r.work.Wait()
 	var cancel context.CancelFunc
 	r.ctx, cancel = context.WithCancel(ctx)
 	defer cancel()
+	if !far {
+		return r.drive(true, take)
+	}
 	var guides [][]kbr.Node
 	for _, list := range a.o.Guides() {
 		var g []kbr.Node
@@ -126,7 +137,7 @@ func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Rep
 		}
 	}
 	r.plan = plan.New(a.wait(), r.candidates(a.o.Who(sought, true)), guides)
-	return r.drive(home, take)
+	return r.drive(r.step(plan.Event{What: plan.Begin, Fresh: home}), take)
 }
 
 func (a *Asker) wait() kbr.Ticks {
@@ -173,14 +184,18 @@ type run struct {
 	peers  []peer.ID // by number, from 1 on
 	events chan event
 	report Report
+
+	contacts []peer.ID // who are still to be asked what they have for contacts
+	asking   int       // how many of them are being asked
 }
 
 // An event is what became of a question.
 type event struct {
 	plan.Event
-	found []Found
-	told  []Candidate
-	err   error
+	contact bool // it was for what contacts have; the plan does not know of it
+	found   []Found
+	told    []Candidate
+	err     error
 }
 
 // node returns the number of a peer.
@@ -197,18 +212,25 @@ func (r *run) node(p peer.ID) kbr.Node {
 // candidates returns those who can be asked, as the plan knows them.
 func (r *run) candidates(list []Candidate) (out []plan.Candidate) {
 	for _, c := range list {
-		p := c.Device.String()
-		if (len(r.by.In) == 0 || slices.Contains(r.by.In, p)) && !slices.Contains(r.by.Out, p) && !r.a.shunned(c.Device) {
+		if r.wanted(c.Device) {
 			out = append(out, plan.Candidate{Node: r.node(c.Device), Fit: c.Fit, Score: c.Score})
 		}
 	}
 	return out
 }
 
-// drive lets happen what happens, until the plan is done or the search is given up.
-func (r *run) drive(home int, take Take) Report {
-	done := r.step(plan.Event{What: plan.Begin, Fresh: home})
-	for !done {
+// wanted reports whether a device may be asked.
+func (r *run) wanted(d peer.ID) bool {
+	p := d.String()
+	return (len(r.by.In) == 0 || slices.Contains(r.by.In, p)) && !slices.Contains(r.by.Out, p) && !r.a.shunned(d)
+}
+
+// drive lets happen what happens, until the plan is done, as it may be from the beginning, and contacts have answered or taken too long; or until the search is given up.
+func (r *run) drive(done bool, take Take) Report {
+	late := time.NewTimer(time.Duration(r.a.wait()) * time.Microsecond)
+	defer late.Stop()
+	r.askContacts()
+	for !done || r.asking > 0 {
 		select {
 		case e := <-r.events:
 			switch e.What {
@@ -217,7 +239,15 @@ func (r *run) drive(home int, take Take) Report {
 			case plan.Failed:
 				r.report.Failed++
 			}
-			done = r.step(e.Event)
+			switch {
+			case e.contact:
+				r.asking = max(0, r.asking-1) // none is waited for who was late
+				r.askContacts()
+			case !done:
+				done = r.step(e.Event)
+			}
+		case <-late.C:
+			r.contacts, r.asking = nil, 0
 		case <-r.ctx.Done():
 			return r.report
 		}

@@ -74,6 +74,8 @@ type world struct {
 	fits   []Candidate
 	guides [][]peer.ID
 	asked  []peer.ID
+
+	contacts []peer.ID
 }
 
 func (w *world) asker() *Asker {
@@ -85,6 +87,7 @@ func (w *world) asker() *Asker {
 			return w.Open("asker", p)
 		},
 		Who: func(filter.Sought, bool) []Candidate { return w.fits }, Guides: func() [][]peer.ID { return w.guides }, Log: slog.New(slog.DiscardHandler),
+		Contacts: func() []peer.ID { return w.contacts },
 	})
 }
 
@@ -372,9 +375,14 @@ func FuzzAnswer(f *testing.F) {
 	}
 	frame, _ := wire.AppendMsg(nil, question{Query: "blue", Guide: true})
 	f.Add(frame)
+	frame, _ = wire.AppendMsg(nil, question{Query: "blue", Contact: true})
+	f.Add(frame)
+	frame, _ = wire.AppendMsg(nil, answer{Say: [][]byte{say(f, "blue")}})
+	f.Add(frame)
 	s := New(Options{
 		Find: func(context.Context, query.Query, int) ([][]byte, error) { return nil, nil },
 		Who:  func(filter.Sought, bool) []Candidate { return nil }, Log: slog.New(slog.DiscardHandler),
+		Contact: func(peer.ID) bool { return true }, FindAsides: func(context.Context, query.Query, int) ([][]byte, error) { return nil, nil },
 	})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var w answer
@@ -383,6 +391,12 @@ func FuzzAnswer(f *testing.F) {
 			for _, p := range found {
 				if p.Publisher != id {
 					t.Fatal("found what another publishes")
+				}
+			}
+			heard, _ := w.heard(id, time.Now())
+			for _, p := range heard {
+				if p.Publisher != id || !p.Aside || len(heard) > MaxResults {
+					t.Fatal("heard what nobody said")
 				}
 			}
 			if told, err := w.told(); err == nil && len(told) > maxTold {

@@ -38,6 +38,8 @@ const (
 type question struct {
 	Query string `cbor:"1,keyasint"`           // as query.Parse reads it
 	Guide bool   `cbor:"2,keyasint,omitempty"` // not what the asked one has is wanted, but who of its shard fits
+	// Contact says that not what the asked one publishes is wanted, but what it has for its contacts alone. Who is asked so by somebody else answers as if it stood not there.
+	Contact bool `cbor:"3,keyasint,omitempty"`
 }
 
 // An answer is to a question.
@@ -45,6 +47,7 @@ type answer struct {
 	Give [][]byte `cbor:"1,keyasint,omitempty"` // publications of the asked one
 	Tell []tell   `cbor:"2,keyasint,omitempty"` // the best first
 	Busy bool     `cbor:"3,keyasint,omitempty"` // there were too many questions: nothing was looked for
+	Say  [][]byte `cbor:"4,keyasint,omitempty"` // to a contact: asides, each as publication.Aside makes them
 }
 
 // A tell is a Candidate.
@@ -84,6 +87,11 @@ func (a *Asker) question(ctx context.Context, p peer.ID, q question) ([]Found, [
 		told, err = w.told()
 	} else if err == nil {
 		found, err = w.found(p, time.Now())
+		if err == nil && q.Contact {
+			var heard []Found
+			heard, err = w.heard(p, time.Now())
+			found = append(found, heard...)
+		}
 	}
 	if errors.Is(err, kith.Invalid) || errors.Is(err, kith.TooLarge) || errors.Is(err, kith.Corrupt) {
 		a.shunPeer(p)
@@ -110,7 +118,7 @@ func (w answer) found(p peer.ID, now time.Time) (list []Found, err error) {
 		case pub.Gone || pub.Work < publication.MinWork || pub.Current(now) != nil:
 			continue
 		}
-		list = append(list, Found{publication.IDOf(value), pub})
+		list = append(list, Found{ID: publication.IDOf(value), Publication: pub})
 	}
 	return list, nil
 }
@@ -151,7 +159,7 @@ func (a *Asker) Serve(ctx context.Context, st network.Stream) error {
 	if !a.allows(st.Peer()) {
 		return wire.WriteMsg(st, answer{Busy: true})
 	}
-	w, err := a.answer(ctx, parsed, q.Guide)
+	w, err := a.answer(ctx, st.Peer(), parsed, q)
 	if err != nil {
 		return err
 	}
@@ -159,20 +167,25 @@ func (a *Asker) Serve(ctx context.Context, st network.Stream) error {
 }
 
 // answer looks for what is asked, unless too many are at it.
-func (a *Asker) answer(ctx context.Context, q query.Query, guide bool) (w answer, err error) {
+func (a *Asker) answer(ctx context.Context, from peer.ID, q query.Query, asked question) (w answer, err error) {
 	select {
 	case a.places <- struct{}{}:
 		defer func() { <-a.places }()
 	default:
 		return answer{Busy: true}, nil
 	}
-	if guide {
+	if asked.Guide {
 		w.Tell = a.tell(q)
 		return w, nil
 	}
 	q.By, q.Sort = query.Choice{}, query.ByRelevance // who asks has left them out
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	if asked.Contact && a.o.Contact(from) {
+		w.Say, err = a.o.FindAsides(ctx, q, MaxResults)
+		w.Say = w.Say[:min(len(w.Say), MaxResults)]
+		return w, err
+	}
 	w.Give, err = a.o.Find(ctx, q, MaxResults)
 	w.Give = w.Give[:min(len(w.Give), MaxResults)]
 	return w, err
