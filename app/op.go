@@ -23,7 +23,7 @@ import (
 //	               with arg it stands on the command line, and is asked for if that says -
 //	with:"keep"    a secret that is asked for only when that switch is on
 //
-// An output may implement Texter, to be read by people; Progresser, to drive a progress bar; Resulter, to say what of it is the
+// An output may implement Texter, to be read by people; Progresser, to drive a progress bar; Previewer, to be seen before the stream ends; Resulter, to say what of it is the
 // result.
 type Op struct {
 	Name    string // the words of the command: "share", "id phrase"; joined by - in the URL
@@ -105,6 +105,10 @@ type Progress struct {
 
 // A Progresser is an output of a stream that a progress bar can be drawn from.
 type Progresser interface{ Progress() Progress }
+
+// A Previewer is an output of a stream that a person wants to see before the stream ends: on a terminal each is shown in the place of the one before, if Preview reports that there is
+// something to see. It is a Texter too.
+type Previewer interface{ Preview() bool }
 
 // A Suggester is an output that has values for fields of other ops' inputs; a shell completes them.
 type Suggester interface{ Suggest() []string }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -138,7 +139,7 @@ func setOp(cmd *cobra.Command, a app.App, op app.Op) error {
 
 // carryOut calls the operation, shows its progress and prints its result.
 func carryOut(cmd *cobra.Command, c *api.Client, appName string, op app.Op, values map[string]any) error {
-	bar := newBar(cmd.ErrOrStderr())
+	bar, seen := newBar(cmd.ErrOrStderr()), newPreview(cmd.OutOrStdout())
 	defer bar.clear()
 	var last any
 	for v, err := range c.Call(cmd.Context(), appName, op, values) {
@@ -148,6 +149,9 @@ func carryOut(cmd *cobra.Command, c *api.Client, appName string, op app.Op, valu
 		p, moves := as[app.Progresser](v)
 		switch {
 		case moves:
+			if err := foresee(cmd, v, bar, seen); err != nil {
+				return err
+			}
 			bar.draw(p.Progress())
 		case op.Stream && !JSON(cmd):
 			if err := Print(cmd, v); err != nil {
@@ -161,7 +165,20 @@ func carryOut(cmd *cobra.Command, c *api.Client, appName string, op app.Op, valu
 	if last == nil {
 		return nil
 	}
+	seen.clear()
 	return Print(cmd, last)
+}
+
+// foresee shows what a person wants to see before the stream ends, if they sit at a terminal.
+func foresee(cmd *cobra.Command, v any, bar *bar, seen *preview) error {
+	p, ok := as[app.Previewer](v)
+	t, texts := as[app.Texter](v)
+	if !ok || !texts || JSON(cmd) || !p.Preview() {
+		return nil
+	}
+	bar.clear() // which stands below, and again at once
+	bar.drawn = time.Time{}
+	return seen.show(t)
 }
 
 func indent(text string) string {

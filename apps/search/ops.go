@@ -341,6 +341,9 @@ func (out SearchOut) Progress() app.Progress {
 	return app.Progress{Label: "asking others", Note: human.Count(out.Total, "result")}
 }
 
+// Preview implements app.Previewer.
+func (out SearchOut) Preview() bool { return len(out.Results) > 0 && out.Fetching == "" }
+
 // WriteText implements app.Texter.
 func (out SearchOut) WriteText(w io.Writer, width int) error {
 	if out.Fetching != "" {
