@@ -3719,6 +3719,8 @@ export interface components {
         Result: {
             /** @description types that it is said to be, while its bytes, which are here, are of another */
             claims?: string[];
+            /** @description it is not public: those who share it do so with their contacts alone, and this node has asked them */
+            contacts?: boolean;
             /** @description where this node has heard that other networks have it: titles of feeds */
             elsewhere?: string[];
             /** @description what it says of itself: read here if it is here, else as who shares it says */

@@ -72,8 +72,21 @@ describe('search', { concurrency: 1 }, () => {
     await page.getByText('Nothing is called that').waitFor()
     await box.press('Enter')
     await page.getByText('Rare recording.flac').waitFor()
-    await page.getByText('Asked 1 other who may have more; 1 answered.').waitFor()
+    await page.getByText('Asked 2 others who may have more; 2 answered.').waitFor() // Anna is a contact
     assert.deepEqual(await look(page, 'search-asked'), [])
+  })
+
+  test('Enter finds what a contact shares with contacts', async () => {
+    const film = join(scratch, 'shared', 'Holiday film.mkv')
+    writeFileSync(film, 'film')
+    await anna.text('share', '--for', 'contacts', film)
+    await eventually('what Anna shares with contacts, at Ben’s', async () => /1 of 1/.test(await ben.text('search', 'holiday')))
+    const box = page.getByRole('searchbox', { name: 'Search what is shared' })
+    await box.fill('holiday film')
+    await page.getByText('Nothing is called that').waitFor()
+    await box.press('Enter')
+    await page.getByText('From Anna · for contacts').waitFor()
+    assert.deepEqual(await look(page, 'search-contacts'), [])
   })
 
   test('one click hides who shares it, and another shows them again', async () => {
