@@ -99,7 +99,8 @@ type Result struct {
 func searchOp(run func(context.Context, SearchIn) iter.Seq2[SearchOut, error]) app.Op {
 	o := app.NewStreamOp("search", "find what is shared, by words", run)
 	o.Long = "Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have\n" +
-		"told of (kith feed add); then it asks those who publish more than that and may have what you look for, and feeds that can be asked (kith feed add --ask): they learn the words. With --local nobody is asked.\n" +
+		"told of (kith feed add); then it asks your contacts who are connected, also for what they share with contacts alone, those who publish more than has come here and may have what you look for,\n" +
+		"and feeds that can be asked (kith feed add --ask): they learn the words. With --local nobody is asked.\n" +
 		"The same bytes under several names are one result.\n" +
 		"\"A phrase\" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age."
 	o.Example = "  kith search jazz 1959 flac --type audio --size +10MB\n  kith search '\"kind of blue\" -live'\n  kith search debian netinst --get 1\n  kith search --local diary\n  kith search --save jazz jazz flac --by @anna"

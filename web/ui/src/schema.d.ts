@@ -1348,7 +1348,8 @@ export interface paths {
         /**
          * find what is shared, by words
          * @description Looks in what is here, in what others have published (kith share --for public, kith publish --for public), as far as it has come to this node, and in what feeds have
-         *     told of (kith feed add); then it asks those who publish more than that and may have what you look for, and feeds that can be asked (kith feed add --ask): they learn the words. With --local nobody is asked.
+         *     told of (kith feed add); then it asks your contacts who are connected, also for what they share with contacts alone, those who publish more than has come here and may have what you look for,
+         *     and feeds that can be asked (kith feed add --ask): they learn the words. With --local nobody is asked.
          *     The same bytes under several names are one result.
          *     "A phrase" stands together, -word must not be there, and filters may stand among the words too: type:audio size:>10MB lang:de tag:vinyl by:@anna age:<30d sort:age.
          */
