@@ -61,7 +61,9 @@ func TestElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	both := func(out search.SearchOut) bool { return len(out.Results) == 1 && len(out.Results[0].Elsewhere) == 2 }
+	both := func(out search.SearchOut) bool { // what is found is looked up in two places, one a moment after the other
+		return len(out.Results) == 1 && len(out.Results[0].Elsewhere) == 2 && len(out.Results[0].Names) == 1
+	}
 	r := until(t, a, "penguin recordings", "what feeds tell of is not found once", both).Results[0]
 	slices.Sort(r.Elsewhere)
 	if !strings.HasPrefix(r.Link, fmt.Sprintf(torrent, 1)) || r.Size != 5<<20 || r.Here || r.Sources != 0 || len(r.Names) != 1 || r.Elsewhere[1] != "Sounds" {
