@@ -13,13 +13,15 @@ describe('search', { concurrency: 1 }, () => {
   let browser: Browser
   const anna = new Node('anna')
   const ben = new Node('ben')
-  const carl = new Node('carl') // whom Ben does not know
+  const carl = new Node('carl') // whom Ben does not know, nor
+  const dora = new Node('dora')
+  const instruments = ['Bagpipe', 'Theremin', 'Ukulele'] // that Dora has
   let page: Page
 
   before(async () => {
     browser = await launch()
-    writeFileSync(join(ben.dir, 'config.toml'), '[apps.search]\nof_stranger = 1\n') // what Carl has beyond that is asked for
-    for (const n of [anna, ben, carl]) await n.start()
+    writeFileSync(join(ben.dir, 'config.toml'), '[apps.search]\nof_stranger = 1\n') // what a stranger has beyond that is asked for
+    for (const n of [anna, ben, carl, dora]) await n.start()
     await anna.text('id', 'profile', '--name', 'Anna')
     const invite = /kith join '([^']+)'/.exec(await anna.text('invite'))?.[1] ?? ''
     await ben.text('join', invite)
@@ -31,8 +33,12 @@ describe('search', { concurrency: 1 }, () => {
     await anna.text('share', join(dir, 'Diary in blue.txt'))
     writeFileSync(join(dir, 'Cheap pills.txt'), 'pills')
     await carl.text('share', '--for', 'public', join(dir, 'Cheap pills.txt'))
+    const tunes = instruments.map((w) => join(dir, w + '.flac'))
+    for (const f of tunes) writeFileSync(f, f)
+    await dora.text('share', '--for', 'public', ...tunes)
+    await eventually('all that Dora publishes, in one', async () => (await dora.json<{ known: number }>('search', 'lute')).known === 3)
     const { addrs } = await ben.json<{ addrs: string[] }>('id')
-    await carl.text('connect', addrs.find((a) => a.startsWith('/ip4/127.0.0.1/tcp/') && !a.includes('/ws'))!)
+    for (const n of [carl, dora]) await n.text('connect', addrs.find((a) => a.startsWith('/ip4/127.0.0.1/tcp/') && !a.includes('/ws'))!)
     await eventually('what Carl published, at Ben’s', async () => /1 of 1/.test(await ben.text('search', 'pills')))
     await eventually('what Anna published, at Ben’s', async () => /2 of 2/.test(await ben.text('search', 'blue')))
     page = await enter(await visitor(browser), ben)
@@ -40,7 +46,7 @@ describe('search', { concurrency: 1 }, () => {
 
   after(async () => {
     await browser?.close()
-    for (const n of [anna, ben, carl]) await n.stop()
+    for (const n of [anna, ben, carl, dora]) await n.stop()
     cleanUp()
   })
 
@@ -62,16 +68,17 @@ describe('search', { concurrency: 1 }, () => {
   })
 
   test('Enter asks others for what is not here', async () => {
-    const rare = join(scratch, 'shared', 'Rare recording.flac')
-    writeFileSync(rare, 'rare')
-    await carl.text('share', '--for', 'public', rare)
-    await eventually('what only Carl has, at Ben’s', async () => /1 of 1/.test(await ben.text('search', 'rare')))
+    const at = async (...args: string[]) => (await Promise.all(instruments.map(async (w) => (/1 of 1/.test(await ben.text('search', ...args, w)) ? w : '')))).filter((w) => w)
+    await eventually('all that Dora has, at Ben’s', async () => (await at()).length === 3)
+    await eventually('one of that, which Ben keeps', async () => (await at('--local')).length === 1)
+    const here = await at('--local') // the one with most work
+    const word = instruments.find((w) => !here.includes(w))!
     const box = page.getByRole('searchbox', { name: 'Search what is shared' })
-    await box.fill('rare recording')
+    await box.fill(word)
     await page.getByText('Enter asks others too.').waitFor()
     await page.getByText('Nothing is called that').waitFor()
     await box.press('Enter')
-    await page.getByText('Rare recording.flac').waitFor()
+    await page.getByText(word + '.flac').waitFor()
     await page.getByText('Asked 2 others who may have more; 2 answered.').waitFor() // Anna is a contact
     assert.deepEqual(await look(page, 'search-asked'), [])
   })
