@@ -187,25 +187,13 @@ func TestContactLies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w tap
-			nodes := 0
-			net := apptest.New(t, 3, func() ([]app.App, transfer.Guard) {
-				list, guard := w.build()
-				nodes++
-				for i := range list {
-					for k := range list[i].Protocols {
-						if p := &list[i].Protocols[k]; nodes == 3 && p.ID == ask.ProtocolID {
-							p.Serve = func(_ context.Context, st network.Stream) error {
-								var q map[int]any
-								if err := wire.ReadMsg(bufio.NewReader(st), 1<<16, &q); err != nil {
-									return err
-								}
-								return lie(st)
-							}
-						}
-					}
+			net := apptest.New(t, 3, w.third(func(_ context.Context, st network.Stream) error {
+				var q map[int]any
+				if err := wire.ReadMsg(bufio.NewReader(st), 1<<16, &q); err != nil {
+					return err
 				}
-				return list, guard
-			})
+				return lie(st)
+			}))
 			share(t, net.Node(1), "Kind of Blue.flac", "blue", files.ShareIn{For: "contacts"})
 			for _, i := range []int{1, 2} {
 				befriend(t, net.Node(0), []string{1: "Anna", 2: "Mallory"}[i], net.Node(i))
@@ -223,22 +211,28 @@ func TestContactLies(t *testing.T) {
 	}
 }
 
-// What contacts have is seen while another of them has still not answered.
-func TestContactsAsTheyCome(t *testing.T) {
-	var w tap
-	nodes, release := 0, make(chan struct{})
-	net := apptest.New(t, 3, func() ([]app.App, transfer.Guard) {
+// third makes applications of which the third node answers questions so.
+func (w *tap) third(serve func(context.Context, network.Stream) error) func() ([]app.App, transfer.Guard) {
+	nodes := 0
+	return func() ([]app.App, transfer.Guard) {
 		list, guard := w.build()
 		nodes++
 		for i := range list {
 			for k := range list[i].Protocols {
 				if p := &list[i].Protocols[k]; nodes == 3 && p.ID == ask.ProtocolID {
-					p.Serve = func(context.Context, network.Stream) error { <-release; return nil }
+					p.Serve = serve
 				}
 			}
 		}
 		return list, guard
-	})
+	}
+}
+
+// What contacts have is seen while another of them has still not answered.
+func TestContactsAsTheyCome(t *testing.T) {
+	var w tap
+	release := make(chan struct{})
+	net := apptest.New(t, 3, w.third(func(context.Context, network.Stream) error { <-release; return nil }))
 	free := func() { close(release) }
 	defer func() { free() }()
 	share(t, net.Node(1), "Kind of Blue.flac", "blue", files.ShareIn{For: "contacts"})

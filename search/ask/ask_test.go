@@ -121,6 +121,16 @@ func writes(data []byte) func(network.Stream) {
 	}
 }
 
+// endless answers any question with a frame of a gigabyte, and then all of it.
+func endless(st network.Stream) {
+	writes([]byte("\x80\x80\x80\x80\x04"))(st)
+	for {
+		if _, err := st.Write(make([]byte, 1<<16)); err != nil {
+			return
+		}
+	}
+}
+
 func parse(t testing.TB, text string) query.Query {
 	q, err := query.Parse(text)
 	if err != nil {
@@ -152,14 +162,6 @@ func TestAnswers(t *testing.T) {
 	var many [][]byte
 	for i := range MaxResults + 1 {
 		many = append(many, publish(t, 1, "blue "+strings.Repeat("x", i)))
-	}
-	endless := func(st network.Stream) { // a frame of a gigabyte, and then all of it
-		writes([]byte("\x80\x80\x80\x80\x04"))(st)
-		for {
-			if _, err := st.Write(make([]byte, 1<<16)); err != nil {
-				return
-			}
-		}
 	}
 	for name, c := range map[string]struct {
 		serve func(network.Stream)

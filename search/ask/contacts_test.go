@@ -45,14 +45,6 @@ func (w *world) know(t testing.TB, number byte, serve func(network.Stream)) peer
 // Whatever a contact answers has a clear outcome too.
 func TestContacts(t *testing.T) {
 	good := say(t, "blue one")
-	endless := func(st network.Stream) {
-		writes([]byte("\x80\x80\x80\x80\x04"))(st)
-		for {
-			if _, err := st.Write(make([]byte, 1<<16)); err != nil {
-				return
-			}
-		}
-	}
 	for name, c := range map[string]struct {
 		serve func(network.Stream)
 		found int
