@@ -153,7 +153,7 @@ func TestTrackerIsToldOnce(t *testing.T) {
 	for kind, listen := range map[string]func(t *testing.T, peer []byte) (string, <-chan string){"http": overHTTP, "udp": overUDP} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			ctx := timed(t, 3*time.Minute)
+			ctx := timed(t, 5*time.Minute)
 			url, asked := listen(t, nil)
 			d, b := withTrackers(t, url)
 			if said := <-asked; said != "started" {

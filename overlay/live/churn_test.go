@@ -248,6 +248,7 @@ func TestPartsMeet(t *testing.T) {
 func TestStranger(t *testing.T) {
 	kind := live.Names()[0]
 	all := crew(t, kind, 3)
+	until(t, "the two others are in its tables", func() bool { return all[0].Size() == 2 })
 	net, err := network.New(t.Context(), network.Config{Key: newKey(t), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, NoMDNS: true, NoUPnP: true})
 	if err != nil {
 		t.Fatal(err)

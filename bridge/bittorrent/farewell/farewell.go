@@ -1,15 +1,9 @@
 // Package farewell keeps a node from going on to talk to trackers of what it has left: the library tells them in turns that it is there and that it is not.
 package farewell
 
-import (
-	"errors"
-	"sync"
-)
+import "sync"
 
 const most = 4096 // farewells that are remembered
-
-// ErrLeft is what the library is told in place of the tracker.
-var ErrLeft = errors.New("bittorrent: the tracker has been told that this node has left")
 
 // A Book says which trackers were told of which torrents that this node is no longer there.
 type Book struct {

@@ -3,8 +3,10 @@ package udp
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -47,6 +49,13 @@ type Conn struct {
 
 	mu    sync.Mutex
 	asked map[uint32]sent // by transaction
+	own   []answer        // of this socket itself, in place of a tracker that was told that this node has left
+}
+
+// An answer of a tracker, or in its place.
+type answer struct {
+	p    []byte
+	from net.Addr
 }
 
 // New returns what asks by a socket.
@@ -61,7 +70,7 @@ func (u *Conn) WriteTo(p []byte, to net.Addr) (int, error) {
 		h := kith.InfoHash(p[hash:])
 		stops := binary.BigEndian.Uint32(p[event:]) == 3
 		if !u.o.Left.Tell(to.String(), string(h[:]), u.o.Swarms.There(h), stops) {
-			return 0, farewell.ErrLeft
+			return len(p), u.say(binary.BigEndian.Uint32(p[transaction:]), to)
 		}
 		u.mu.Lock()
 		if len(u.asked) >= maxAsked { // of which some were never answered
@@ -73,10 +82,44 @@ func (u *Conn) WriteTo(p []byte, to net.Addr) (int, error) {
 	return u.PacketConn.WriteTo(p, to)
 }
 
+// say has the library read that all is well, and nobody there. An error it would take for the tracker's, and wait twice as long after each.
+func (u *Conn) say(transaction uint32, to net.Addr) error {
+	p := binary.BigEndian.AppendUint32(nil, 1)
+	p = binary.BigEndian.AppendUint32(p, transaction)
+	p = binary.BigEndian.AppendUint32(p, uint32(u.o.After.Seconds()))
+	p = append(p, make([]byte, 8)...) // leechers, seeders
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.own = append(u.own, answer{p, to})
+	return u.SetReadDeadline(time.Now()) // whoever reads looks what there is
+}
+
+// read returns the next answer.
+func (u *Conn) read(p []byte) (int, net.Addr, error) {
+	for {
+		u.mu.Lock()
+		if len(u.own) > 0 {
+			a := u.own[0]
+			u.own = u.own[1:]
+			u.mu.Unlock()
+			return copy(p, a.p), a.from, nil
+		}
+		err := u.SetReadDeadline(time.Time{})
+		u.mu.Unlock()
+		if err != nil {
+			return 0, nil, err
+		}
+		n, from, err := u.PacketConn.ReadFrom(p)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, from, err
+		}
+	}
+}
+
 // ReadFrom implements net.PacketConn.
 func (u *Conn) ReadFrom(p []byte) (int, net.Addr, error) {
 	var peers []netip.AddrPort
-	n, from, err := u.PacketConn.ReadFrom(p)
+	n, from, err := u.read(p)
 	if a, ok := from.(*net.UDPAddr); ok && err == nil {
 		if n, peers = u.o.tame(p[:n], lan.Local(a.AddrPort().Addr())); n >= 20 && binary.BigEndian.Uint32(p) == 1 {
 			const transaction, every = 4, 8

@@ -2,10 +2,15 @@ package udp
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
+
+	"kith"
+	"kith/bridge/bittorrent/farewell"
 )
 
 // Of what a tracker names, peers in the local network are left out unless it is there itself, and it is asked neither too often nor too seldom.
@@ -45,6 +50,82 @@ func TestTame(t *testing.T) {
 		if fmt.Sprint(named) != fmt.Sprint(c.want) {
 			t.Errorf("of %v: %v are named", c.peers, named)
 		}
+	}
+}
+
+// nowhere takes part in no torrent.
+type nowhere struct{}
+
+func (nowhere) There(kith.InfoHash) bool              { return false }
+func (nowhere) Named(kith.InfoHash, []netip.AddrPort) {}
+
+// A tracker that was told that this node has left hears no more, and the library has an answer in its place, whether or not it reads already: it would ask ever more seldom after errors.
+func TestLeft(t *testing.T) {
+	tracker, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracker.Close()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := New(c, Options{Min: time.Minute, Max: time.Hour, After: 90 * time.Second, Left: &farewell.Book{}, Swarms: nowhere{}})
+	defer u.Close()
+	say := func(transaction, event uint32) {
+		p := make([]byte, 98)
+		binary.BigEndian.PutUint32(p[8:], 1)
+		binary.BigEndian.PutUint32(p[12:], transaction)
+		binary.BigEndian.PutUint32(p[80:], event)
+		if n, err := u.WriteTo(p, tracker.LocalAddr()); n != len(p) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	hears := func(transaction uint32) {
+		t.Helper()
+		p := make([]byte, 2048)
+		n, from, err := u.ReadFrom(p)
+		if err != nil || n != 20 || from.String() != tracker.LocalAddr().String() || binary.BigEndian.Uint32(p) != 1 || binary.BigEndian.Uint32(p[4:]) != transaction || binary.BigEndian.Uint32(p[8:]) != 90 {
+			t.Fatalf("%d of %v: %x, %v", n, from, p[:n], err)
+		}
+	}
+	told := func(transaction uint32) {
+		t.Helper()
+		p := make([]byte, 2048)
+		n, from, err := tracker.ReadFrom(p)
+		if err != nil || n != 98 || binary.BigEndian.Uint32(p[12:]) != transaction {
+			t.Fatalf("%d: %x, %v", n, p[:n], err)
+		}
+		answer := make([]byte, 20)
+		answer[3] = 1
+		copy(answer[4:], p[12:16])
+		if _, err := tracker.WriteTo(answer, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(1, 3)
+	told(1)
+	hears(1)
+	for i := range uint32(100) { // not read yet
+		say(2+i, 0)
+	}
+	for i := range uint32(100) {
+		hears(2 + i)
+	}
+	for i := range uint32(100) { // being read
+		go func() {
+			time.Sleep(time.Duration(i%5) * time.Millisecond)
+			say(200+i, 3)
+		}()
+		hears(200 + i)
+	}
+	tracker.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, _, err := tracker.ReadFrom(make([]byte, 2048)); err == nil {
+		t.Errorf("it hears %d bytes more", n)
+	}
+	u.Close()
+	if _, _, err := u.ReadFrom(make([]byte, 2048)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed: %v", err)
 	}
 }
 
