@@ -7,6 +7,9 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+# Tests of real nodes run by the clock, on machines that do other things too: a test that fails is run again when all others have ended, and both are said (docs/decisions/0038). Not after a
+# panic or a data race, nor when more than three fail.
+GOTEST := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --hide-summary=skipped --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 # Packages whose tests run with the race detector: those with goroutines of their own, and small enough to afford it.
 RACE := . ./internal/... ./wire/... ./blob/... ./transfer/... ./network/... ./overlay/kaddht/... ./overlay/live/... ./overlay/ledger/... ./rendezvous/... ./bridge/... ./search/index ./search/talk ./search/spread ./search/shard ./search/ask ./api/... ./cli/... ./node/... ./apps/... ./lab/...
@@ -44,11 +47,11 @@ check: ## gofmt, vet, staticcheck, tidy go.mod
 
 .PHONY: unit
 unit: ## Go tests
-	go test -timeout 30m ./...
+	$(GOTEST) --packages ./... -- -timeout 30m
 
 .PHONY: race
 race: ## Go tests with the race detector
-	go test -race -short -timeout 20m $(RACE)
+	$(GOTEST) --packages "$(RACE)" -- -race -short -timeout 20m
 	go test -race -timeout 20m -run TestSameOnTwoCores ./overlay/sim
 
 .PHONY: page
