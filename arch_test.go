@@ -61,7 +61,8 @@ var floors = map[string][]string{
 	"search/sets":        {"."},
 	"search/filter":      {"."},
 	"search/plan":        {".", "overlay/kbr", "search/filter"},
-	"search/sim":         {".", "overlay/kbr", "overlay/sim", "search/filter", "search/plan"},
+	"search/rare":        {},
+	"search/sim":         {".", "overlay/kbr", "overlay/sim", "search/filter", "search/plan", "search/rare"},
 	"search/talk":        {".", "wire", "network", "search/sets"},
 	"search/talktest":    nil,
 	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets", "search/talk"},
@@ -102,7 +103,7 @@ const (
 // pure are folders of machines to which all that happens is told: no clock, chance, map, goroutine or socket. What of the standard library they may import is
 // a list, so that nothing comes in by another door.
 var (
-	pure    = []string{"overlay/kbr", "overlay/chord", "overlay/kademlia", "overlay/pastry", "search/filter", "search/plan"}
+	pure    = []string{"overlay/kbr", "overlay/chord", "overlay/kademlia", "overlay/pastry", "search/filter", "search/plan", "search/rare"}
 	pureStd = []string{"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "math/bits", "slices", "strings", "unsafe"}
 )
 
