@@ -68,7 +68,7 @@ var floors = map[string][]string{
 	"search/spread":      {".", "internal", "wire", "network", "search/publication", "search/sets", "search/talk"},
 	"search/shard":       {".", "internal", "wire", "network", "search/filter", "search/sets", "search/talk"},
 	"search/ask": {".", "internal", "wire", "network", "overlay/kbr", "search/filter", "search/plan", "search/publication", "search/query",
-		"search/words"}, // it drives the machine that plans
+		"search/rare", "search/words"}, // it drives the machine that plans
 	"bridge":   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer"},
 	"bridge/*": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "record", "bridge"},
 	"bridge/bittorrent/census": {".", "internal", "transfer", "bridge",

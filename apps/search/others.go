@@ -35,6 +35,7 @@ func (s *Search) startOthers() (err error) {
 	s.asker = ask.New(ask.Options{
 		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) { return s.open(ctx, p, ask.ProtocolID) },
 		Find: s.published, Who: s.who, Guides: s.shard.Guides, Log: s.env.Log, Contacts: s.contacts, Contact: s.env.People.Contact, FindAsides: s.asides,
+		Rare: ask.Rare{Keys: s.lookRare, Find: s.findRare},
 	})
 	return err
 }
@@ -57,6 +58,7 @@ func (s *Search) open(ctx context.Context, p peer.ID, id protocol.ID) (network.S
 
 // stamp says by a filter what this device publishes: its publications, which are public, and nothing else.
 func (s *Search) stamp(ctx context.Context) error {
+	s.rare.ring()
 	mine, err := s.spread.By(ctx, s.me)
 	if err != nil {
 		return err

@@ -65,11 +65,13 @@ type Search struct {
 	offering  sync.Mutex    // one who tells the index of offers, at a time
 	tagged    tagged
 	learned   learned
+	rare      rareIndex
 }
 
 // New returns a Search that has not been started.
 func New(files Files, elsewhere Elsewhere) *Search {
-	return &Search{files: files, elsewhere: elsewhere, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}, learned: learned{failed: map[string]bool{}}}
+	return &Search{files: files, elsewhere: elsewhere, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}, learned: learned{failed: map[string]bool{}},
+		rare: rareIndex{bell: make(chan struct{}, 1)}}
 }
 
 // App describes the application; it is the table of contents of this package.
@@ -143,12 +145,14 @@ CREATE TABLE media (
 	ref     TEXT PRIMARY KEY, -- of what is here
 	version INTEGER NOT NULL, -- of the rules by which it was read
 	facts   BLOB NOT NULL     -- what it says of itself, JSON
-) STRICT`}
+) STRICT`, `
+CREATE TABLE rare (key BLOB PRIMARY KEY) STRICT; -- what the overlay may have been told that this node has something by`}
 
 // settings are the section of the application in the configuration.
 type settings struct {
-	Local      bool `toml:"local"`       // searches ask nobody
-	OfStranger int  `toml:"of_stranger"` // publications of a stranger's device that are kept; what it has beyond them is asked for
+	Local      bool   `toml:"local"`       // searches ask nobody
+	OfStranger int    `toml:"of_stranger"` // publications of a stranger's device that are kept; what it has beyond them is asked for
+	Rare       string `toml:"rare"`        // whether the overlay is an index of what is rare: auto, always, never
 }
 
 func (s *Search) start(ctx context.Context, env app.Env) (err error) {
@@ -160,7 +164,10 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	if set.OfStranger < 1 || set.OfStranger > spread.MaxKnown {
 		return kith.Hint(fmt.Errorf("search: setting apps.search.of_stranger: %d: %w", set.OfStranger, kith.Invalid), "1 to %d", spread.MaxKnown)
 	}
-	s.local = set.Local
+	s.local, s.rare.when = set.Local, set.Rare
+	if err := s.rare.check(); err != nil {
+		return err
+	}
 	state, note, err := db.Open(filepath.Join(env.Dir, "search.db"), env.Log, database)
 	if err != nil {
 		return fmt.Errorf("search: start: %w", err)
@@ -211,6 +218,7 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	env.Go("search.follow", s.follow)
 	env.Go("search.lists", s.followLists)
 	env.Go("search.saved", s.followSaved)
+	env.Go("search.rare", s.followRare)
 	return nil
 }
 

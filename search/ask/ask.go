@@ -47,6 +47,7 @@ type Options struct {
 	// Contact reports whether a peer is a device of a contact, and FindAsides returns what this device has for its contacts alone that answers q: each as publication.Aside made it.
 	Contact    func(p peer.ID) bool
 	FindAsides func(ctx context.Context, q query.Query, most int) ([][]byte, error)
+	Rare       Rare // the zero Rare knows nothing
 	Log        *slog.Logger
 }
 
@@ -77,6 +78,7 @@ type Asker struct {
 
 	mu    sync.Mutex
 	rtt   kbr.RTT                   // of questions to others, with the connection that has to be made
+	looks kbr.RTT                   // of lookups of what is rare
 	paces map[peer.ID]*rate.Limiter // how often each may ask
 	shun  map[peer.ID]time.Time     // until when those are not asked whose answers made no sense
 }
@@ -111,7 +113,7 @@ type Take func(so Report, list []Found) (fit, fresh int)
 // caller. A query without words asks nobody but contacts, nor does one of which enough is at home; and one for what some devices publish (By, as peer IDs) asks only these.
 func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Report {
 	sought := Sought(q)
-	r := &run{a: a, text: outward(q), by: q.By, number: map[peer.ID]kbr.Node{}, events: make(chan event, 2*plan.MaxAsks)}
+	r := &run{a: a, text: outward(q), by: q.By, found: home, number: map[peer.ID]kbr.Node{}, asked: map[kbr.Node]bool{}, events: make(chan event, 2*plan.MaxAsks)}
 	r.contacts = r.near()
 	far := len(sought) > 0 && home < plan.Enough
 	if !far && len(r.contacts) == 0 {
@@ -122,7 +124,8 @@ func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Rep
 	r.ctx, cancel = context.WithCancel(ctx)
 	defer cancel()
 	if !far {
-		return r.drive(true, take)
+		r.drive(true, take)
+		return r.report
 	}
 	var guides [][]kbr.Node
 	for _, list := range a.o.Guides() {
@@ -137,7 +140,8 @@ func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Rep
 		}
 	}
 	r.plan = plan.New(a.wait(), r.candidates(a.o.Who(sought, true)), guides)
-	return r.drive(r.step(plan.Event{What: plan.Begin, Fresh: home}), take)
+	r.drive(r.step(plan.Event{What: plan.Begin, Fresh: home}), take)
+	return r.further(q, take)
 }
 
 func (a *Asker) wait() kbr.Ticks {
@@ -182,6 +186,9 @@ type run struct {
 	by     query.Choice
 	number map[peer.ID]kbr.Node
 	peers  []peer.ID // by number, from 1 on
+	asked  map[kbr.Node]bool
+	found  int
+	guided int // other shards of which a guide has answered
 	events chan event
 	report Report
 
@@ -193,6 +200,7 @@ type run struct {
 type event struct {
 	plan.Event
 	contact bool // it was for what contacts have; the plan does not know of it
+	guide   bool // it was asked who fits
 	found   []Found
 	told    []Candidate
 	err     error
@@ -226,19 +234,14 @@ func (r *run) wanted(d peer.ID) bool {
 }
 
 // drive lets happen what happens, until the plan is done, as it may be from the beginning, and contacts have answered or taken too long; or until the search is given up.
-func (r *run) drive(done bool, take Take) Report {
+func (r *run) drive(done bool, take Take) {
 	late := time.NewTimer(time.Duration(r.a.wait()) * time.Microsecond)
 	defer late.Stop()
 	r.askContacts()
 	for !done || r.asking > 0 {
 		select {
 		case e := <-r.events:
-			switch e.What {
-			case plan.Answer:
-				r.answered(&e, take)
-			case plan.Failed:
-				r.report.Failed++
-			}
+			r.takeIn(&e, take)
 			switch {
 			case e.contact:
 				r.asking = max(0, r.asking-1) // none is waited for who was late
@@ -249,10 +252,23 @@ func (r *run) drive(done bool, take Take) Report {
 		case <-late.C:
 			r.contacts, r.asking = nil, 0
 		case <-r.ctx.Done():
-			return r.report
+			return
 		}
 	}
-	return r.report
+}
+
+// takeIn takes in what became of a question.
+func (r *run) takeIn(e *event, take Take) {
+	switch e.What {
+	case plan.Answer:
+		if e.guide {
+			r.guided++
+		}
+		r.answered(e, take)
+		r.found += e.Fresh
+	case plan.Failed:
+		r.report.Failed++
+	}
 }
 
 // answered takes in an answer. One in which nothing is what was asked for is none.
@@ -279,11 +295,19 @@ func (r *run) step(ev plan.Event) (done bool) {
 		if act.Do == plan.Done {
 			return true
 		}
-		r.report.Asked++
-		p := r.peers[act.To-1]
-		r.work.Go(func() { r.ask(p, act) })
+		r.send(act)
 	}
 	return false
+}
+
+// send asks one peer, while other things happen.
+func (r *run) send(act plan.Act) {
+	if act.Do == plan.Ask {
+		r.asked[act.To] = true
+	}
+	r.report.Asked++
+	p := r.peers[act.To-1]
+	r.work.Go(func() { r.ask(p, act) })
 }
 
 // ask asks one peer, and says when it is slow and what became of it.
@@ -292,7 +316,7 @@ func (r *run) ask(p peer.ID, act plan.Act) {
 	slow := time.AfterFunc(time.Duration(act.Wait)*time.Microsecond, func() { r.happens(event{Event: plan.Event{What: plan.Slow, From: act.To}}) })
 	defer slow.Stop()
 	found, told, err := r.a.question(r.ctx, p, question{Query: r.text, Guide: act.Do == plan.Guide})
-	e := event{Event: plan.Event{What: plan.Answer, From: act.To}, found: found, told: told, err: err}
+	e := event{Event: plan.Event{What: plan.Answer, From: act.To}, guide: act.Do == plan.Guide, found: found, told: told, err: err}
 	if err != nil {
 		e.What = plan.Failed
 	} else {

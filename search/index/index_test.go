@@ -536,3 +536,28 @@ func TestOtherVersionIsRebuilt(t *testing.T) {
 		})
 	}
 }
+
+func TestPublishers(t *testing.T) {
+	x := open(t, Options{})
+	ben := func(d *Doc) { d.Publisher = "ben" }
+	put(t, x, doc("blue train"), doc("kind of blue"), doc("blue 1"), doc("blue 2"), doc("東京 blue", ben))
+	check := func(want int, terms ...string) {
+		t.Helper()
+		if n, err := x.Publishers(context.Background(), terms...); err != nil || n != want {
+			t.Errorf("%q: %d, %v; want %d", terms, n, err, want)
+		}
+	}
+	check(2, "blue")
+	check(1, "train")
+	check(0, "nowhere")
+	check(1, "blue", "train")
+	check(0, "kind", "train")
+	check(0, "nowhere", "blue")
+	check(1, "東京", "blue")
+	check(0)
+	if err := x.Delete(context.Background(), "blue train", "東京 blue"); err != nil {
+		t.Fatal(err)
+	}
+	check(1, "blue")
+	check(0, "blue", "train")
+}

@@ -41,7 +41,7 @@ type word struct {
 	reach int
 }
 
-// rarest returns the first MaxWords words, each once, the rarest first.
+// rarest returns the first MaxWords words, each once, the rarest first: of those that are as rare the longest, since of what is not known long words are rarer.
 func rarest(words []string, reach Reach) (list []word) {
 	for _, w := range words {
 		if len(list) < MaxWords && w != "" && !slices.ContainsFunc(list, func(x word) bool { return x.text == w }) {
@@ -49,7 +49,7 @@ func rarest(words []string, reach Reach) (list []word) {
 		}
 	}
 	slices.SortFunc(list, func(a, b word) int {
-		return cmp.Or(cmp.Compare(a.reach, b.reach), cmp.Compare(a.text, b.text))
+		return cmp.Or(cmp.Compare(a.reach, b.reach), cmp.Compare(len(b.text), len(a.text)), cmp.Compare(a.text, b.text))
 	})
 	return list
 }

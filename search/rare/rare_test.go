@@ -53,6 +53,7 @@ func TestKeys(t *testing.T) {
 		"zanzibar zanzibar":            {"zanzibar", "zanzibar"},
 		"":                             {"", ""},
 		"a b c d e f g h i j k l last": {"a b c", "a b c"},
+		"a bb ccc":                     {"ccc bb a", "ccc bb a"},
 	} {
 		if got := names(Keys(strings.Fields(text), reach), text); got != want[0] {
 			t.Errorf("%q is known by %q, want %q", text, got, want[0])

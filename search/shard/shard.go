@@ -135,6 +135,13 @@ func (s *Shard) Known() (list []Known) {
 	return list
 }
 
+// Shards returns how many shards there are, as far as this node has seen: a power of two.
+func (s *Shard) Shards() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return 1 << s.depth
+}
+
 // Guides returns for each other shard of which any device is known those that can be asked, first those that are connected.
 func (s *Shard) Guides() (list [][]peer.ID) {
 	connected := s.o.Peers()

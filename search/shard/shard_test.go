@@ -226,7 +226,7 @@ func TestDivide(t *testing.T) {
 			n.mu.Lock()
 			depth, kept := n.depth, len(n.kept)
 			n.mu.Unlock()
-			if depth > 1 || kept > most+2*maxGuides {
+			if depth > 1 || kept > most+2*maxGuides || n.Shards() != 1<<depth {
 				t.Fatalf("node %d: %d digits, %d kept", i, depth, kept)
 			}
 			if got := len(n.Known()); got < want || depth == 1 && got > want {

@@ -13,6 +13,10 @@ import (
 // Kith is search/plan over filters that are handed from neighbour to neighbour within shards.
 type Kith struct {
 	Guard   Guard
+	Rare    bool // the overlay is an index of what is rare, for shards of which no guide has answered …
+	Always  bool // … or for all
+	Alone   bool // no guides of other shards are known
+	rare    *rareIndex
 	r       *run
 	shards  int
 	filters []*filter.Filter
@@ -43,7 +47,19 @@ const (
 )
 
 // String implements Way.
-func (*Kith) String() string { return "Kith" }
+func (k *Kith) String() string {
+	name := "Kith"
+	if k.Alone {
+		name += " without guides"
+	}
+	if k.Rare {
+		name += ", overlay"
+	}
+	if k.Always {
+		name += " always"
+	}
+	return name
+}
 
 // set is a set of nodes.
 type set []uint64
@@ -52,8 +68,11 @@ func (s set) add(p kbr.Node)      { s[p/64] |= 1 << (p % 64) }
 func (s set) has(p kbr.Node) bool { return s[p/64]>>(p%64)&1 == 1 }
 
 func (k *Kith) start(r *run) {
-	*k = Kith{Guard: k.Guard, lied: map[kbr.Node]bool{}, r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), met: k.set(len(r.up)), gone: k.set(len(r.up))}
+	*k = Kith{Guard: k.Guard, Rare: k.Rare, Always: k.Always, Alone: k.Alone, lied: map[kbr.Node]bool{}, r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), met: k.set(len(r.up)), gone: k.set(len(r.up))}
 	k.filters = r.filters()
+	if k.Rare {
+		k.rare = newRareIndex(k)
+	}
 	k.m = newMesh(r, neighbours/2, anyone, func(a, b kbr.Node) bool { return k.shard(a) == k.shard(b) })
 	all := make([]set, k.shards)
 	for i := range all {
@@ -242,7 +261,7 @@ func (k *Kith) search(s *search) {
 	}
 	var others [][]kbr.Node
 	for shard := range k.shards {
-		if shard != k.shard(s.from) {
+		if shard != k.shard(s.from) && !k.Alone {
 			others = append(others, k.members(shard))
 		}
 	}
@@ -273,12 +292,17 @@ type asking struct {
 	plan   *plan.Search
 	finds  plan.Finds[item]
 	done   bool
+	asked  []kbr.Node
+	named  int // of these, by the overlay
+	guided int // shards of which a guide has answered
 }
 
 func (a *asking) step(ev *plan.Event) {
 	for _, act := range a.plan.Step(ev, nil) {
 		if a.done = act.Do == plan.Done; !a.done {
 			a.ask(act)
+		} else {
+			a.further()
 		}
 	}
 }
@@ -287,6 +311,9 @@ func (a *asking) step(ev *plan.Event) {
 func (a *asking) ask(act plan.Act) {
 	s, r, to := a.s, a.k.r, act.To
 	s.asked++
+	if act.Do == plan.Ask {
+		a.asked = append(a.asked, to)
+	}
 	answered, began, dial := false, r.now, 2*r.line(s.from, to)
 	if slices.ContainsFunc(a.guides, func(g []kbr.Node) bool { return g[0] == to }) {
 		dial = 0
@@ -315,6 +342,9 @@ func (a *asking) ask(act plan.Act) {
 			if a.k.Guard&Worth != 0 {
 				ev.Fresh = a.finds.Take(to, items...)
 				s.list = a.finds.First(len(s.found))
+			}
+			if act.Do == plan.Guide {
+				a.guided++
 			}
 			a.step(&ev)
 		})

@@ -132,13 +132,34 @@ func TestSpam(t *testing.T) {
 	}
 }
 
+// What the overlay as an index of what is rare brings, and costs, in a network of several shards; and where no guide of another shard is known.
+func TestRare(t *testing.T) {
+	if !full {
+		t.Skip("takes minutes: KITH_SEARCH_FULL=1 go test ./search/sim -run Rare -v -timeout 1h")
+	}
+	w := world(t, Options{Nodes: 10_000, Seed: 1960, Queries: 300, Churn: 0.2})
+	t.Logf("%d nodes\n%s", w.o.Nodes, Heading)
+	var once []float64
+	for _, k := range []*Kith{{Rare: true}, {Alone: true, Rare: true}, {Alone: true}, {Rare: true, Always: true}, {}} {
+		r := w.Run(k)
+		t.Log(r)
+		if once = append(once, r.Once); k.Rare {
+			mean, most, bytes := k.rare.cost()
+			t.Logf("%.0f keys of a node in the mean, %.0f at most, %.1f B/s when each is announced alone", mean, most, bytes)
+		}
+	}
+	if once[0] < once[4] || once[1] < once[2]+0.3 {
+		t.Errorf("the overlay does not help: %v", once)
+	}
+}
+
 // ways returns all ways of searching, ours first.
 func ways() []Way { return []Way{&Kith{Guard: AllGuards}, &Kad{}, &Twenty{}, &Dynamic{}, &Flood{}} }
 
 // The same options give the same report to the bit, another seed another trace.
 func TestSameSeedSameReport(t *testing.T) {
 	o := Options{Nodes: 100, Seed: 1, Queries: 30, Churn: 2}
-	for _, way := range ways() {
+	for _, way := range append(ways(), &Kith{Rare: true}) {
 		a, b := world(t, o).Run(way), world(t, o).Run(way)
 		if a != b {
 			t.Errorf("%+v\n%+v", a, b)
