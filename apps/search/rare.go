@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -31,7 +33,7 @@ const (
 	rareEvery  = 15 * time.Minute // it is looked whether the network has become large …
 	rareCount  = 6 * time.Hour    // … and how rare words are
 	rareRest   = time.Second      // between two looks, at least, …
-	rareRests  = 10               // … and so many times as long as one takes
+	rareRests  = 10               // … and so many times as long as counting took
 	rareAddrs  = 16               // of who is announced
 	rareSettle = shard.Life       // after the start, until it is believed that the network is small
 )
@@ -85,7 +87,12 @@ func (s *Search) reach(ctx context.Context) rare.Reach {
 	scale := max(1, float64(len(known)*shards)/float64(max(1, len(s.spread.Publishers()))))
 	chance := float64(len(known)) / filter.FalseOnes
 	chance += 3 * math.Sqrt(chance) // filters that say so of any word
+	counted := map[string]int{}
 	return func(words ...string) int {
+		memo := strings.Join(words, "\x00")
+		if n, known := counted[memo]; known {
+			return n
+		}
 		key := filter.Term(words[0])
 		if len(words) > 1 {
 			key = filter.Pair(key, filter.Term(words[1]))
@@ -100,7 +107,8 @@ func (s *Search) reach(ctx context.Context) rare.Reach {
 		if err != nil && ctx.Err() == nil {
 			s.env.Log.Debug("words are not counted", "err", err)
 		}
-		return int(max(float64(publish)*scale, (float64(have)-chance)*float64(shards)))
+		counted[memo] = int(max(float64(publish)*scale, (float64(have)-chance)*float64(shards)))
+		return counted[memo]
 	}
 }
 
@@ -135,17 +143,17 @@ func (s *Search) rareKeys(ctx context.Context) ([]rare.Key, error) {
 	var keys []rare.Key
 	known := map[rare.Key]bool{}
 	for _, k := range list {
+		if len(keys) == maxRare || ctx.Err() != nil {
+			break
+		}
 		for _, key := range rare.Keys(ask.WordsOf(k.Publication), reach) {
 			if !known[key] && len(keys) < maxRare {
 				known[key] = true
 				keys = append(keys, key)
 			}
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 	}
-	return keys, nil
+	return keys, ctx.Err()
 }
 
 // followRare keeps announced what is published, while the network is one for which that pays.
@@ -161,14 +169,16 @@ func (s *Search) followRare(ctx context.Context) error {
 	var counted time.Time
 	used := false
 	for {
-		start, uses := time.Now(), s.usesRare()
+		start, uses, pause := time.Now(), s.usesRare(), rareRest
 		switch {
 		case !uses && s.rare.when == rareAuto && time.Since(began) < rareSettle:
 		case uses && used && time.Since(counted) < rareCount:
 		default:
 			var keys []rare.Key
+			var err error
 			if uses {
 				keys, err = s.rareKeys(ctx)
+				pause = max(pause, rareRests*time.Since(start))
 			}
 			if err == nil {
 				err = s.announceRare(ctx, keys, before, announced, pace)
@@ -178,7 +188,7 @@ func (s *Search) followRare(ctx context.Context) error {
 			}
 			used, counted = uses && err == nil, start
 		}
-		rest := time.NewTimer(max(rareRest, rareRests*time.Since(start)))
+		rest := time.NewTimer(pause)
 		select {
 		case <-rest.C:
 		case <-ctx.Done():
@@ -272,21 +282,18 @@ func (s *Search) lookRare(ctx context.Context, q query.Query, guided int) []rare
 }
 
 // findRare yields who is announced under a key, but for this node and whom it does not want to hear of.
-func (s *Search) findRare(ctx context.Context, key rare.Key, most int) <-chan peer.ID {
-	out := make(chan peer.ID)
-	go func() {
-		defer close(out)
+func (s *Search) findRare(ctx context.Context, key rare.Key, most int) iter.Seq[peer.ID] {
+	return func(yield func(peer.ID) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		for info := range s.env.Routes.FindProvidersAsync(ctx, rareCID(key), most) {
 			if info.ID == s.me || s.shunned(info.ID) {
 				continue
 			}
 			s.env.Host.Host().Peerstore().AddAddrs(info.ID, info.Addrs[:min(len(info.Addrs), rareAddrs)], peerstore.TempAddrTTL)
-			select {
-			case out <- info.ID:
-			case <-ctx.Done():
+			if !yield(info.ID) {
 				return
 			}
 		}
-	}()
-	return out
+	}
 }

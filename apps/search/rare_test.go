@@ -142,12 +142,13 @@ func TestRareQuiet(t *testing.T) {
 type ledger struct {
 	overlay.Router
 	mu   sync.Mutex
-	keys map[cid.Cid]bool
+	keys map[cid.Cid]bool // that are announced
+	ever map[cid.Cid]bool
 }
 
 func (l *ledger) Provide(ctx context.Context, key cid.Cid, announce bool) error {
 	l.mu.Lock()
-	l.keys[key] = true
+	l.keys[key], l.ever[key] = true, true
 	l.mu.Unlock()
 	return l.Router.Provide(ctx, key, announce)
 }
@@ -161,17 +162,20 @@ func (l *ledger) Withdraw(ctx context.Context, keys ...cid.Cid) error {
 	return l.Router.Withdraw(ctx, keys...)
 }
 
+// key is that of a word.
+func (l *ledger) key(word string) cid.Cid {
+	key := rare.Word(word)
+	mh, _ := multihash.Encode(key[:], multihash.SHA2_256)
+	return cid.NewCidV1(cid.Raw, mh)
+}
+
 // until waits until a word is announced, or is so no longer; "" is any.
 func (l *ledger) until(t *testing.T, word string, wanted bool) {
 	t.Helper()
-	key := rare.Word(word)
-	mh, err := multihash.Encode(key[:], multihash.SHA2_256)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := l.key(word)
 	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		l.mu.Lock()
-		is, have := l.keys[cid.NewCidV1(cid.Raw, mh)], len(l.keys)
+		is, have := l.keys[key], len(l.keys)
 		l.mu.Unlock()
 		if word == "" {
 			is = have > 0
@@ -189,7 +193,7 @@ func (l *ledger) until(t *testing.T, word string, wanted bool) {
 func TestRareWithdraw(t *testing.T) {
 	var w tap
 	section := `rare = "always"`
-	l := &ledger{keys: map[cid.Cid]bool{}}
+	l := &ledger{keys: map[cid.Cid]bool{}, ever: map[cid.Cid]bool{}}
 	net := apptest.New(t, 1, func() ([]app.App, transfer.Guard) {
 		list, guard := w.with(t, section)()
 		for i := range list {
@@ -204,13 +208,21 @@ func TestRareWithdraw(t *testing.T) {
 		return list, guard
 	})
 	n := net.Node(0)
+	share(t, n, "Timbuktu.txt", "2", files.ShareIn{})
+	share(t, n, "Kashgar.pdf", "4", files.ShareIn{For: "contacts"})
+	share(t, n, "Bukhara.mp3", "5", files.ShareIn{For: "public", Private: true})
 	share(t, n, "Zanzibar.flac", "1", files.ShareIn{For: "public"})
-	share(t, n, "Timbuktu.flac", "2", files.ShareIn{})
 	l.until(t, "zanzibar", true)
 	share(t, n, "Samarkand.flac", "3", files.ShareIn{For: "public"})
 	l.until(t, "samarkand", true)
 	l.until(t, "zanzibar", true)
-	l.until(t, "timbuktu", false)
+	l.until(t, "flac", true)
+	l.until(t, "text", true) // as which both are known, by what is in them
+	l.mu.Lock()
+	if len(l.ever) != 4 {
+		t.Errorf("%d keys were announced, want those of zanzibar, samarkand, flac and text", len(l.ever))
+	}
+	l.mu.Unlock()
 	if err := n.Call(t.Context(), "files", "unpublish", files.UnpublishIn{Ref: "Zanzibar.flac", For: "link"}, new(any)); err != nil {
 		t.Fatal(err)
 	}

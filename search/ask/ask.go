@@ -113,7 +113,7 @@ type Take func(so Report, list []Found) (fit, fresh int)
 // caller. A query without words asks nobody but contacts, nor does one of which enough is at home; and one for what some devices publish (By, as peer IDs) asks only these.
 func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Report {
 	sought := Sought(q)
-	r := &run{a: a, text: outward(q), by: q.By, found: home, number: map[peer.ID]kbr.Node{}, asked: map[kbr.Node]bool{}, events: make(chan event, 2*plan.MaxAsks)}
+	r := &run{a: a, text: outward(q), by: q.By, found: home, number: map[peer.ID]kbr.Node{}, asked: map[kbr.Node]bool{}, told: map[kbr.Node]bool{}, events: make(chan event, 2*plan.MaxAsks)}
 	r.contacts = r.near()
 	far := len(sought) > 0 && home < plan.Enough
 	if !far && len(r.contacts) == 0 {
@@ -127,7 +127,6 @@ func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Rep
 		r.drive(true, take)
 		return r.report
 	}
-	var guides [][]kbr.Node
 	for _, list := range a.o.Guides() {
 		var g []kbr.Node
 		for _, p := range list {
@@ -136,10 +135,10 @@ func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Rep
 			}
 		}
 		if len(g) > 0 {
-			guides = append(guides, g)
+			r.guides = append(r.guides, g)
 		}
 	}
-	r.plan = plan.New(a.wait(), r.candidates(a.o.Who(sought, true)), guides)
+	r.plan = plan.New(a.wait(), r.candidates(a.o.Who(sought, true)), r.guides)
 	r.drive(r.step(plan.Event{What: plan.Begin, Fresh: home}), take)
 	return r.further(q, take)
 }
@@ -185,10 +184,11 @@ type run struct {
 	text   string
 	by     query.Choice
 	number map[peer.ID]kbr.Node
-	peers  []peer.ID // by number, from 1 on
-	asked  map[kbr.Node]bool
+	peers  []peer.ID         // by number, from 1 on
+	guides [][]kbr.Node      // of each other shard
+	asked  map[kbr.Node]bool // what they have
+	told   map[kbr.Node]bool // guides that have told who fits
 	found  int
-	guided int // other shards of which a guide has answered
 	events chan event
 	report Report
 
@@ -262,7 +262,7 @@ func (r *run) takeIn(e *event, take Take) {
 	switch e.What {
 	case plan.Answer:
 		if e.guide {
-			r.guided++
+			r.told[e.From] = true
 		}
 		r.answered(e, take)
 		r.found += e.Fresh
@@ -313,10 +313,11 @@ func (r *run) send(act plan.Act) {
 // ask asks one peer, and says when it is slow and what became of it.
 func (r *run) ask(p peer.ID, act plan.Act) {
 	began := time.Now()
-	slow := time.AfterFunc(time.Duration(act.Wait)*time.Microsecond, func() { r.happens(event{Event: plan.Event{What: plan.Slow, From: act.To}}) })
+	guide := act.Do == plan.Guide
+	slow := time.AfterFunc(time.Duration(act.Wait)*time.Microsecond, func() { r.happens(event{Event: plan.Event{What: plan.Slow, From: act.To}, guide: guide}) })
 	defer slow.Stop()
-	found, told, err := r.a.question(r.ctx, p, question{Query: r.text, Guide: act.Do == plan.Guide})
-	e := event{Event: plan.Event{What: plan.Answer, From: act.To}, guide: act.Do == plan.Guide, found: found, told: told, err: err}
+	found, told, err := r.a.question(r.ctx, p, question{Query: r.text, Guide: guide})
+	e := event{Event: plan.Event{What: plan.Answer, From: act.To}, guide: guide, found: found, told: told, err: err}
 	if err != nil {
 		e.What = plan.Failed
 	} else {

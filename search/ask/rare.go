@@ -2,6 +2,7 @@ package ask
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -32,8 +33,8 @@ const (
 type Rare struct {
 	// Keys returns what to look up for a query, when a guide of so many other shards has answered; nothing if the overlay is not to be asked.
 	Keys func(ctx context.Context, q query.Query, guided int) []rare.Key
-	// Find yields who is announced under a key, at most so many, until all were found or ctx ends; then the channel is closed. Whom not to ask is left out.
-	Find func(ctx context.Context, key rare.Key, most int) <-chan peer.ID
+	// Find yields who is announced under a key, at most so many, as they are found, until ctx ends.
+	Find func(ctx context.Context, key rare.Key, most int) iter.Seq[peer.ID]
 }
 
 // WordsOf returns the words of a publication that it can be known by: of its name, its tags and its facts, as they are written, folded.
@@ -66,7 +67,7 @@ func (r *run) further(q query.Query, take Take) Report {
 	if r.found >= Few || len(r.by.In) > 0 || r.a.o.Rare.Keys == nil || r.ctx.Err() != nil {
 		return r.report
 	}
-	keys := r.a.o.Rare.Keys(r.ctx, q, r.guided)
+	keys := r.a.o.Rare.Keys(r.ctx, q, r.guided())
 	if len(keys) == 0 {
 		return r.report
 	}
@@ -77,17 +78,18 @@ func (r *run) further(q query.Query, take Take) Report {
 	for asked := 0; r.found < plan.Enough && (who != nil || len(open) > 0); {
 		select {
 		case p, ok := <-who:
+			if ok && r.wanted(p) && !r.asked[r.node(p)] {
+				asked++
+				open[r.node(p)] = true
+				r.send(plan.Act{Do: plan.Ask, To: r.node(p), Wait: patience * r.a.wait()})
+			}
 			if !ok || asked == rareAsks {
 				stop()
 				who = nil
-			} else if n := r.node(p); !r.asked[n] && !slices.Contains(r.by.Out, p.String()) && !r.a.shunned(p) {
-				asked++
-				open[n] = true
-				r.send(plan.Act{Do: plan.Ask, To: n, Wait: patience * r.a.wait()})
 			}
 		case e := <-r.events:
 			r.takeIn(&e, take)
-			if !e.contact {
+			if !e.contact && !e.guide {
 				delete(open, e.From)
 			}
 		case <-r.ctx.Done():
@@ -97,33 +99,29 @@ func (r *run) further(q query.Query, take Take) Report {
 	return r.report
 }
 
-// lookUp yields who is announced under any of keys, each once, as they are found: some keys at once, each for as long as lookups usually take.
+// guided returns of how many other shards a guide has answered.
+func (r *run) guided() (shards int) {
+	for _, guides := range r.guides {
+		if slices.ContainsFunc(guides, func(n kbr.Node) bool { return r.told[n] }) {
+			shards++
+		}
+	}
+	return shards
+}
+
+// lookUp yields who is announced under any of keys, as they are found, until ctx ends: some keys at once, each for as long as lookups usually take.
 func (r *run) lookUp(ctx context.Context, keys []rare.Key) <-chan peer.ID {
 	out := make(chan peer.ID)
-	var work sync.WaitGroup
-	var mu sync.Mutex
-	told := map[peer.ID]bool{}
 	left := make(chan rare.Key, len(keys))
 	for _, k := range keys {
 		left <- k
 	}
 	close(left)
+	var work sync.WaitGroup
 	for range min(looksAt, len(keys)) {
 		work.Go(func() {
 			for key := range left {
-				r.a.lookUpOne(ctx, key, func(p peer.ID) {
-					mu.Lock()
-					known := told[p]
-					told[p] = true
-					mu.Unlock()
-					if known {
-						return
-					}
-					select {
-					case out <- p:
-					case <-ctx.Done():
-					}
-				})
+				r.a.lookUpOne(ctx, key, out)
 			}
 		})
 	}
@@ -135,7 +133,7 @@ func (r *run) lookUp(ctx context.Context, keys []rare.Key) <-chan peer.ID {
 }
 
 // lookUpOne tells of each that is announced under a key.
-func (a *Asker) lookUpOne(ctx context.Context, key rare.Key, tell func(peer.ID)) {
+func (a *Asker) lookUpOne(ctx context.Context, key rare.Key, out chan<- peer.ID) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -146,7 +144,11 @@ func (a *Asker) lookUpOne(ctx context.Context, key rare.Key, tell func(peer.ID))
 	defer cancel()
 	began := time.Now()
 	for p := range a.o.Rare.Find(in, key, perLook) {
-		tell(p)
+		select {
+		case out <- p:
+		case <-ctx.Done():
+			return
+		}
 	}
 	if ctx.Err() != nil {
 		return

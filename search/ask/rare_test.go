@@ -2,6 +2,7 @@ package ask
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -39,10 +40,8 @@ func (x *index) rare() Rare {
 			}
 			return keys
 		},
-		Find: func(ctx context.Context, key rare.Key, most int) <-chan peer.ID {
-			out := make(chan peer.ID)
-			go func() {
-				defer close(out)
+		Find: func(ctx context.Context, key rare.Key, most int) iter.Seq[peer.ID] {
+			return func(yield func(peer.ID) bool) {
 				var found []peer.ID
 				x.mu.Lock()
 				x.now++
@@ -60,9 +59,7 @@ func (x *index) rare() Rare {
 					x.mu.Unlock()
 				}()
 				for _, p := range found {
-					select {
-					case out <- p:
-					case <-ctx.Done():
+					if !yield(p) {
 						return
 					}
 				}
@@ -70,8 +67,7 @@ func (x *index) rare() Rare {
 				case <-time.After(x.take):
 				case <-ctx.Done():
 				}
-			}()
-			return out
+			}
 		},
 	}
 }
@@ -142,16 +138,17 @@ func TestRare(t *testing.T) {
 	}
 }
 
-// It is told of how many other shards a guide has answered.
+// It is told of how many other shards a guide has answered, however many of one.
 func TestRareGuided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{Hub: talktest.New(t)}
 		for n := range byte(3) {
-			id := w.add(t, n+1, says(answer{}))
-			w.guides = append(w.guides, []peer.ID{id})
+			w.guides = append(w.guides, []peer.ID{w.add(t, 2*n+1, says(answer{})), w.add(t, 2*n+2, says(answer{}))})
 		}
 		w.fits = nil
+		w.Leave(w.guides[0][1])
 		w.Leave(w.guides[1][0])
+		w.Leave(w.guides[1][1])
 		x := &index{take: time.Millisecond}
 		a := w.asker()
 		a.o.Rare = x.rare()

@@ -293,8 +293,8 @@ type asking struct {
 	finds  plan.Finds[item]
 	done   bool
 	asked  []kbr.Node
-	named  int // of these, by the overlay
-	guided int // shards of which a guide has answered
+	named  int        // of these, by the overlay
+	told   []kbr.Node // guides that have answered
 }
 
 func (a *asking) step(ev *plan.Event) {
@@ -344,7 +344,7 @@ func (a *asking) ask(act plan.Act) {
 				s.list = a.finds.First(len(s.found))
 			}
 			if act.Do == plan.Guide {
-				a.guided++
+				a.told = append(a.told, to)
 			}
 			a.step(&ev)
 		})

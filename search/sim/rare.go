@@ -138,7 +138,10 @@ func (x *rareIndex) named(key rare.Key) (list []kbr.Node) {
 // further looks up in the overlay what is rare, and asks who is named there.
 func (a *asking) further() {
 	s, x := a.s, a.k.rare
-	if x == nil || len(s.found) >= rareFew || a.guided == a.k.shards-1 && !a.k.Always {
+	silent := slices.ContainsFunc(a.guides, func(g []kbr.Node) bool {
+		return !slices.ContainsFunc(g, func(p kbr.Node) bool { return slices.Contains(a.told, p) })
+	})
+	if x == nil || len(s.found) >= rareFew || !silent && !a.k.Alone && !a.k.Always {
 		return
 	}
 	var words []string
