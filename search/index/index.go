@@ -232,7 +232,7 @@ func (x *Index) replace(gen int, cause error) error {
 
 // How Run rebuilds.
 const (
-	rebuildBatch = 5000             // documents that are put at once
+	rebuildBatch = 20_000           // documents that are put at once
 	rebuildAgain = 30 * time.Second // until it is tried again after an error
 )
 

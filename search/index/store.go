@@ -49,6 +49,8 @@ var migrations = []string{
 	ALTER TABLE doc ADD COLUMN year INTEGER NOT NULL DEFAULT 0;
 	ALTER TABLE body ADD COLUMN facts TEXT NOT NULL DEFAULT ''; -- JSON of about, if it says anything
 	DELETE FROM meta WHERE name = 'complete'`,
+	`DROP INDEX doc_key;
+	CREATE UNIQUE INDEX doc_key ON doc(key)`,
 }
 
 // about is how the facts of a document are written down.
@@ -312,6 +314,7 @@ func (x *Index) Delete(ctx context.Context, ids ...string) error {
 const (
 	readCache  = 8 << 10
 	writeCache = 32 << 10
+	buildCache = 64 << 10 // while all is put anew
 )
 
 // apply puts and deletes in one transaction. What is put because the index is rebuilt does not replace what was put or deleted since that began.
@@ -329,7 +332,11 @@ func (x *Index) apply(ctx context.Context, docs []Doc, ids []string, rebuilding 
 			return err
 		}
 		defer conn.Close()
-		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size=-%d", writeCache)); err != nil {
+		cache := writeCache
+		if rebuilding {
+			cache = buildCache
+		}
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size=-%d", cache)); err != nil {
 			return err
 		}
 		tx, err := conn.BeginTx(ctx, nil)
@@ -416,24 +423,46 @@ func (b *batch) prepare(query string) (*sql.Stmt, error) {
 }
 
 func (b *batch) exec(query string, args ...any) error {
-	s, err := b.prepare(query)
-	if err == nil {
-		_, err = s.ExecContext(b.ctx, args...)
-	}
+	_, err := b.change(query, args...)
 	return err
 }
 
-func (b *batch) put(e entry) error {
-	if same, err := b.remove(e.key, &e.doc); err != nil || same {
-		return err
+// change is exec, and returns how many rows it changed.
+func (b *batch) change(query string, args ...any) (rows int64, err error) {
+	s, err := b.prepare(query)
+	if err != nil {
+		return 0, err
 	}
+	r, err := s.ExecContext(b.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (b *batch) put(e entry) error {
 	id, d := b.next, e.doc
+	narrow := func() (bool, error) {
+		n, err := b.change("INSERT INTO doc VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING", id, e.key, e.content, b.x.hash(ofPublisher, d.Publisher), d.Size, d.Published.Unix(), e.fields,
+			d.Facts.Length, d.Facts.Year)
+		return n > 0, err
+	}
+	fresh, err := narrow() // as most are: nothing is looked for
+	if err == nil && !fresh {
+		same := false
+		if same, err = b.remove(e.key, &d); err != nil || same {
+			return err
+		}
+		_, err = narrow()
+	}
+	if fresh && b.touched != nil {
+		b.touched[e.key] = struct{}{}
+	}
 	b.next++
 	b.count++
 	for _, t := range e.terms {
 		b.docs[t]++
 	}
-	err := b.exec("INSERT INTO doc VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", id, e.key, e.content, b.x.hash(ofPublisher, d.Publisher), d.Size, d.Published.Unix(), e.fields, d.Facts.Length, d.Facts.Year)
 	if err == nil {
 		err = b.exec("INSERT INTO body VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", id, d.Name, strings.Join(d.Files, "\n"), strings.Join(d.Tags, "\n"), d.Text, d.Type, d.Language, d.Publisher, d.ID,
 			rootBytes(d.Root), d.about())
