@@ -210,7 +210,7 @@ func (s *shard) warm() int {
 		x += s.net.peers[e.node].hash
 		if e.what <= comesLate {
 			t := &s.talks[e.tag]
-			x += uint64(t.msg.Count) + uint64(t.msg.Nodes[8]+t.msg.Nodes[24]) + uint64(t.to)
+			x += uint64(t.to) + uint64(t.msg.Nodes[0]) // more than eight nodes are named at the end of a search alone
 		}
 	}
 	for i := range next {
