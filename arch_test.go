@@ -58,6 +58,7 @@ var floors = map[string][]string{
 	"search/index":       {".", "internal", "search/fact", "search/query", "search/words"},
 	"search/publication": {".", "internal", "wire", "search/fact"},
 	"search/block":       {".", "internal"},
+	"search/report":      {".", "wire", "network"},
 	"search/sets":        {"."},
 	"search/filter":      {"."},
 	"search/plan":        {".", "overlay/kbr", "search/filter"},
