@@ -42,7 +42,9 @@ type SearchIn struct {
 	Year       string `json:"year,omitempty" doc:"of a recording, film or photo: 1959, 1950..1960"`
 	Resolution string `json:"resolution,omitempty" doc:"of a film or picture: 1080p, +720p, 4k"`
 
-	Local  bool `json:"local,omitempty" doc:"ask nobody: look only in what is here and in what others have published to everybody"`
+	Local    bool `json:"local,omitempty" doc:"ask nobody: look only in what is here and in what others have published to everybody"`
+	Reported bool `json:"reported,omitempty" doc:"also what contacts report as spam or the like, as the last of the results"`
+
 	Typing bool `json:"typing,omitempty" doc:"the last word is perhaps not typed to its end; nobody is asked"`
 }
 
@@ -54,6 +56,7 @@ const (
 // SearchOut is what was found.
 type SearchOut struct {
 	Results    []Result `json:"results"`
+	Reported   []Result `json:"reported,omitempty" doc:"what was found beside them and set aside, since several contacts report it"`
 	Total      int      `json:"total" doc:"contents that were found; results has the first of them"`
 	More       bool     `json:"more,omitempty" doc:"there are more than total"`
 	Query      string   `json:"query" doc:"what was looked for"`
@@ -94,6 +97,8 @@ type Result struct {
 
 	Facts  fact.Facts `json:"facts,omitzero" doc:"what it says of itself: read here if it is here, else as who shares it says"`
 	Claims []string   `json:"claims,omitempty" doc:"types that it is said to be, while its bytes, which are here, are of another"`
+
+	Reports []Word `json:"reports,omitempty" doc:"contacts who would not have it found: they report it, or all who share it"`
 }
 
 func searchOp(run func(context.Context, SearchIn) iter.Seq2[SearchOut, error]) app.Op {
@@ -195,6 +200,7 @@ func (s *Search) begin(ctx context.Context, in SearchIn) (*asking, error) {
 		}
 	}
 	a := &asking{s: s, ctx: ctx, q: q, asides: map[kith.Ref][]peer.ID{}, o: index.SearchOptions{Limit: max(limit, in.Get, plan.Enough), Typing: in.Typing, Trust: s.trust()}}
+	a.doubt()
 	a.found, err = s.index.Search(ctx, q, a.o)
 	return a, err
 }
@@ -206,13 +212,24 @@ func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut
 		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Publishing: s.spread.Publishing(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered,
 		Feeds: a.feeds, Trouble: a.trouble}
 	limit := max(cmp.Or(in.Limit, defaultLimit), in.Get)
-	for i := range found.Hits[:min(len(found.Hits), limit)] {
+	for i := range found.Hits {
+		if len(out.Results) == limit {
+			break
+		}
 		r, err := s.result(ctx, &found.Hits[i])
 		if err != nil {
 			return SearchOut{}, err
 		}
 		r.Contacts = a.confided(&found.Hits[i])
-		out.Results = append(out.Results, r)
+		if r.aside(a.voices, &found.Hits[i]) {
+			out.Reported = append(out.Reported, r)
+		} else {
+			out.Results = append(out.Results, r)
+		}
+	}
+	if in.Reported {
+		out.Results, out.Reported = append(out.Results, out.Reported...), nil
+		out.Results = out.Results[:min(len(out.Results), limit)]
 	}
 	return out, nil
 }
@@ -363,11 +380,16 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 		if facts := r.Facts.String(); facts != "" {
 			fmt.Fprintf(&b, "     %s\n", facts)
 		}
+		if said := r.said(); said != "" {
+			fmt.Fprintf(&b, "     %s\n", said)
+		}
 	}
 	if !out.Corrected && out.DidYouMean != "" {
 		fmt.Fprintf(&b, "Did you mean: %s\n", plain.Text(out.DidYouMean))
 	}
+	out.asideText(&b)
 	switch {
+	case len(out.Results) == 0 && len(out.Reported) > 0:
 	case len(out.Results) == 0 && out.Asked > 0:
 		fmt.Fprintf(&b, "Nothing found in %s known here, nor with others.\n", human.Count(out.Known, "publication"))
 	case len(out.Results) == 0:

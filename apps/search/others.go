@@ -19,6 +19,7 @@ import (
 	"kith/search/plan"
 	"kith/search/publication"
 	"kith/search/query"
+	"kith/search/report"
 	"kith/search/shard"
 	"kith/search/spread"
 	"kith/search/words"
@@ -180,6 +181,7 @@ type asking struct {
 	feeds   int                    // that were asked
 	trouble []string               // why some of them did not answer
 	asides  map[kith.Ref][]peer.ID // who has said in an aside that they have it
+	voices  report.Voices          // what contacts report
 	err     error
 }
 

@@ -23,6 +23,7 @@ import (
 	"kith/network"
 	"kith/search/ask"
 	"kith/search/index"
+	"kith/search/report"
 	"kith/search/shard"
 	"kith/search/spread"
 )
@@ -66,12 +67,13 @@ type Search struct {
 	tagged    tagged
 	learned   learned
 	rare      rareIndex
+	reports   reports
 }
 
 // New returns a Search that has not been started.
 func New(files Files, elsewhere Elsewhere) *Search {
 	return &Search{files: files, elsewhere: elsewhere, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}, learned: learned{failed: map[string]bool{}},
-		rare: rareIndex{bell: make(chan struct{}, 1)}}
+		rare: rareIndex{bell: make(chan struct{}, 1)}, reports: newReports()}
 }
 
 // App describes the application; it is the table of contents of this package.
@@ -81,11 +83,11 @@ func (s *Search) App() app.App {
 		Help: "find what is shared",
 		Root: true,
 		Ops: []app.Op{
-			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
+			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), reportOp(s.report), reportsOp(s.reported), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
 			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm), tagOp(s.tag), aboutOp(s.about),
 		},
 		Protocols: []app.Protocol{
-			{ID: spread.ProtocolID, Serve: s.serve}, {ID: shard.ProtocolID, Serve: s.serveFilters}, {ID: ask.ProtocolID, Serve: s.serveQuestions},
+			{ID: spread.ProtocolID, Serve: s.serve}, {ID: shard.ProtocolID, Serve: s.serveFilters}, {ID: ask.ProtocolID, Serve: s.serveQuestions}, {ID: report.ProtocolID, Serve: s.serveReports},
 		},
 		Start: s.start,
 		Stop:  s.stop,
@@ -146,7 +148,7 @@ CREATE TABLE media (
 	version INTEGER NOT NULL, -- of the rules by which it was read
 	facts   BLOB NOT NULL     -- what it says of itself, JSON
 ) STRICT`, `
-CREATE TABLE rare (key BLOB PRIMARY KEY) STRICT; -- what the overlay may have been told that this node has something by`}
+CREATE TABLE rare (key BLOB PRIMARY KEY) STRICT; -- what the overlay may have been told that this node has something by`, reportsTables}
 
 // settings are the section of the application in the configuration.
 type settings struct {
@@ -177,6 +179,9 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 		env.Note(note)
 	}
 	if s.shun.all, err = s.readShunned(ctx); err != nil {
+		return fmt.Errorf("search: start: %w", err)
+	}
+	if err := s.readReports(ctx); err != nil {
 		return fmt.Errorf("search: start: %w", err)
 	}
 	if s.tagged.all, err = s.readTags(ctx); err != nil {
@@ -217,6 +222,7 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	env.Go("search.meet", s.meet)
 	env.Go("search.follow", s.follow)
 	env.Go("search.lists", s.followLists)
+	env.Go("search.reports", s.tellReports)
 	env.Go("search.saved", s.followSaved)
 	env.Go("search.rare", s.followRare)
 	return nil

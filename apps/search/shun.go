@@ -148,6 +148,11 @@ func (s *Search) unsettled(ctx context.Context) (map[string]bool, error) {
 
 // hide shuns by hand.
 func (s *Search) hide(ctx context.Context, in HideIn) (HiddenOut, error) {
+	return s.hideAnd(ctx, in, func(*sql.Tx, []string) error { return nil })
+}
+
+// hideAnd shuns by hand, and does something with what it shuns in the same transaction.
+func (s *Search) hideAnd(ctx context.Context, in HideIn, also func(tx *sql.Tx, whats []string) error) (HiddenOut, error) {
 	whats, err := s.hideable(in.What)
 	if err != nil {
 		return HiddenOut{}, err
@@ -168,7 +173,7 @@ func (s *Search) hide(ctx context.Context, in HideIn) (HiddenOut, error) {
 				return nil, fmt.Errorf("search: save: %w", room.Explain(err))
 			}
 		}
-		return whats, nil
+		return whats, also(tx, whats)
 	})
 	if err != nil {
 		return HiddenOut{}, err
@@ -220,8 +225,7 @@ func (s *Search) unhide(ctx context.Context, in UnhideIn) (HiddenOut, error) {
 	}
 	var whats []string
 	for _, h := range all.Hidden {
-		end := strings.TrimPrefix(in.What, "…")
-		if h.What == in.What || len(end) >= tailLen && strings.HasSuffix(h.What, end) || h.Name != "" && strings.EqualFold(h.Name, strings.TrimPrefix(in.What, "@")) {
+		if h.called(in.What) {
 			whats = append(whats, h.What)
 		}
 	}
@@ -235,12 +239,21 @@ func (s *Search) unhide(ctx context.Context, in UnhideIn) (HiddenOut, error) {
 				return nil, fmt.Errorf("search: save: %w", room.Explain(err))
 			}
 		}
-		return whats, nil
+		return whats, unreport(tx, whats)
 	})
+	if err == nil {
+		err = s.readMine(ctx)
+	}
 	if err != nil {
 		return HiddenOut{}, err
 	}
 	return s.hidden(ctx, None{})
+}
+
+// called reports whether a person names what is hidden so.
+func (h Hidden) called(name string) bool {
+	end := strings.TrimPrefix(name, "…")
+	return h.What == name || len(end) >= tailLen && strings.HasSuffix(h.What, end) || h.Name != "" && strings.EqualFold(h.Name, strings.TrimPrefix(name, "@"))
 }
 
 func (s *Search) hidden(ctx context.Context, _ None) (HiddenOut, error) {
@@ -250,13 +263,14 @@ func (s *Search) hidden(ctx context.Context, _ None) (HiddenOut, error) {
 	}
 	defer rows.Close()
 	out := HiddenOut{Hidden: []Hidden{}}
+	reported := s.mine()
 	for rows.Next() {
 		h := Hidden{Kind: "content"}
 		var at int64
 		if err := rows.Scan(&h.What, &h.Why, &at); err != nil {
 			return HiddenOut{}, fmt.Errorf("search: %w", err)
 		}
-		h.Since = time.Unix(at, 0).UTC()
+		h.Since, h.Reported = time.Unix(at, 0).UTC(), reported[h.What]
 		if p, err := peer.Decode(h.What); err == nil {
 			h.Kind, h.Name = "publisher", s.env.People.Name(p)
 		}

@@ -45,6 +45,8 @@ type Hidden struct {
 	Name  string    `json:"name,omitempty" doc:"the contact whose device it is"`
 	Why   string    `json:"why,omitempty"`
 	Since time.Time `json:"since"`
+
+	Reported string `json:"reported,omitempty" enum:"spam,fake,malware,illegal,other" doc:"contacts are told that it is"`
 }
 
 // HiddenOut lists what the person hides.
@@ -124,6 +126,9 @@ func (out HiddenOut) WriteText(w io.Writer, width int) error {
 		}
 		if h.Why != "" {
 			parts = append(parts, plain.Text(h.Why))
+		}
+		if h.Reported != "" {
+			parts = append(parts, "reported as "+h.Reported)
 		}
 		fmt.Fprintf(&b, "%s  %s · %s\n", tail(h.What), strings.Join(parts, " · "), h.Since.Local().Format("2 January 2006"))
 	}

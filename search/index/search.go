@@ -29,12 +29,13 @@ const (
 
 // SearchOptions says how to search. The zero value finds DefaultLimit results.
 type SearchOptions struct {
-	Limit  int                // results; DefaultLimit if 0
-	Within []string           // IDs of the documents that are looked at, and Beside; nil: all
-	Typing bool               // the last word is perhaps not typed to its end: what begins with it is found too
-	Exact  bool               // nothing is corrected: what is found, and whether anything is, says nothing of documents that cannot be found
-	Beside []Doc              // documents that are not in the index, and are looked at as if they were. One whose ID is in it is passed over
-	Trust  map[string]float64 // by publisher; the most that any publisher of a content has is added to its Score. A word that few documents have is worth about 10
+	Limit  int                  // results; DefaultLimit if 0
+	Within []string             // IDs of the documents that are looked at, and Beside; nil: all
+	Typing bool                 // the last word is perhaps not typed to its end: what begins with it is found too
+	Exact  bool                 // nothing is corrected: what is found, and whether anything is, says nothing of documents that cannot be found
+	Beside []Doc                // documents that are not in the index, and are looked at as if they were. One whose ID is in it is passed over
+	Trust  map[string]float64   // by publisher; the most that any publisher of a content has is added to its Score. A word that few documents have is worth about 10
+	Doubt  map[kith.Ref]float64 // by content: what is taken off its Score
 }
 
 // DefaultLimit is how many results a search has if it does not say.
@@ -139,6 +140,7 @@ type search struct {
 	words   int               // how many of needs are of words: these may be missing
 	phrases []phrase          // that have to stand somewhere, or may not
 	trust   map[int64]float64 // by the hash of the publisher
+	doubt   map[int64]float64 // by content
 	within  map[int64]bool    // rows of Within; nil: all
 	first   int64             // of them
 	found   map[int64]*group
@@ -166,6 +168,10 @@ func (s *search) run() (Results, error) {
 	r := Results{Query: s.q}
 	for p, worth := range s.o.Trust {
 		s.trust[s.x.hash(ofPublisher, p)] = worth
+	}
+	s.doubt = make(map[int64]float64, len(s.o.Doubt))
+	for root, worth := range s.o.Doubt {
+		s.doubt[s.x.content(Doc{Root: root})] = worth
 	}
 	if s.o.Within != nil {
 		if err := s.only(); err != nil || len(s.within)+len(s.o.Beside) == 0 {
@@ -361,7 +367,7 @@ func (s *search) order(a, b *group) int {
 func (s *search) hits() ([]Hit, error) {
 	groups := make([]*group, 0, len(s.found))
 	for _, g := range s.found {
-		g.score += s.fresh(g.newest) + popular(g.docs) + g.trust
+		g.score += s.fresh(g.newest) + popular(g.docs) + g.trust - s.doubt[g.content]
 		groups = append(groups, g)
 	}
 	slices.SortFunc(groups, s.order)

@@ -1470,6 +1470,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search/search-report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * hide what is spam, and tell your contacts
+         * @description It is shown here no more, as with kith search hide, and your contacts are told, now or when they are connected, and nobody else: not who shares it. What they find of it says that you
+         *     report it, and comes behind the rest; what two of their contacts report they see only if they want to. They do not pass it on. --undo takes it back.
+         *     To search for the word report itself: kith search -- report 2024.
+         */
+        post: operations["search-search-report"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** list what contacts report as spam */
+        get: operations["search-search-reports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/search/search-saved": {
         parameters: {
             query?: never;
@@ -2754,6 +2793,11 @@ export interface components {
             kind: "publisher" | "content";
             /** @description the contact whose device it is */
             name?: string;
+            /**
+             * @description contacts are told that it is
+             * @enum {string}
+             */
+            reported?: "spam" | "fake" | "malware" | "illegal" | "other";
             /** Format: date-time */
             since: string;
             /** @description peer ID of a publisher, or CID of a content */
@@ -3711,6 +3755,36 @@ export interface components {
             /** @description what you will call them */
             to: string;
         };
+        ReportIn: {
+            /** @description what to remember it by; it stays here */
+            note?: string;
+            /** @description take the report back, and show it again */
+            undo?: boolean;
+            /** @description a publisher's peer ID or the end of it that a search shows, a contact, or a link: of what is reported then only this content is */
+            what: string;
+            /**
+             * @description what it is; fake: not what it says
+             * @default spam
+             * @enum {string}
+             */
+            why: "spam" | "fake" | "malware" | "illegal" | "other";
+        };
+        Reported: {
+            /** @enum {string} */
+            kind: "publisher" | "content";
+            /**
+             * Format: date-time
+             * @description as they say
+             */
+            since: string;
+            /** @description peer ID of a publisher, or CID of a content */
+            what: string;
+            /** @enum {string} */
+            why: "spam" | "fake" | "malware" | "illegal" | "other";
+        };
+        ReportsOut: {
+            contacts: components["schemas"]["Voice"][];
+        };
         RestoreIn: {
             /** @description the words of the recovery phrase */
             phrase?: string[];
@@ -3742,6 +3816,8 @@ export interface components {
             /** Format: date-time */
             published: string;
             ref: string;
+            /** @description contacts who would not have it found: they report it, or all who share it */
+            reports?: components["schemas"]["Word"][];
             /**
              * Format: int64
              * @description bytes; -1: not known
@@ -3849,6 +3925,8 @@ export interface components {
             limit: number;
             /** @description ask nobody: look only in what is here and in what others have published to everybody */
             local?: boolean;
+            /** @description also what contacts report as spam or the like, as the last of the results */
+            reported?: boolean;
             /** @description of a film or picture: 1080p, +720p, 4k */
             resolution?: string;
             /** @description keep this search under a name, and tell when something new answers it */
@@ -3913,6 +3991,8 @@ export interface components {
             query: string;
             /** @description the index is being made anew: there may be more */
             rebuilding?: boolean;
+            /** @description what was found beside them and set aside, since several contacts report it */
+            reported?: components["schemas"]["Result"][];
             results: components["schemas"]["Result"][];
             /** @description with save: the name under which it is kept */
             saved?: string;
@@ -4531,6 +4611,22 @@ export interface components {
              */
             total: number;
         };
+        Voice: {
+            /** @description the contact, as the person calls them; me: the person, at another device */
+            by: string;
+            /**
+             * Format: int64
+             * @description reports
+             */
+            count: number;
+            /** @description the latest first */
+            reports: components["schemas"]["Reported"][];
+            /**
+             * Format: double
+             * @description how much each of them counts: 1, less of who reports much; what has 1.5 against it is set aside
+             */
+            worth: number;
+        };
         WatchAddIn: {
             /** @description leave what was added where it is; default: it is moved to added/ */
             keep?: boolean;
@@ -4552,6 +4648,12 @@ export interface components {
         WatchRmIn: {
             /** @description folder that is watched */
             path: string;
+        };
+        Word: {
+            /** @description the contact, as the person calls them */
+            by: string;
+            /** @enum {string} */
+            why: "spam" | "fake" | "malware" | "illegal" | "other";
         };
     };
     responses: never;
@@ -7001,6 +7103,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HiddenOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReportIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HiddenOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportsOut"];
                 };
             };
             /** @description Error */
