@@ -151,6 +151,9 @@ export const files = {
   dropUpload: (batch: string) => answer<unknown>(url(`${uploads}/drop`, { batch }), init({})),
 }
 
+/** As what something may be reported. */
+export type ReportWhy = Body<paths['/api/search/search-report']['post']>['why']
+
 /** What a search may say besides its words. */
 export type Wish = Omit<Partial<Body<paths['/api/search/search']['post']>>, 'words'>
 
@@ -163,6 +166,7 @@ export const search = {
   forget: (name: string) => post('/api/search/search-saved-rm', { name }),
   hidden: () => get('/api/search/search-hidden'),
   hide: (what: string, why: string) => post('/api/search/search-hide', { what, why }),
+  report: (what: string, why: ReportWhy, note: string) => post('/api/search/search-report', { what, why, note }),
   unhide: (what: string) => post('/api/search/search-unhide', { what }),
   lists: () => get('/api/search/search-block'),
   addList: (name: string, text: string) => post('/api/search/search-block-add', { name, text }),

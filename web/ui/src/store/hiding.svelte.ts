@@ -1,6 +1,6 @@
 // Who and what a search shows no more, on this computer.
 
-import { search } from '../api'
+import { search, type ReportWhy } from '../api'
 import type { BlockList, Hidden } from '../types'
 import { attempt, notices } from './notices.svelte'
 
@@ -18,6 +18,12 @@ class Hiding {
     attempt(async () => {
       this.hidden = (await search.hide(what, name)).hidden ?? []
       notices.tell(what.startsWith('1') ? 'What they share is shown no more. Undo it below the results.' : `${name} is shown no more. Undo it below the results.`)
+    })
+
+  report = (what: string, why: ReportWhy, name: string) =>
+    attempt(async () => {
+      this.hidden = (await search.report(what, why, name)).hidden ?? []
+      notices.tell(`${what.startsWith('1') ? 'What they share' : name} is shown no more, and your contacts are told. Undo it below the results.`)
     })
 
   show = (what: string) =>
