@@ -98,6 +98,9 @@ type Result struct {
 	Facts  fact.Facts `json:"facts,omitzero" doc:"what it says of itself: read here if it is here, else as who shares it says"`
 	Claims []string   `json:"claims,omitempty" doc:"types that it is said to be, while its bytes, which are here, are of another"`
 
+	Live string    `json:"live,omitempty" enum:"now,seen,unknown" doc:"whether a device that shares it is there: connected now; seen, and not now; or not since this node was started"`
+	Seen time.Time `json:"seen,omitzero" doc:"when, if it was seen"`
+
 	Reports []Word `json:"reports,omitempty" doc:"contacts who would not have it found: they report it, or all who share it"`
 }
 
@@ -201,6 +204,7 @@ func (s *Search) begin(ctx context.Context, in SearchIn) (*asking, error) {
 	}
 	a := &asking{s: s, ctx: ctx, q: q, asides: map[kith.Ref][]peer.ID{}, o: index.SearchOptions{Limit: max(limit, in.Get, plan.Enough), Typing: in.Typing, Trust: s.trust()}}
 	a.doubt()
+	a.prefer()
 	a.found, err = s.index.Search(ctx, q, a.o)
 	return a, err
 }
@@ -298,6 +302,7 @@ func (s *Search) result(ctx context.Context, h *index.Hit) (Result, error) {
 	}
 	seen := map[string]bool{}
 	heard := false
+	var sources []peer.ID
 	for _, text := range h.Publishers {
 		if isOffer(text) {
 			heard = true
@@ -312,6 +317,7 @@ func (s *Search) result(ctx context.Context, h *index.Hit) (Result, error) {
 			continue
 		}
 		r.Sources++
+		sources = append(sources, p)
 		if name := s.env.People.Name(p); name == "" {
 			r.Strangers = append(r.Strangers, p)
 		} else if !seen[name] {
@@ -321,14 +327,15 @@ func (s *Search) result(ctx context.Context, h *index.Hit) (Result, error) {
 		l.Peers = append(l.Peers, s.whereIs(p)...)
 	}
 	r.Link = l.String()
+	s.alive(&r, sources)
 	if !heard {
 		return r, nil
 	}
-	best, sources, err := s.offersOf(ctx, h.Root)
+	best, feeds, err := s.offersOf(ctx, h.Root)
 	if err != nil {
 		return Result{}, err
 	}
-	r.Elsewhere = sources
+	r.Elsewhere = feeds
 	if h.Root.Codec == kith.Pending {
 		r.Link, r.Size = best.Link, best.Size
 	}
@@ -442,6 +449,9 @@ func (r Result) about() string {
 	}
 	if r.Contacts {
 		parts = append(parts, "for contacts")
+	}
+	if there := r.there(); there != "" {
+		parts = append(parts, there)
 	}
 	if len(r.Elsewhere) > 0 {
 		parts = append(parts, "told of by "+plain.Text(strings.Join(r.Elsewhere, ", ")))

@@ -234,3 +234,30 @@ func TestReportRefused(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// A result says whether any of who shares it is there, and when it was if it is not.
+func TestLive(t *testing.T) {
+	var w tap
+	net := apptest.New(t, 2, w.build)
+	share(t, net.Node(1), "winter.txt", "1", files.ShareIn{For: "public"})
+	share(t, net.Node(0), "summer.txt", "2", files.ShareIn{For: "public"})
+	if r := until(t, net.Node(0), "winter", "what is public is not found", one).Results[0]; r.Live != "now" || !r.Seen.IsZero() {
+		t.Errorf("who is connected: %q, %v", r.Live, r.Seen)
+	}
+	if r := until(t, net.Node(0), "summer", "what is here is not found", one).Results[0]; r.Live != "" {
+		t.Errorf("what is here: %q", r.Live)
+	}
+	net.Node(1).Stop()
+	out := until(t, net.Node(0), "winter", "who is gone is said to be there", func(out search.SearchOut) bool { return one(out) && out.Results[0].Live == "seen" })
+	if ago := time.Since(out.Results[0].Seen); ago < -time.Second || ago > 10*time.Minute {
+		t.Errorf("it was seen %v ago", ago)
+	}
+	var text strings.Builder
+	if err := out.WriteText(&text, 80); err != nil || !strings.Contains(text.String(), "last seen 1 min ago") {
+		t.Errorf("%s, %v", text.String(), err)
+	}
+	net.Restart(0)
+	if out := find(t, net.Node(0), "winter"); !one(out) || out.Results[0].Live != "unknown" {
+		t.Errorf("after a restart: %+v", out.Results)
+	}
+}

@@ -68,6 +68,7 @@ type Search struct {
 	learned   learned
 	rare      rareIndex
 	reports   reports
+	seen      seen
 }
 
 // New returns a Search that has not been started.
@@ -223,6 +224,7 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	env.Go("search.follow", s.follow)
 	env.Go("search.lists", s.followLists)
 	env.Go("search.reports", s.tellReports)
+	env.Go("search.seen", s.followSeen)
 	env.Go("search.saved", s.followSaved)
 	env.Go("search.rare", s.followRare)
 	return nil
@@ -275,6 +277,7 @@ func (s *Search) meet(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
+			s.saw(e.Peer) // also when it goes
 			if e.Connected {
 				s.met(e.Peer)
 			}

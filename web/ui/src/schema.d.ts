@@ -3808,6 +3808,11 @@ export interface components {
             here?: boolean;
             language?: string;
             link: string;
+            /**
+             * @description whether a device that shares it is there: connected now; seen, and not now; or not since this node was started
+             * @enum {string}
+             */
+            live?: "now" | "seen" | "unknown";
             /** @description words that were looked for and that it does not have */
             missing?: string[];
             name: string;
@@ -3818,6 +3823,11 @@ export interface components {
             ref: string;
             /** @description contacts who would not have it found: they report it, or all who share it */
             reports?: components["schemas"]["Word"][];
+            /**
+             * Format: date-time
+             * @description when, if it was seen
+             */
+            seen?: string;
             /**
              * Format: int64
              * @description bytes; -1: not known
