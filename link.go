@@ -75,7 +75,7 @@ func parseLink(s string) (Link, error) {
 	}
 	switch {
 	case s == "":
-		return Link{}, fmt.Errorf("it is empty: %w", Invalid)
+		return Link{}, Hint(fmt.Errorf("it is empty: %w", Invalid), "give a link, a CID, an infohash or a .torrent file, in single quotes")
 	case hasScheme(s, magnetScheme):
 		return parseMagnet(s[len(magnetScheme):])
 	case hasScheme(s, InviteScheme):

@@ -17,9 +17,9 @@ import (
 )
 
 // idOps returns the operations on who this is. addrs says where this device can be reached now, and what of that others are told; changed is
-// told when contacts should see somebody else.
-func idOps(id *identity.Identity, addrs func() (all, told []string), changed func()) []app.Op {
-	o := idOp{id, addrs, changed}
+// told when contacts should see somebody else; trouble says what the person should know.
+func idOps(id *identity.Identity, addrs func() (all, told []string), changed func(), trouble func() []string) []app.Op {
+	o := idOp{id, addrs, changed, trouble}
 
 	show := app.NewOp("id", "show who you are on the network", o.show)
 	show.Query = true
@@ -50,6 +50,7 @@ type idOp struct {
 	id      *identity.Identity
 	addrs   func() (all, told []string)
 	changed func()
+	trouble func() []string
 }
 
 func (o idOp) show(context.Context, None) (IDOut, error) { return o.out(), nil }
@@ -59,7 +60,7 @@ func (o idOp) out() IDOut {
 	all, told := o.addrs()
 	out := IDOut{
 		Person: o.id.Person(), PeerID: o.id.PeerID().String(), Addrs: all, Told: told,
-		Name: p.Name, Device: o.id.Device(), Master: o.id.Master(),
+		Name: p.Name, Device: o.id.Device(), Master: o.id.Master(), Trouble: o.trouble(),
 	}
 	if p.Picture != nil {
 		out.Picture = "data:" + p.MediaType() + ";base64," + base64.StdEncoding.EncodeToString(p.Picture)
@@ -164,6 +165,9 @@ func (o IDOut) WriteText(w io.Writer, _ int) error {
 	}
 	if more := len(o.Addrs) - len(o.Told); more > 0 {
 		row(label, fmt.Sprintf("and %d more, for browsers and for this computer alone: kith id --json", more))
+	}
+	for _, t := range o.Trouble {
+		fmt.Fprintf(&b, "\n%s\n", t)
 	}
 	if o.Name == "" {
 		fmt.Fprintf(&b, "\nYou have no name yet: kith id profile --name NAME\n")

@@ -28,7 +28,7 @@ func idCaller(t *testing.T) (*identity.Identity, func(op string, in any) (any, e
 		t.Fatal(err)
 	}
 	ops := map[string]app.Op{}
-	for _, op := range idOps(id, func() (all, told []string) { a := []string{"/ip4/127.0.0.1/tcp/1"}; return a, a }, func() {}) {
+	for _, op := range idOps(id, func() (all, told []string) { a := []string{"/ip4/127.0.0.1/tcp/1"}; return a, a }, func() {}, func() []string { return nil }) {
 		ops[op.Name] = op
 	}
 	return id, func(name string, in any) (out any, err error) {
@@ -156,6 +156,14 @@ func TestProfileOp(t *testing.T) {
 	}
 	if testing.Verbose() {
 		fmt.Println(text(t, out))
+	}
+}
+
+// A device that was revoked says so where a person looks who it is.
+func TestTroubleOfID(t *testing.T) {
+	said := text(t, IDOut{Name: "Anna", Trouble: []string{"this device was revoked; link it anew"}})
+	if !strings.Contains(said, "\nthis device was revoked; link it anew\n") {
+		t.Error(said)
 	}
 }
 

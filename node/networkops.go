@@ -72,7 +72,7 @@ func (n *Node) networkOps() []app.Op {
 	leave.Long = "Of the public network: what nodes of the BitTorrent DHT were told they forget in half an hour or somewhat more. Peers that are connected stay so.\n" +
 		"Of a private one: the node forgets the secret. To come back, somebody must give you the link again."
 
-	members := query(app.NewOp("network members", "show whom this node lets into its private network", n.public))
+	members := query(app.NewOp("network members", "show whom this node lets into its private network", n.members))
 	add := app.NewOp("network members add", "put somebody on the list of whom this node lets in", n.addMembers)
 	add.Long = "With a list, the link alone is not enough: this node speaks with nobody who is not on it, from the moment you add the first. Each member keeps a list of\n" +
 		"their own, or none; your own devices need not be on yours."

@@ -36,7 +36,7 @@ func (n *Node) app() app.App {
 			connectOp(n.connect),
 			relayOp(n.setRelay), relayingOp(n.relaying),
 			app.NewOp("stop", "stop the node", n.stopOp),
-		}, n.networkOps(), n.overlayOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed), n.deviceOps(), n.o.Ops),
+		}, n.networkOps(), n.overlayOps(), n.peopleOps(), idOps(n.me, n.addrs, n.people.Changed, n.people.Trouble), n.deviceOps(), n.o.Ops),
 	}
 	for i, o := range a.Ops {
 		a.Ops[i].Here = o.Here || slices.Contains(atComputer, o.Name)

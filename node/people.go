@@ -153,6 +153,9 @@ func (n *Node) peopleOps() []app.Op {
 func (n *Node) listPeople(context.Context, None) (PeopleOut, error) {
 	out := PeopleOut{People: []Contact{}}
 	for _, c := range n.people.All() {
+		if c.Me && len(c.Devices) == 0 { // the last other device was revoked
+			continue
+		}
 		v := Contact{Name: c.Name, Profile: c.Profile, Me: c.Me, Proven: c.Person != nil, Peers: []string{}, Devices: []string{}, Added: c.Added}
 		if c.Picture != nil {
 			v.Picture = fmt.Sprintf("%x", c.Picture[:8])

@@ -220,6 +220,13 @@ func (n *Node) networkLink(context.Context, None) (NetworkLink, error) {
 	return n.linkOf(d.Network(), false)
 }
 
+func (n *Node) members(context.Context, None) (PublicOut, error) {
+	if !n.net.Private() {
+		return PublicOut{}, kith.Hint(fmt.Errorf("node: members: %q is a public network, which has none: %w", n.net.Name(), kith.Invalid), "make a private one: kith network new NAME")
+	}
+	return n.publicOut(), nil
+}
+
 func (n *Node) addMembers(_ context.Context, in MembersIn) (PublicOut, error) {
 	return n.setMembers(in.Who, func(list []string, who string) []string {
 		if slices.Contains(list, who) {
@@ -237,8 +244,8 @@ func (n *Node) removeMembers(_ context.Context, in MembersIn) (PublicOut, error)
 
 // setMembers changes the list of members by each of who, on disk first, and disconnects whoever is no longer on it.
 func (n *Node) setMembers(who []string, change func(list []string, who string) []string) (PublicOut, error) {
-	if !n.net.Private() {
-		return PublicOut{}, kith.Hint(fmt.Errorf("node: members: %q is a public network, which has none: %w", n.net.Name(), kith.Invalid), "make a private one: kith network new NAME")
+	if _, err := n.members(context.Background(), None{}); err != nil {
+		return PublicOut{}, err
 	}
 	n.mu.Lock()
 	kept := n.kept

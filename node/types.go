@@ -40,6 +40,7 @@ type IDOut struct {
 	Picture string   `json:"picture,omitempty" doc:"data: URL"`
 	Device  string   `json:"device" doc:"name of this device"`
 	Master  string   `json:"master" enum:"here,locked,away" doc:"the person's master key: on this disk, on it under a passphrase, or only in the recovery phrase"`
+	Trouble []string `json:"trouble,omitempty" doc:"what the person should know: that this device was revoked, and what to do"`
 }
 
 // ProfileIn changes how the person is shown to contacts.

@@ -146,12 +146,15 @@ func parseInvite(text string) (Invite, error) {
 		return Invite{}, kith.Hint(fmt.Errorf("it is a link for another of one's own devices, and no invite: %w", kith.Invalid), "kith id link '%s'", text)
 	}
 	if !hasScheme(text, kith.InviteScheme) {
-		return Invite{}, kith.Hint(fmt.Errorf("%.40q is no invite: %w", text, kith.Invalid), "an invite begins with %s; they make one with: kith invite", kith.InviteScheme)
+		return Invite{}, kith.Hint(fmt.Errorf("%.40q is no invite: %w", text, kith.Invalid), "an invite begins with %s; ask them for one; a link to something shared is fetched with: kith get", kith.InviteScheme)
 	}
 	damaged := kith.Hint(fmt.Errorf("the invite is damaged, or was changed on its way: %w", kith.Invalid),
 		"copy the whole link, to its last character; if that does not help, ask for a new one")
 	b, ok := unwrap(text, kith.InviteScheme)
 	if !ok || len(b) == 0 {
+		return Invite{}, damaged
+	}
+	if b[0] != inviteVersion && len(b) < 64 { // less than any has: no later version, but what is left of one
 		return Invite{}, damaged
 	}
 	if b[0] != inviteVersion {

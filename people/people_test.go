@@ -234,6 +234,7 @@ func TestWhatIsWrongWithAnInviteIsSaid(t *testing.T) {
 	}
 	expect("own", anna, link, kith.Invalid, "your own")
 	expect("cut short", ben, link[:len(link)-1], kith.Invalid, "damaged")
+	expect("not even that", ben, kith.InviteScheme+"xyz", kith.Invalid, "damaged")
 	expect("empty", ben, "", kith.Invalid, "no invite")
 	for _, at := range []int{20, 60, 90, 115, 140, len(link) - 5} {
 		other := byte('A')

@@ -123,7 +123,7 @@ func (i *IPFS) lead(ctx context.Context, name, path string, old bridge.Site) ite
 			return
 		}
 		if info, err := os.Stat(path); err != nil {
-			yield(SiteOut{}, fmt.Errorf("ipfs: %w: %w", err, kith.NotFound))
+			yield(SiteOut{}, kith.Hint(fmt.Errorf("ipfs: there is no %s: %w", path, kith.NotFound), "check the spelling; the path is taken from the folder you are in"))
 			return
 		} else if !info.IsDir() {
 			yield(SiteOut{}, kith.Hint(fmt.Errorf("ipfs: %s is no folder: %w", path, kith.Invalid), "put it in a folder as index.html"))

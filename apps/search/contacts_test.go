@@ -82,7 +82,7 @@ func TestForContacts(t *testing.T) {
 	if out.Asked != 1 || out.Answered != 1 {
 		t.Errorf("asked %d, answered %d", out.Asked, out.Answered)
 	}
-	for words, want := range map[string]int{"by:@anna type:video": 1, "film tag:beach": 1, "film -paper": 1, "film -beach": 0, "film -tag:beach": 0, "sunset fujifilm": 0, "fujifilm": 0, "holiday year:2023": 0, "diary": 0, "letters": 0} {
+	for words, want := range map[string]int{"by:@anna": 2, "by:@anna sort:size": 2, "by:@anna type:video": 1, "film tag:beach": 1, "film -paper": 1, "film -beach": 0, "film -tag:beach": 0, "sunset fujifilm": 0, "fujifilm": 0, "holiday year:2023": 0, "diary": 0, "letters": 0} {
 		if out := find(t, ben, words); len(out.Results) != want {
 			t.Errorf("a contact finds %d for %s: %+v", len(out.Results), words, out.Results)
 		}

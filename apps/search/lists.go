@@ -67,7 +67,7 @@ func readList(path string) ([]byte, error) {
 func (s *Search) linkedList(ctx context.Context, text, name string) ([]byte, string, error) {
 	link, err := kith.ParseLink(text)
 	if err != nil {
-		return nil, "", kith.Hint(fmt.Errorf("search: block: %.80s is neither a file nor a link: %w", plain.Text(text), kith.NotFound), "kith search block add FILE")
+		return nil, "", kith.Hint(fmt.Errorf("search: block: %.80s is neither a file nor a link: %w", plain.Text(text), kith.NotFound), "check the spelling; a link is one that kith get has fetched")
 	}
 	b, err := s.env.Blobs.Blob(ctx, link.Ref)
 	if err != nil || !b.Complete() {

@@ -263,6 +263,14 @@ func (s *Search) inOne(ctx context.Context, change func(tx *sql.Tx) error) error
 	return nil
 }
 
+// offerCount returns of how many contents elsewhere this node has heard.
+func (s *Search) offerCount(ctx context.Context) (n int, err error) {
+	if err := s.db.QueryRowContext(ctx, `SELECT count(DISTINCT root) FROM offers`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("search: %w", err)
+	}
+	return n, nil
+}
+
 // maxOffers is how many sources of one content are named.
 const maxOffers = 8
 

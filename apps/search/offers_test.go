@@ -43,6 +43,15 @@ func (f *feed) tell(title, link string, size int64) {
 
 const torrent = "magnet:?xt=urn:btih:%040x"
 
+func inWords(t *testing.T, out search.SearchOut) string {
+	t.Helper()
+	var b strings.Builder
+	if err := out.WriteText(&b, 0); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // What feeds tell of is found beside what is shared, one torrent of two feeds once; nobody else is told of it, and it is gone with its feed.
 func TestElsewhere(t *testing.T) {
 	var w tap
@@ -71,6 +80,9 @@ func TestElsewhere(t *testing.T) {
 	}
 	if out := find(t, a, "penguin"); len(out.Results) != 2 {
 		t.Errorf("%+v", out)
+	}
+	if out := find(t, a, "zebra"); !none(out) || out.Told != 2 || !strings.Contains(inWords(t, out), "1 publication known here, nor in 2 items of feeds.") {
+		t.Errorf("what was looked through is not said: %+v", out)
 	}
 	if out := until(t, a, "walrus", "what has no infohash is not found", one); out.Results[0].Link != "https://example.invalid/walrus.torrent" || out.Results[0].Size != -1 {
 		t.Errorf("%+v", out)

@@ -64,6 +64,7 @@ type SearchOut struct {
 	DidYouMean string   `json:"did_you_mean,omitempty" doc:"what may have been meant"`
 	Rebuilding bool     `json:"rebuilding,omitempty" doc:"the index is being made anew: there may be more"`
 	Known      int      `json:"known" doc:"publications that this node knows"`
+	Told       int      `json:"told,omitempty" doc:"if nothing was found: what feeds have told of, which was looked through too"`
 	Asked      int      `json:"asked" doc:"others who were asked"`
 	Answered   int      `json:"answered" doc:"of these those who answered"`
 	Feeds      int      `json:"feeds,omitempty" doc:"feeds that were asked"`
@@ -150,7 +151,7 @@ func (s *Search) search(ctx context.Context, in SearchIn) iter.Seq2[SearchOut, e
 			left := false
 			feeds, answered := s.askFeeds(ctx, a.q)
 			a.feeds = feeds
-			a.report = s.asker.Ask(ctx, a.q, whole(a.found), func(so ask.Report, list []ask.Found) (fit, fresh int) {
+			a.report = s.asker.Ask(ctx, asked(a.q), whole(a.found), func(so ask.Report, list []ask.Found) (fit, fresh int) {
 				if left {
 					return len(list), 0
 				}
@@ -235,13 +236,19 @@ func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut
 		out.Results, out.Reported = append(out.Results, out.Reported...), nil
 		out.Results = out.Results[:min(len(out.Results), limit)]
 	}
+	if len(out.Results) == 0 {
+		var err error
+		if out.Told, err = s.offerCount(ctx); err != nil {
+			return SearchOut{}, err
+		}
+	}
 	return out, nil
 }
 
 // fetch begins to fetch the result that is wanted, if one is.
 func (s *Search) fetch(ctx context.Context, in SearchIn, out *SearchOut) error {
 	if in.Get > len(out.Results) {
-		return fmt.Errorf("search: there is no result %d of %d: %w", in.Get, len(out.Results), kith.NotFound)
+		return kith.Hint(fmt.Errorf("search: there is no result %d of %d: %w", in.Get, len(out.Results), kith.NotFound), "see which there are: the same search without --get")
 	}
 	if in.Get > 0 {
 		r := out.Results[in.Get-1]
@@ -397,10 +404,8 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 	out.asideText(&b)
 	switch {
 	case len(out.Results) == 0 && len(out.Reported) > 0:
-	case len(out.Results) == 0 && out.Asked > 0:
-		fmt.Fprintf(&b, "Nothing found in %s known here, nor with others.\n", human.Count(out.Known, "publication"))
 	case len(out.Results) == 0:
-		fmt.Fprintf(&b, "Nothing found in %s that %s known here.\n", human.Count(out.Known, "publication"), map[bool]string{true: "is", false: "are"}[out.Known == 1])
+		b.WriteString(out.nothing())
 	case out.More:
 		fmt.Fprintf(&b, "The first %d of more than %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
 	default:
@@ -423,6 +428,18 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// nothing says where there is nothing of what was looked for.
+func (out SearchOut) nothing() string {
+	text := "Nothing found in " + human.Count(out.Known, "publication") + " known here"
+	if out.Told > 0 {
+		text += ", nor in " + human.Count(out.Told, "item") + " of feeds"
+	}
+	if out.Asked > 0 {
+		text += ", nor with others"
+	}
+	return text + ".\n"
 }
 
 // maxStrangers is how many of those who share something are named, so that they can be hidden.

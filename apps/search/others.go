@@ -170,6 +170,16 @@ func (s *Search) among(ctx context.Context, q query.Query, docs []index.Doc, mos
 	return answer, nil
 }
 
+// asked returns what others are asked of a query. They are not told of whom it is, nor in which order: one that says no more than that asks for whatever there is.
+func asked(q query.Query) query.Query {
+	said := q
+	said.By, said.Sort = query.Choice{}, query.ByRelevance
+	if said.String() == "" {
+		q.Type.In = query.Types()
+	}
+	return q
+}
+
 // An asking is a search that others are asked for.
 type asking struct {
 	s       *Search

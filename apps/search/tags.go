@@ -207,7 +207,7 @@ func (s *Search) item(name string) (Item, error) {
 	case len(part) > 1:
 		return Item{}, kith.Hint(fmt.Errorf("search: tag: %d items have %.80s in their names: %w", len(part), plain.Text(name), kith.Invalid), "name more of it")
 	}
-	return Item{}, kith.Hint(fmt.Errorf("search: tag: there is no item %.80s that is whole here: %w", plain.Text(name), kith.NotFound), "kith ls")
+	return Item{}, kith.Hint(fmt.Errorf("search: tag: there is no item %.80s that is whole here: %w", plain.Text(name), kith.NotFound), "see what is here with: kith ls")
 }
 
 // WriteText implements app.Texter.

@@ -102,7 +102,7 @@ func (t *Torrents) imports(ctx context.Context, in ImportIn, places []string, re
 		if in.Path == "" {
 			i := slices.IndexFunc(places, func(p string) bool { _, err := os.Stat(p); return err == nil })
 			if i < 0 {
-				yield(ImportOut{}, kith.Hint(fmt.Errorf("torrents: import: nothing at %s: %w", strings.Join(places, ", "), kith.NotFound), "say where its state is"))
+				yield(ImportOut{}, kith.Hint(fmt.Errorf("torrents: import: nothing at %s: %w", strings.Join(places, ", "), kith.NotFound), "say where its state is, the folder that has its .torrent or .resume files: kith import transmission DIR"))
 				return
 			}
 			in.Path = places[i]

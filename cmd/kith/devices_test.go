@@ -119,6 +119,12 @@ func TestAnotherDeviceAsTheyWouldType(t *testing.T) {
 	if text, errs, exit := laptop.run("doctor"); exit != 0 || !strings.Contains(text, "wrong  device") {
 		t.Errorf("kith doctor ended with %d: %s%s", exit, text, errs)
 	}
+	if text, errs, exit := laptop.run("id"); exit != 0 || !strings.Contains(text, "was revoked on") {
+		t.Errorf("kith id ended with %d: %s%s", exit, text, errs)
+	}
+	if text, errs, exit := phone.run("people", "--json"); exit != 0 || strings.Contains(text, `"me": true`) {
+		t.Errorf("kith people ended with %d: %s%s", exit, text, errs)
+	}
 	if _, errs, exit := laptop.run("invite"); exit != 4 || !strings.Contains(errs, "was revoked") {
 		t.Errorf("it invites: %d: %s", exit, errs)
 	}

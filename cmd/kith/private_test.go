@@ -156,6 +156,9 @@ func TestPrivateNetworkAsTheyWouldType(t *testing.T) {
 		t.Errorf("kith network leave ended with %d: %s%s", exit, out, errs)
 	}
 	eventually(t, moveTime, "b is in public again", func() bool { n := b.shows(); return n.Network == "kith" && n.Private == nil })
+	if _, errs, exit := b.run("network", "members"); exit != 2 || !strings.Contains(errs, "network new") {
+		t.Errorf("the members of the public network: %d: %s", exit, errs)
+	}
 	b.ask(&invite, "invite")
 	if _, errs, exit := a.run("join", invite.Link); exit != 2 || !strings.Contains(errs, "network leave") {
 		t.Errorf("an invite into the public network ended with %d: %s", exit, errs)

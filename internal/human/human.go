@@ -136,7 +136,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, kith.Hint(fmt.Errorf("%.40q is not a time: %w", s, kith.Invalid), "write it like 90s, 5m or 1h30m")
+		return 0, kith.Hint(fmt.Errorf("%.40q is not a time: %w", s, kith.Invalid), "write it like 90s, 5m, 1h30m or 7d")
 	}
 	return d, nil
 }

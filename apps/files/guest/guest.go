@@ -202,7 +202,7 @@ func (d *Desk) look(path string) (Link, error) {
 	if err != nil {
 		kind := kith.Denied
 		if errors.Is(err, fs.ErrNotExist) {
-			kind = kith.NotFound
+			return Link{}, kith.Hint(fmt.Errorf("guest: there is no %s: %w", path, kith.NotFound), "check the spelling; the path is taken from the folder you are in")
 		}
 		return Link{}, fmt.Errorf("guest: %w: %w", err, kind)
 	}

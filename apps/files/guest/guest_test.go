@@ -500,6 +500,8 @@ func TestGive(t *testing.T) {
 		}
 		if _, err := f.desk.Give(filepath.Join(f.dir, c.path), c.w); kith.KindOf(err) != c.kind {
 			t.Errorf("%s: %v, want %v", name, err, c.kind)
+		} else if c.kind == kith.NotFound && kith.HintOf(err) == "" {
+			t.Errorf("%s: %v, and not what to do", name, err)
 		}
 	}
 	if f.desk.Listening() != nil {

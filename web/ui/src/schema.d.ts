@@ -2833,6 +2833,8 @@ export interface components {
             picture?: string;
             /** @description those of addrs that links, invites and cards tell others: TCP, QUIC and relays */
             told: string[];
+            /** @description what the person should know: that this device was revoked, and what to do */
+            trouble?: string[];
         };
         ImportIn: {
             /** @description list and check what is there, and take nothing over */
@@ -4006,6 +4008,11 @@ export interface components {
             results: components["schemas"]["Result"][];
             /** @description with save: the name under which it is kept */
             saved?: string;
+            /**
+             * Format: int64
+             * @description if nothing was found: what feeds have told of, which was looked through too
+             */
+            told?: number;
             /**
              * Format: double
              * @description milliseconds
