@@ -65,6 +65,7 @@ type SearchOut struct {
 	Rebuilding bool     `json:"rebuilding,omitempty" doc:"the index is being made anew: there may be more"`
 	Known      int      `json:"known" doc:"publications that this node knows"`
 	Told       int      `json:"told,omitempty" doc:"if nothing was found: what feeds have told of, which was looked through too"`
+	Hides      int      `json:"hides,omitempty" doc:"if nothing was found: how many publishers and contents are hidden, by hand or by block lists, of which nothing is found"`
 	Asked      int      `json:"asked" doc:"others who were asked"`
 	Answered   int      `json:"answered" doc:"of these those who answered"`
 	Feeds      int      `json:"feeds,omitempty" doc:"feeds that were asked"`
@@ -241,6 +242,7 @@ func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut
 		if out.Told, err = s.offerCount(ctx); err != nil {
 			return SearchOut{}, err
 		}
+		out.Hides = s.hides()
 	}
 	return out, nil
 }
@@ -439,7 +441,11 @@ func (out SearchOut) nothing() string {
 	if out.Asked > 0 {
 		text += ", nor with others"
 	}
-	return text + ".\n"
+	text += ".\n"
+	if out.Hides > 0 {
+		text += fmt.Sprintf("What is hidden is not shown, %d in all; see it with: kith search hidden\n", out.Hides)
+	}
+	return text
 }
 
 // maxStrangers is how many of those who share something are named, so that they can be hidden.

@@ -181,6 +181,13 @@ func (s *Search) hideAnd(ctx context.Context, in HideIn, also func(tx *sql.Tx, w
 	return s.hidden(ctx, None{})
 }
 
+// hides returns how many publishers and contents are not found.
+func (s *Search) hides() int {
+	s.shun.mu.Lock()
+	defer s.shun.mu.Unlock()
+	return len(s.shun.all)
+}
+
 // hideable returns the peer IDs, or the CID, of what a person names to hide it.
 func (s *Search) hideable(name string) (whats []string, err error) {
 	publishers := s.spread.Publishers()
@@ -214,7 +221,7 @@ func (s *Search) hideable(name string) (whats []string, err error) {
 			return []string{link.Ref.String()}, nil
 		}
 	}
-	return nil, kith.Hint(fmt.Errorf("search: hide %.80s: no publisher that is known here, and no content: %w", plain.Text(name), kith.NotFound),
+	return nil, kith.Hint(fmt.Errorf("search: %.80q is no publisher that is known here, and no content: %w", plain.Text(name), kith.NotFound),
 		"name a contact, a publisher by what a search shows of it, such as …x7Kq2p9d, or a link")
 }
 

@@ -56,8 +56,13 @@ func TestHide(t *testing.T) {
 	if len(out.Hidden) != 1 || out.Hidden[0].What != id || out.Hidden[0].Kind != "publisher" || out.Hidden[0].Why != "spam" {
 		t.Fatalf("%+v", out)
 	}
-	if out := find(t, a, "pills"); !none(out) {
-		t.Errorf("hidden: %+v", out)
+	found := find(t, a, "pills")
+	if !none(found) {
+		t.Errorf("hidden: %+v", found)
+	}
+	var said strings.Builder
+	if found.WriteText(&said, 80); !strings.Contains(said.String(), "What is hidden is not shown, 1 in all") {
+		t.Errorf("a search that finds nothing says %q", &said)
 	}
 	share(t, b, "more pills.txt", "2", files.ShareIn{For: "public"})
 	until(t, a, "pills", "what was published is not kept", func(out search.SearchOut) bool { return out.Known == 2 })

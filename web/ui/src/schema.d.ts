@@ -3989,6 +3989,11 @@ export interface components {
             fetching?: string;
             /**
              * Format: int64
+             * @description if nothing was found: how many publishers and contents are hidden, by hand or by block lists, of which nothing is found
+             */
+            hides?: number;
+            /**
+             * Format: int64
              * @description publications that this node knows
              */
             known: number;
