@@ -80,17 +80,18 @@ var floors = map[string][]string{
 	"apps/*":                  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app"},
 	"apps/torrents": {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "transfer", "bridge", "app",
 		"bridge/bittorrent/tracker"}, // a role of its own, which needs no bridge
-	"apps/search":          {".", "internal", "identity", "wire", "config", "network", "blob", "transfer", "app", "search"},
-	"apps/torrents/resume": {".", "internal", "bridge/bittorrent/metainfo"}, // files of other programs of BitTorrent
-	"apps":                 {".", "internal", "transfer", "bridge", "app", "apps"},
-	"node":                 {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app"},
-	"lab":                  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app", "api", "node", "lab"},
-	"api":                  {".", "internal", "app", "config"},
-	"cli":                  {".", "internal", "app", "config", "api"},
-	"web":                  {".", "internal", "app", "config"},
-	"cmd":                  nil, // anything: the only place where implementations are chosen
-	"bench":                nil,
-	"apptest":              nil,
+	"apps/search":           {".", "internal", "identity", "wire", "config", "network", "blob", "transfer", "app", "search"},
+	"apps/search/volunteer": {".", "internal", "network", "search", "app"},   // a role of its own
+	"apps/torrents/resume":  {".", "internal", "bridge/bittorrent/metainfo"}, // files of other programs of BitTorrent
+	"apps":                  {".", "internal", "transfer", "bridge", "app", "apps"},
+	"node":                  {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app"},
+	"lab":                   {".", "internal", "identity", "wire", "config", "network", "blob", "overlay", "overlay/*", "transfer", "record", "rendezvous", "people", "bridge", "app", "api", "node", "lab"},
+	"api":                   {".", "internal", "app", "config"},
+	"cli":                   {".", "internal", "app", "config", "api"},
+	"web":                   {".", "internal", "app", "config"},
+	"cmd":                   nil, // anything: the only place where implementations are chosen
+	"bench":                 nil,
+	"apptest":               nil,
 }
 
 // Sizes that a reader can hold in the head. A breach is mended, or the limit is raised here in the same change with the reason.

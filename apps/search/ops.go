@@ -68,6 +68,7 @@ type SearchOut struct {
 	Hides      int      `json:"hides,omitempty" doc:"if nothing was found: how many publishers and contents are hidden, by hand or by block lists, of which nothing is found"`
 	Asked      int      `json:"asked" doc:"others who were asked"`
 	Answered   int      `json:"answered" doc:"of these those who answered"`
+	Volunteers int      `json:"volunteers,omitempty" doc:"of those asked, who were asked for what they have of all others"`
 	Feeds      int      `json:"feeds,omitempty" doc:"feeds that were asked"`
 	Trouble    []string `json:"trouble,omitempty" doc:"why some of these did not answer"`
 	Asking     bool     `json:"asking,omitempty" doc:"answers may still come"`
@@ -215,7 +216,7 @@ func (s *Search) begin(ctx context.Context, in SearchIn) (*asking, error) {
 func (s *Search) outcome(ctx context.Context, in SearchIn, a *asking) (SearchOut, error) {
 	found := a.found
 	out := SearchOut{Results: []Result{}, Total: found.Total, More: found.More, Query: found.Query.String(), Corrected: found.Corrected, DidYouMean: found.DidYouMean,
-		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Publishing: s.spread.Publishing(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered,
+		Rebuilding: found.Rebuilding, Known: s.spread.Len(), Publishing: s.spread.Publishing(), Saved: in.Save, Asked: a.report.Asked, Answered: a.report.Answered, Volunteers: a.report.Volunteers,
 		Feeds: a.feeds, Trouble: a.trouble}
 	limit := max(cmp.Or(in.Limit, defaultLimit), in.Get)
 	for i := range found.Hits {
@@ -414,7 +415,11 @@ func (out SearchOut) WriteText(w io.Writer, width int) error {
 		fmt.Fprintf(&b, "%d of %d; fetch one with --get and its number.\n", len(out.Results), out.Total)
 	}
 	if out.Asked > 0 {
-		fmt.Fprintf(&b, "Asked %s who may have more; %d answered.\n", human.Count(out.Asked, "other"), out.Answered)
+		helped := ""
+		if out.Volunteers > 0 {
+			helped = ", " + human.Count(out.Volunteers, "volunteer") + " among them"
+		}
+		fmt.Fprintf(&b, "Asked %s who may have more%s; %d answered.\n", human.Count(out.Asked, "other"), helped, out.Answered)
 	}
 	if out.Feeds > 0 {
 		fmt.Fprintf(&b, "Asked %s.\n", human.Count(out.Feeds, "feed"))

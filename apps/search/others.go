@@ -36,7 +36,8 @@ func (s *Search) startOthers() (err error) {
 	s.asker = ask.New(ask.Options{
 		Open: func(ctx context.Context, p peer.ID) (network.Stream, error) { return s.open(ctx, p, ask.ProtocolID) },
 		Find: s.published, Who: s.who, Guides: s.shard.Guides, Log: s.env.Log, Contacts: s.contacts, Contact: s.env.People.Contact, FindAsides: s.asides,
-		Rare: ask.Rare{Keys: s.lookRare, Find: s.findRare},
+		Rare:       ask.Rare{Keys: s.lookRare, Find: s.findRare},
+		Volunteers: s.volunteers, FindAll: s.everybodys,
 	})
 	return err
 }
@@ -57,14 +58,17 @@ func (s *Search) open(ctx context.Context, p peer.ID, id protocol.ID) (network.S
 	return s.env.Net.Open(ctx, p, id)
 }
 
-// stamp says by a filter what this device publishes: its publications, which are public, and nothing else.
+// stamp says by a filter what this device publishes: its publications, which are public, and nothing else but whether it volunteers.
 func (s *Search) stamp(ctx context.Context) error {
 	s.rare.ring()
+	s.stamping.Lock()
+	defer s.stamping.Unlock()
+	volunteers, said := s.volunteer.Says()
 	mine, err := s.spread.By(ctx, s.me)
 	if err != nil {
 		return err
 	}
-	if len(mine) == 0 {
+	if len(mine) == 0 && !said { // else others would not hear for an hour that it volunteers no more
 		s.shard.Set(nil, 0)
 		return nil
 	}
@@ -73,13 +77,16 @@ func (s *Search) stamp(ctx context.Context) error {
 	var memo words.Memo
 	for _, k := range mine { // the newest first, if there are more than a filter holds
 		more := ask.Keys(keys, k.Publication, &memo)
-		if len(more) > filter.MaxKeys {
+		if len(more) > filter.MaxKeys-filter.Marks {
 			slices.Sort(more)
-			if more = slices.Compact(more); len(more) > filter.MaxKeys {
+			if more = slices.Compact(more); len(more) > filter.MaxKeys-filter.Marks {
 				break
 			}
 		}
 		keys = more
+	}
+	if volunteers {
+		keys = filter.Volunteer(keys)
 	}
 	f, err := filter.New(keys)
 	if err != nil {
@@ -123,6 +130,11 @@ func (s *Search) published(ctx context.Context, q query.Query, most int) ([][]by
 			ids = append(ids, publication.ID(id))
 		}
 	}
+	return s.answering(ctx, q, ids, most)
+}
+
+// answering returns those of some publications that answer a query as everybody can see them, in the order of their IDs.
+func (s *Search) answering(ctx context.Context, q query.Query, ids []publication.ID, most int) ([][]byte, error) {
 	values, err := s.spread.Values(ctx, ids)
 	if err != nil {
 		return nil, err
@@ -201,7 +213,7 @@ func (a *asking) take(so ask.Report, list []ask.Found) (fit, fresh int) {
 	before := len(a.o.Beside)
 	for _, f := range list {
 		k := spread.Kept{ID: f.ID, Publication: f.Publication}
-		if a.s.shown(k) {
+		if a.s.shown(k) && !(f.Lent && a.s.outdated(a.ctx, k)) {
 			a.o.Beside = append(a.o.Beside, a.s.docOf(k))
 			if f.Aside {
 				a.asides[f.Root] = append(a.asides[f.Root], f.Publisher)

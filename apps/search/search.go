@@ -19,6 +19,7 @@ import (
 
 	"kith"
 	"kith/app"
+	"kith/apps/search/volunteer"
 	"kith/internal/db"
 	"kith/network"
 	"kith/search/ask"
@@ -69,12 +70,14 @@ type Search struct {
 	rare      rareIndex
 	reports   reports
 	seen      seen
+	volunteer *volunteer.Role
+	stamping  sync.Mutex // one who makes the filter, at a time
 }
 
 // New returns a Search that has not been started.
 func New(files Files, elsewhere Elsewhere) *Search {
 	return &Search{files: files, elsewhere: elsewhere, bell: make(chan struct{}, 1), tagged: tagged{bell: make(chan struct{}, 1)}, learned: learned{failed: map[string]bool{}},
-		rare: rareIndex{bell: make(chan struct{}, 1)}, reports: newReports()}
+		rare: rareIndex{bell: make(chan struct{}, 1)}, reports: newReports(), volunteer: volunteer.New()}
 }
 
 // App describes the application; it is the table of contents of this package.
@@ -86,9 +89,11 @@ func (s *Search) App() app.App {
 		Ops: []app.Op{
 			searchOp(s.search), hideOp(s.hide), unhideOp(s.unhide), hiddenOp(s.hidden), reportOp(s.report), reportsOp(s.reported), blockAddOp(s.blockAdd), blockLsOp(s.blockLs), blockRmOp(s.blockRm),
 			savedOp(s.saved), savedSeenOp(s.savedSeen), savedRmOp(s.savedRm), tagOp(s.tag), aboutOp(s.about),
+			volunteer.ShowOp(s.volunteer.Show), volunteer.OnOp(s.volunteer.On), volunteer.OffOp(s.volunteer.Off),
 		},
 		Protocols: []app.Protocol{
 			{ID: spread.ProtocolID, Serve: s.serve}, {ID: shard.ProtocolID, Serve: s.serveFilters}, {ID: ask.ProtocolID, Serve: s.serveQuestions}, {ID: report.ProtocolID, Serve: s.serveReports},
+			{ID: spread.OwnProtocolID, Serve: s.serveOwn},
 		},
 		Start: s.start,
 		Stop:  s.stop,
@@ -149,7 +154,7 @@ CREATE TABLE media (
 	version INTEGER NOT NULL, -- of the rules by which it was read
 	facts   BLOB NOT NULL     -- what it says of itself, JSON
 ) STRICT`, `
-CREATE TABLE rare (key BLOB PRIMARY KEY) STRICT; -- what the overlay may have been told that this node has something by`, reportsTables}
+CREATE TABLE rare (key BLOB PRIMARY KEY) STRICT; -- what the overlay may have been told that this node has something by`, reportsTables, volunteer.Table}
 
 // settings are the section of the application in the configuration.
 type settings struct {
@@ -208,7 +213,7 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	if note != "" {
 		env.Note(note)
 	}
-	if err := s.startOthers(); err != nil {
+	if err := errors.Join(s.startOthers(), s.startVolunteer(ctx)); err != nil {
 		return fmt.Errorf("search: start: %w", err)
 	}
 	if err := s.stamp(ctx); err != nil {
@@ -227,6 +232,7 @@ func (s *Search) start(ctx context.Context, env app.Env) (err error) {
 	env.Go("search.seen", s.followSeen)
 	env.Go("search.saved", s.followSaved)
 	env.Go("search.rare", s.followRare)
+	env.Go("search.volunteer", s.volunteer.Run)
 	return nil
 }
 

@@ -48,6 +48,9 @@ type Options struct {
 	Contact    func(p peer.ID) bool
 	FindAsides func(ctx context.Context, q query.Query, most int) ([][]byte, error)
 	Rare       Rare // the zero Rare knows nothing
+	// Volunteers returns who may be asked for what it has of all others too, and FindAll what this device has of all that answers q; nil: it is no volunteer.
+	Volunteers func(s filter.Sought) []peer.ID
+	FindAll    func(ctx context.Context, q query.Query, most int) ([][]byte, error)
 	Log        *slog.Logger
 }
 
@@ -81,6 +84,8 @@ type Asker struct {
 	looks kbr.RTT                   // of lookups of what is rare
 	paces map[peer.ID]*rate.Limiter // how often each may ask
 	shun  map[peer.ID]time.Time     // until when those are not asked whose answers made no sense
+
+	volunteers plan.Volunteers[peer.ID] // how they did
 }
 
 // New returns an Asker.
@@ -93,6 +98,7 @@ type Found struct {
 	ID publication.ID
 	publication.Publication
 	Aside bool // a contact said it, and it is for contacts alone: it is neither kept nor passed on
+	Lent  bool // a volunteer gave it, who is not whose it is: it may be of before
 }
 
 // A Report says how a search went.
@@ -100,6 +106,8 @@ type Report struct {
 	Asked    int // devices, guides and contacts among them; one that is asked for two reasons counts twice
 	Answered int // of these those whose answers made sense, found they something or not
 	Failed   int // that could not be reached, were busy, or whose answers made no sense
+
+	Volunteers int // of Asked, those who were asked for what they have of all others
 }
 
 // Slow is how many had not answered when the search ended.
@@ -138,8 +146,14 @@ func (a *Asker) Ask(ctx context.Context, q query.Query, home int, take Take) Rep
 			r.guides = append(r.guides, g)
 		}
 	}
-	r.plan = plan.New(a.wait(), r.candidates(a.o.Who(sought, true)), r.guides)
+	near := r.candidates(a.o.Who(sought, true))
+	r.plan = plan.New(a.wait(), near, r.guides)
+	if len(q.By.In) == 0 && a.o.Volunteers != nil {
+		r.lend(near, a.o.Volunteers(sought))
+		defer r.judge()
+	}
 	r.drive(r.step(plan.Event{What: plan.Begin, Fresh: home}), take)
+	r.release(take)
 	return r.further(q, take)
 }
 
@@ -194,11 +208,14 @@ type run struct {
 
 	contacts []peer.ID // who are still to be asked what they have for contacts
 	asking   int       // how many of them are being asked
+
+	lent lent
 }
 
 // An event is what became of a question.
 type event struct {
 	plan.Event
+	sound   bool // all that was found was asked for
 	contact bool // it was for what contacts have; the plan does not know of it
 	guide   bool // it was asked who fits
 	found   []Found
@@ -264,11 +281,14 @@ func (r *run) takeIn(e *event, take Take) {
 		if e.guide {
 			r.told[e.From] = true
 		}
-		r.answered(e, take)
-		r.found += e.Fresh
+		if e.contact || !r.holds(e) {
+			r.answered(e, take)
+			r.found += e.Fresh
+		}
 	case plan.Failed:
 		r.report.Failed++
 	}
+	r.lent.heard(e)
 }
 
 // answered takes in an answer. One in which nothing is what was asked for is none.
@@ -279,6 +299,7 @@ func (r *run) answered(e *event, take Take) {
 		return
 	}
 	fit := 0
+	defer func() { e.sound = fit == len(e.found) }()
 	if fit, e.Fresh = take(r.report, e.found); fit == 0 {
 		p := r.peers[e.From-1]
 		r.a.o.Log.Debug("an answer has nothing of what was asked for", "peer", p)
@@ -305,6 +326,9 @@ func (r *run) send(act plan.Act) {
 	if act.Do == plan.Ask {
 		r.asked[act.To] = true
 	}
+	if act.Do == plan.Lend {
+		r.report.Volunteers++
+	}
 	r.report.Asked++
 	p := r.peers[act.To-1]
 	r.work.Go(func() { r.ask(p, act) })
@@ -316,7 +340,7 @@ func (r *run) ask(p peer.ID, act plan.Act) {
 	guide := act.Do == plan.Guide
 	slow := time.AfterFunc(time.Duration(act.Wait)*time.Microsecond, func() { r.happens(event{Event: plan.Event{What: plan.Slow, From: act.To}, guide: guide}) })
 	defer slow.Stop()
-	found, told, err := r.a.question(r.ctx, p, question{Query: r.text, Guide: guide})
+	found, told, err := r.a.question(r.ctx, p, question{Query: r.text, Guide: guide, All: act.Do == plan.Lend})
 	e := event{Event: plan.Event{What: plan.Answer, From: act.To}, guide: guide, found: found, told: told, err: err}
 	if err != nil {
 		e.What = plan.Failed

@@ -75,7 +75,8 @@ type world struct {
 	guides [][]peer.ID
 	asked  []peer.ID
 
-	contacts []peer.ID
+	contacts   []peer.ID
+	volunteers []peer.ID
 }
 
 func (w *world) asker() *Asker {
@@ -87,7 +88,7 @@ func (w *world) asker() *Asker {
 			return w.Open("asker", p)
 		},
 		Who: func(filter.Sought, bool) []Candidate { return w.fits }, Guides: func() [][]peer.ID { return w.guides }, Log: slog.New(slog.DiscardHandler),
-		Contacts: func() []peer.ID { return w.contacts },
+		Contacts: func() []peer.ID { return w.contacts }, Volunteers: func(filter.Sought) []peer.ID { return w.volunteers },
 	})
 }
 
@@ -379,20 +380,31 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(frame)
 	frame, _ = wire.AppendMsg(nil, question{Query: "blue", Contact: true})
 	f.Add(frame)
+	frame, _ = wire.AppendMsg(nil, question{Query: "blue", All: true})
+	f.Add(frame)
+	frame, _ = wire.AppendMsg(nil, answer{Give: [][]byte{publish(f, 2, "blue")}})
+	f.Add(frame)
 	frame, _ = wire.AppendMsg(nil, answer{Say: [][]byte{say(f, "blue")}})
 	f.Add(frame)
 	s := New(Options{
 		Find: func(context.Context, query.Query, int) ([][]byte, error) { return nil, nil },
 		Who:  func(filter.Sought, bool) []Candidate { return nil }, Log: slog.New(slog.DiscardHandler),
+		FindAll: func(context.Context, query.Query, int) ([][]byte, error) { return nil, nil },
 		Contact: func(peer.ID) bool { return true }, FindAsides: func(context.Context, query.Query, int) ([][]byte, error) { return nil, nil },
 	})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var w answer
 		if wire.ReadMsg(bufio.NewReader(bytes.NewReader(in)), maxAnswer, &w) == nil {
-			found, _ := w.found(id, time.Now())
+			found, _ := w.found(id, time.Now(), false)
 			for _, p := range found {
 				if p.Publisher != id {
 					t.Fatal("found what another publishes")
+				}
+			}
+			lent, _ := w.found(id, time.Now(), true)
+			for _, p := range lent {
+				if p.Lent != (p.Publisher != id) || p.Work < publication.MinWork || p.Aside || len(lent) > MaxResults {
+					t.Fatal("a volunteer lent what is none")
 				}
 			}
 			heard, _ := w.heard(id, time.Now())

@@ -62,7 +62,7 @@ func (w answer) heard(p peer.ID, now time.Time) (list []Found, err error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Found{publication.IDOf(append([]byte(p), value...)), said, true})
+		list = append(list, Found{ID: publication.IDOf(append([]byte(p), value...)), Publication: said, Aside: true})
 	}
 	return list, nil
 }

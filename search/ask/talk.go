@@ -40,11 +40,13 @@ type question struct {
 	Guide bool   `cbor:"2,keyasint,omitempty"` // not what the asked one has is wanted, but who of its shard fits
 	// Contact says that not what the asked one publishes is wanted, but what it has for its contacts alone. Who is asked so by somebody else answers as if it stood not there.
 	Contact bool `cbor:"3,keyasint,omitempty"`
+	// All says that what others publish is wanted too. Who is asked so and does not volunteer answers as if it stood not there.
+	All bool `cbor:"4,keyasint,omitempty"`
 }
 
 // An answer is to a question.
 type answer struct {
-	Give [][]byte `cbor:"1,keyasint,omitempty"` // publications of the asked one
+	Give [][]byte `cbor:"1,keyasint,omitempty"` // publications of the asked one; of a volunteer, if all are wanted, anybody's
 	Tell []tell   `cbor:"2,keyasint,omitempty"` // the best first
 	Busy bool     `cbor:"3,keyasint,omitempty"` // there were too many questions: nothing was looked for
 	Say  [][]byte `cbor:"4,keyasint,omitempty"` // to a contact: asides, each as publication.Aside makes them
@@ -86,7 +88,7 @@ func (a *Asker) question(ctx context.Context, p peer.ID, q question) ([]Found, [
 	if err == nil && q.Guide {
 		told, err = w.told()
 	} else if err == nil {
-		found, err = w.found(p, time.Now())
+		found, err = w.found(p, time.Now(), q.All)
 		if err == nil && q.Contact {
 			var heard []Found
 			heard, err = w.heard(p, time.Now())
@@ -103,8 +105,8 @@ func (a *Asker) question(ctx context.Context, p peer.ID, q question) ([]Found, [
 	return found, told, err
 }
 
-// found returns the publications of an answer: those that p has signed, with their work, and that hold now. Its error is Corrupt if any is none, or another's; that one has expired is no lie.
-func (w answer) found(p peer.ID, now time.Time) (list []Found, err error) {
+// found returns the publications of an answer: those that p has signed, or with all anybody, with their work, and that hold now. Its error is Corrupt if any is none, or another's; that one has expired is no lie.
+func (w answer) found(p peer.ID, now time.Time, all bool) (list []Found, err error) {
 	if len(w.Give) > MaxResults {
 		return nil, fmt.Errorf("ask: %d publications, at most %d: %w", len(w.Give), MaxResults, kith.TooLarge)
 	}
@@ -113,12 +115,12 @@ func (w answer) found(p peer.ID, now time.Time) (list []Found, err error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case pub.Publisher != p:
+		case pub.Publisher != p && !all:
 			return nil, fmt.Errorf("ask: a publication of %s: %w", pub.Publisher, kith.Corrupt)
 		case pub.Gone || pub.Work < publication.MinWork || pub.Current(now) != nil:
 			continue
 		}
-		list = append(list, Found{ID: publication.IDOf(value), Publication: pub})
+		list = append(list, Found{ID: publication.IDOf(value), Publication: pub, Lent: pub.Publisher != p})
 	}
 	return list, nil
 }
@@ -186,7 +188,11 @@ func (a *Asker) answer(ctx context.Context, from peer.ID, q query.Query, asked q
 		w.Say = w.Say[:min(len(w.Say), MaxResults)]
 		return w, err
 	}
-	w.Give, err = a.o.Find(ctx, q, MaxResults)
+	find := a.o.Find
+	if asked.All && a.o.FindAll != nil {
+		find = a.o.FindAll
+	}
+	w.Give, err = find(ctx, q, MaxResults)
 	w.Give = w.Give[:min(len(w.Give), MaxResults)]
 	return w, err
 }

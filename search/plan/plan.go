@@ -67,6 +67,7 @@ const (
 	Ask   Do = iota // ask To what is looked for: Answer, Failed or Slow follows
 	Guide           // ask To who of its shard fits: the same
 	Done            // the search is over: what still comes is of no use
+	Lend            // ask To, a volunteer, for what it has of all others: the same
 )
 
 // An Act is what a search wants done.
@@ -88,6 +89,9 @@ type Search struct {
 	open   int // and those that may answer in time
 	step   int // of steps
 	done   bool
+
+	helpers []helper
+	lent    int // results of those who proved themselves, beyond found
 }
 
 type peer struct {
@@ -154,22 +158,37 @@ func (s *Search) Step(ev *Event, out []Act) []Act {
 	if s.done {
 		return out
 	}
-	s.found += ev.Fresh
-	if ev.What != Begin {
+	helped := s.help(ev)
+	if !helped {
+		s.found += ev.Fresh
+	}
+	if ev.What != Begin && !helped {
 		s.close(ev)
 	}
-	if s.found < Enough {
+	if ev.What == Begin && s.found < Enough {
+		out = s.lend(out)
+	}
+	if !s.enough() {
 		for i := range s.guides {
 			out = s.next(&s.guides[i], out)
 		}
 		out = s.widen(out)
 	}
-	if s.found >= Enough || s.open == 0 && !s.guided() {
+	if s.enough() || s.open == 0 && !s.guided() && !s.lending() {
 		s.done = true
 		out = append(out, Act{Do: Done})
 	}
 	return out
 }
+
+// enough reports whether the search has enough results. Those of volunteers count when peers of the first step have had their time.
+func (s *Search) enough() bool {
+	heard := !s.guided() && (s.step > 0 || s.open*few <= s.asked)
+	return s.found >= Enough || heard && s.found+s.lent >= Enough
+}
+
+// few: one in so many who may still answer is not waited for.
+const few = 5
 
 // close takes in what became of a question.
 func (s *Search) close(ev *Event) {
@@ -228,7 +247,6 @@ func (s *Search) guided() bool {
 // widen asks as many as this step wants, and goes on to the next when at most one in five of those that were asked is still to answer. Who was asked in vain does not count. While a guide may know of a peer
 // in whose filter the words stand together, others wait.
 func (s *Search) widen(out []Act) []Act {
-	const few = 5
 	var best filter.Fit
 	for i := range s.peers {
 		best = max(best, s.peers[i].Fit)

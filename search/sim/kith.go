@@ -26,6 +26,7 @@ type Kith struct {
 	gone    set   // of these those whose last stamp is too old
 	rtt     []kbr.RTT
 	lied    map[kbr.Node]bool // what lies has found
+	helpers helpers
 }
 
 // How filters spread. A node says again that it is there every stampEvery, and is forgotten when that is missing for twice as long.
@@ -69,6 +70,7 @@ func (s set) has(p kbr.Node) bool { return s[p/64]>>(p%64)&1 == 1 }
 
 func (k *Kith) start(r *run) {
 	*k = Kith{Guard: k.Guard, Rare: k.Rare, Always: k.Always, Alone: k.Alone, lied: map[kbr.Node]bool{}, r: r, shards: (r.o.Nodes + shardSize - 1) / shardSize, rtt: make([]kbr.RTT, len(r.up)), known: make([]set, len(r.up)), met: k.set(len(r.up)), gone: k.set(len(r.up))}
+	k.enlist()
 	k.filters = r.filters()
 	if k.Rare {
 		k.rare = newRareIndex(k)
@@ -227,16 +229,21 @@ func (k *Kith) left(p kbr.Node) {
 	k.r.after(2*stampEvery-since, func() { k.gone.add(p) })
 }
 
-// rank returns whom p knows to have what is looked for.
-func (k *Kith) rank(p kbr.Node, s filter.Sought) []plan.Candidate {
-	var known []plan.Known
+// each does something with each other node of which p knows that it is there.
+func (k *Kith) each(p kbr.Node, do func(q kbr.Node)) {
 	for i, have := range k.known[p] {
 		for have &^= k.gone[i]; have != 0; have &= have - 1 {
 			if q := kbr.Node(64*i + bits.TrailingZeros64(have)); q != p {
-				known = append(known, plan.Known{Node: q, Filter: k.filters[q]})
+				do(q)
 			}
 		}
 	}
+}
+
+// rank returns whom p knows to have what is looked for.
+func (k *Kith) rank(p kbr.Node, s filter.Sought) []plan.Candidate {
+	var known []plan.Known
+	k.each(p, func(q kbr.Node) { known = append(known, plan.Known{Node: q, Filter: k.filters[q]}) })
 	if k.Guard&Bounded == 0 {
 		return rankByClaim(known, s)
 	}
@@ -265,7 +272,9 @@ func (k *Kith) search(s *search) {
 			others = append(others, k.members(shard))
 		}
 	}
-	a := &asking{k: k, s: s, sought: sought, guides: others, plan: plan.New(k.wait(s.from), k.rank(s.from, sought), others)}
+	near := k.rank(s.from, sought)
+	a := &asking{k: k, s: s, sought: sought, guides: others, plan: plan.New(k.wait(s.from), near, others)}
+	a.enlists(near)
 	a.step(&plan.Event{What: plan.Begin, Fresh: a.finds.Home(s.list...)})
 }
 
@@ -291,6 +300,7 @@ type asking struct {
 	guides [][]kbr.Node
 	plan   *plan.Search
 	finds  plan.Finds[item]
+	lent   lent
 	done   bool
 	asked  []kbr.Node
 	named  int        // of these, by the overlay
@@ -299,10 +309,15 @@ type asking struct {
 
 func (a *asking) step(ev *plan.Event) {
 	for _, act := range a.plan.Step(ev, nil) {
-		if a.done = act.Do == plan.Done; !a.done {
-			a.ask(act)
-		} else {
+		switch act.Do {
+		case plan.Done:
+			a.done = true
+			a.learn()
 			a.further()
+		case plan.Lend:
+			a.lend(act)
+		default:
+			a.ask(act)
 		}
 	}
 }
@@ -337,6 +352,9 @@ func (a *asking) ask(act plan.Act) {
 			items = items[:min(len(items), maxResults)]
 			if act.Do == plan.Ask && a.k.Guard&Decoys != 0 && a.k.lies(to) {
 				ev.What, items = plan.Failed, nil
+			}
+			if act.Do == plan.Ask && ev.What == plan.Answer && a.lent.near[to] {
+				a.lent.others = append(a.lent.others, items...)
 			}
 			ev.Fresh = s.results(items)
 			if a.k.Guard&Worth != 0 {

@@ -124,3 +124,13 @@ func millis(x float64) string {
 	}
 	return fmt.Sprintf("%.0f ms", x)
 }
+
+// Volunteers returns a row of the table of VolunteersHeading.
+func (r Report) Volunteers(what string) string {
+	return fmt.Sprintf("| %s | %.1f %% | %.1f %% | %.1f %% | %.1f %% | %.1f | %.0f / %.0f | %s / %s |", what, 100*r.Recall, 100*r.Popular, 100*r.Once, 100*r.Junk, r.Messages.Mean, r.Messages.P50, r.Messages.Max,
+		millis(r.Tenth.P50), millis(r.Tenth.P95))
+}
+
+// VolunteersHeading is that of a table of what volunteers do.
+const VolunteersHeading = `| | recall at 50 | popular | exists once | junk in the first ten | questions mean | p50 / max | tenth result p50 / p95 |
+|---|---|---|---|---|---|---|---|`

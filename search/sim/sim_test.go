@@ -180,3 +180,35 @@ func TestInvalid(t *testing.T) {
 		}
 	}
 }
+
+// What volunteers do, and what those do who say that they are some and lie: among 200 nodes, or, in full length, as in docs/search.md.
+func TestVolunteers(t *testing.T) {
+	o := Options{Nodes: 200, Seed: 1999, Queries: 60, Churn: 0.2}
+	if full {
+		o.Nodes, o.Queries = 1000, 500
+	}
+	t.Logf("%d nodes\n%s", o.Nodes, VolunteersHeading)
+	none := world(t, o).Run(&Kith{Guard: AllGuards})
+	t.Log(none.Volunteers("no volunteer"))
+	for _, c := range []struct {
+		what   string
+		honest int
+		lying  float64
+		liar   Liar
+	}{{"1 volunteer", 1, 0, 0}, {"5 volunteers", 5, 0, 0}, {"none, and 20 % lie: nothing", 0, 0.2, Idle}, {"5, and 20 % lie: nothing", 5, 0.2, Idle}, {"5, and 20 % lie: silent", 5, 0.2, Mute}, {"5, and 20 % lie: made up", 5, 0.2, Faker}} {
+		o.Volunteers, o.Lying, o.Liar = c.honest, c.lying, c.liar
+		k := &Kith{Guard: AllGuards}
+		r := world(t, o).Run(k)
+		most, all, honest := 0, 0, 0
+		for p, n := range k.helpers.asked {
+			all += n
+			if k.helpers.honest[p] {
+				most, honest = max(most, n), honest+n
+			}
+		}
+		t.Logf("%s %d of %d questions to volunteers went to honest ones, %d to one of them", r.Volunteers(c.what), honest, all, most)
+		if r.Recall < none.Recall-0.005 || r.Popular < none.Popular-0.01 || r.Once < none.Once-0.005 || r.Messages.P50 > none.Messages.P50+2 || r.Messages.Max > 62 {
+			t.Errorf("%s is worse than without: %+v\nwithout %+v", c.what, r, none)
+		}
+	}
+}

@@ -29,6 +29,10 @@ type Options struct {
 	Churn   float64 // the part of the nodes that leaves in an hour, without a word, while as many new ones come
 	Spam    float64 // the part of the nodes that are spammers
 	Spammer Spammer // and of which kind
+
+	Volunteers int     // nodes that are up at once and volunteer
+	Lying      float64 // the part of the nodes that say so too, and do not
+	Liar       Liar    // and what they do
 }
 
 // Check says what is wrong with the options. Its error is Invalid.
@@ -40,6 +44,8 @@ func (o Options) Check() error {
 		return kith.Hint(fmt.Errorf("search: simulate %d queries: %w", o.Queries, kith.Invalid), "1 to 100000")
 	case !(o.Spam >= 0 && o.Spam <= 0.9) || o.Spammer >= spammers:
 		return kith.Hint(fmt.Errorf("search: simulate %v spammers: %w", o.Spam, kith.Invalid), "the part of the nodes, such as 0.2")
+	case o.Volunteers < 0 || o.Volunteers > o.Nodes/4 || !(o.Lying >= 0 && o.Lying <= 0.9) || o.Liar >= liars:
+		return kith.Hint(fmt.Errorf("search: simulate %d volunteers, and %v that lie: %w", o.Volunteers, o.Lying, kith.Invalid), "a quarter of the nodes at most, and a part of them, such as 0.2")
 	case !(o.Churn >= 0 && o.Churn <= 10):
 		return kith.Hint(fmt.Errorf("search: simulate a churn of %v: %w", o.Churn, kith.Invalid), "the part that leaves in an hour, such as 0.2")
 	}
@@ -78,6 +84,7 @@ const (
 	forMesh
 	forRandom
 	forSpam
+	forVolunteer
 )
 
 type item int32

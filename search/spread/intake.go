@@ -22,6 +22,9 @@ type intake struct {
 	gone []peer.ID       // whose c.Lost are
 	more map[peer.ID]int // publications of each publisher, beyond those that were kept before
 	all  int             // and of all
+
+	moved map[publication.ID]peer.ID // whose those are that go beyond what others keep
+	less  int                        // of what is beyond, those that went
 }
 
 // ofKnown is more than any work is worth.
@@ -78,8 +81,8 @@ func (s *Spread) reckon(ctx context.Context) error {
 	return errors.Join(writeChange(tx, c), tx.Commit())
 }
 
-const put = `INSERT INTO publications (id, publisher, root, issued, expires, value, worth) VALUES (?, ?, ?, ?, ?, ?, ?)
-	ON CONFLICT (publisher, root) DO UPDATE SET id = excluded.id, issued = excluded.issued, expires = excluded.expires, value = excluded.value, worth = excluded.worth`
+const put = `INSERT INTO publications (id, publisher, root, issued, expires, value, worth, beyond) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (publisher, root) DO UPDATE SET id = excluded.id, issued = excluded.issued, expires = excluded.expires, value = excluded.value, worth = excluded.worth, beyond = excluded.beyond`
 
 // take takes one publication in, or refuses it.
 func (in *intake) take(k Kept) error {
@@ -96,28 +99,44 @@ func (in *intake) take(k Kept) error {
 		s.refuse(k.ID, old.ID)
 		return nil
 	}
+	beyond := had && s.isFar(old.ID)
+	if _, is := in.moved[old.ID]; had && is {
+		beyond = true
+	}
 	if !had {
-		ok, err := in.room(k, worth)
+		var ok bool
+		ok, beyond, err = in.room(k, worth)
 		if err != nil || !ok {
 			return err
 		}
 	}
-	if _, err := in.tx.Exec(put, k.ID[:], []byte(k.Publisher), k.Root.CID().Bytes(), k.Issued.UnixMilli(), k.Expires.Unix(), k.Value, worth); err != nil {
+	if _, err := in.tx.Exec(put, k.ID[:], []byte(k.Publisher), k.Root.CID().Bytes(), k.Issued.UnixMilli(), k.Expires.Unix(), k.Value, worth, beyond); err != nil {
 		return err
 	}
 	if had {
-		in.lose(old.ID, k.Publisher)
+		in.lose(old.ID, k.Publisher, beyond)
 	}
-	in.more[k.Publisher]++
-	in.all++
+	if beyond {
+		in.moved[k.ID] = k.Publisher
+		s.came.Add(int64(len(k.Value)))
+	} else {
+		in.more[k.Publisher]++
+		in.all++
+	}
 	in.c.New = append(in.c.New, k)
 	return nil
 }
 
 // lose notes that a publication is kept no more.
-func (in *intake) lose(id publication.ID, publisher peer.ID) {
-	in.more[publisher]--
-	in.all--
+func (in *intake) lose(id publication.ID, publisher peer.ID, beyond bool) {
+	if _, is := in.moved[id]; is {
+		delete(in.moved, id)
+	} else if beyond {
+		in.less++
+	} else {
+		in.more[publisher]--
+		in.all--
+	}
 	if i := slices.IndexFunc(in.c.New, func(k Kept) bool { return k.ID == id }); i >= 0 { // nobody has heard of it
 		in.c.New = slices.Delete(in.c.New, i, i+1)
 		return
@@ -125,27 +144,35 @@ func (in *intake) lose(id publication.ID, publisher peer.ID) {
 	in.c.Lost, in.gone = append(in.c.Lost, id), append(in.gone, publisher)
 }
 
-// room makes room for one more: what is worth least goes, unless that is k itself. What this node publishes itself always has room.
-func (in *intake) room(k Kept, worth int) (bool, error) {
+// room makes room for one more: what is worth least goes, unless that is k itself. What this node publishes itself always has room. A volunteer keeps beyond that what others do not: beyond is whether k is such.
+func (in *intake) room(k Kept, worth int) (ok, beyond bool, err error) {
 	s := in.s
 	least, full := s.fullest(k.Publisher, worth, in.more[k.Publisher], in.all)
 	if !full {
-		return true, nil
+		return true, false, nil
 	}
 	v, err := victimOf(in.tx.QueryRow(least, []byte(k.Publisher)))
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if !v.below(worth, k.ID) {
-		s.refuse(k.ID, publication.ID{})
-		return false, nil
+		ok, err = in.tuck(k.ID, k.Publisher, worth)
+		return ok, true, err
 	}
-	if _, err := in.tx.Exec(`DELETE FROM publications WHERE id = ?`, v.id[:]); err != nil {
-		return false, err
+	stays, err := in.tuck(v.id, v.publisher, v.worth)
+	if err != nil {
+		return false, false, err
 	}
-	in.lose(v.id, v.publisher)
-	s.refuse(v.id, publication.ID{})
-	return true, nil
+	if !stays {
+		_, err = in.tx.Exec(`DELETE FROM publications WHERE id = ?`, v.id[:])
+		in.lose(v.id, v.publisher, false)
+		return err == nil, false, err
+	}
+	in.more[v.publisher]--
+	in.all--
+	in.moved[v.id] = v.publisher
+	_, err = in.tx.Exec(`UPDATE publications SET beyond = 1 WHERE id = ?`, v.id[:])
+	return err == nil, false, err
 }
 
 // fullest reports whether there is no room for one more of a publisher that is worth so much, beside those that are being taken in, and returns the query for what is worth least of those that are too many.
@@ -160,10 +187,10 @@ func (s *Spread) fullest(publisher peer.ID, worth, more, all int) (least string,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.count[publisher]+more >= most:
-		return `SELECT id, publisher, worth FROM publications WHERE publisher = ? ORDER BY worth, id LIMIT 1`, true
+	case s.count[publisher]-s.far.of[publisher]+more >= most:
+		return `SELECT id, publisher, worth FROM publications WHERE publisher = ? AND beyond = 0 ORDER BY worth, id LIMIT 1`, true
 	case s.held()+all >= MaxKept:
-		return `SELECT id, publisher, worth FROM publications WHERE ?1 = ?1 ORDER BY worth, id LIMIT 1`, true
+		return `SELECT id, publisher, worth FROM publications WHERE ?1 = ?1 AND beyond = 0 ORDER BY worth, id LIMIT 1`, true
 	}
 	return "", false
 }

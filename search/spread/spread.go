@@ -59,12 +59,16 @@ type Spread struct {
 	db *sql.DB
 
 	write sync.Mutex   // one change at a time
+	came  atomic.Int64 // bytes of what came that only a volunteer keeps
 	left  atomic.Int64 // publications of this device for which work is still to be done
 
 	mu      sync.Mutex // guards what is below
 	set     sets.Set
 	count   map[peer.ID]int  // publications of each publisher
 	quiet   map[sets.ID]bool // those that are kept and not passed on: a contact's, without work
+	own     sets.Set         // those of this device
+	beyond  int              // how many more than others a volunteer keeps; 0: it is none
+	far     far              // which these are
 	refused map[sets.ID]bool
 
 	news     *talk.News
@@ -88,7 +92,7 @@ func Open(ctx context.Context, o Options) (s *Spread, note string, err error) {
 	}
 	s = &Spread{
 		o: o, me: me, db: state, count: map[peer.ID]int{}, quiet: map[sets.ID]bool{}, refused: map[sets.ID]bool{},
-		news: talk.NewNews(), meetings: talk.NewMeetings(me),
+		far: newFar(), news: talk.NewNews(), meetings: talk.NewMeetings(me),
 	}
 	if err := errors.Join(s.reckon(ctx), s.load(ctx)); err != nil {
 		state.Close()
@@ -104,10 +108,11 @@ func (s *Spread) Close() error { return s.db.Close() }
 func (s *Spread) Met(p peer.ID) { s.meetings.Met(p) }
 
 // tell lets neighbours be told of what is new, but for who has told it. Of what a contact publishes without work it tells nobody: who does not know them would not keep it.
+// Nor does it of what only a volunteer keeps.
 func (s *Spread) tell(news []Kept, from peer.ID) {
 	var ids []sets.ID
 	for _, k := range news {
-		if k.Work >= s.o.Work {
+		if k.Work >= s.o.Work && !s.isFar(k.ID) {
 			ids = append(ids, sets.ID(k.ID))
 		}
 	}

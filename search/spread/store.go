@@ -39,6 +39,9 @@ CREATE TABLE changes (id BLOB PRIMARY KEY) WITHOUT ROWID; -- publications that c
 `, `
 ALTER TABLE publications ADD COLUMN worth INTEGER NOT NULL DEFAULT 0; -- of too many those are kept that are worth most
 CREATE INDEX publications_worth ON publications (worth);
+`, `
+ALTER TABLE publications ADD COLUMN beyond INTEGER NOT NULL DEFAULT 0; -- 1: others would not keep it; a volunteer does
+CREATE INDEX publications_beyond ON publications (beyond, worth) WHERE beyond = 1;
 `}
 
 // A Kept is a publication as this node keeps it.
@@ -56,7 +59,7 @@ type Change struct {
 
 // load reads which publications are kept.
 func (s *Spread) load(ctx context.Context) error {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, publisher, worth FROM publications`)
+	rows, err := s.db.QueryContext(ctx, `SELECT id, publisher, worth, beyond FROM publications`)
 	if err != nil {
 		return err
 	}
@@ -64,27 +67,34 @@ func (s *Spread) load(ctx context.Context) error {
 	for rows.Next() {
 		var id, publisher []byte
 		var worth int
-		if err := rows.Scan(&id, &publisher, &worth); err != nil {
+		var beyond bool
+		if err := rows.Scan(&id, &publisher, &worth, &beyond); err != nil {
 			return err
 		}
 		if len(id) == len(sets.ID{}) {
-			s.add(sets.ID(id), peer.ID(publisher), worth%ofKnown)
+			s.add(sets.ID(id), peer.ID(publisher), worth%ofKnown, beyond)
 		}
 	}
 	return rows.Err()
 }
 
 // add notes in memory that a publication is kept.
-func (s *Spread) add(id sets.ID, publisher peer.ID, work int) {
-	if work >= s.o.Work {
+func (s *Spread) add(id sets.ID, publisher peer.ID, work int, beyond bool) {
+	switch {
+	case beyond:
+		s.far.add(id, publisher)
+	case work >= s.o.Work:
 		s.set.Add(id)
-	} else {
+	default:
 		s.quiet[id] = true
+	}
+	if publisher == s.me {
+		s.own.Add(id)
 	}
 	s.count[publisher]++
 }
 
-// held returns how many publications are kept. The caller holds mu.
+// held returns how many publications are kept, as everybody keeps them. The caller holds mu.
 func (s *Spread) held() int { return s.set.Len() + len(s.quiet) }
 
 // All calls each with every publication that is kept, in no order, until it returns false.
@@ -120,7 +130,7 @@ func keptOf(value []byte) (Kept, error) {
 func (s *Spread) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held()
+	return s.held() + len(s.far.ids)
 }
 
 // Publishers returns the devices of which anything is kept, in no order.
@@ -188,7 +198,7 @@ func (s *Spread) keep(ctx context.Context, values [][]byte) (news []Kept, bad in
 		return nil, bad, fmt.Errorf("spread: keep: %w", err)
 	}
 	defer tx.Rollback()
-	in := intake{s: s, tx: tx, more: map[peer.ID]int{}}
+	in := intake{s: s, tx: tx, more: map[peer.ID]int{}, moved: map[publication.ID]peer.ID{}}
 	for _, k := range good {
 		if err := in.take(k); err != nil {
 			return nil, bad, fmt.Errorf("spread: keep: %w", err)
@@ -200,7 +210,7 @@ func (s *Spread) keep(ctx context.Context, values [][]byte) (news []Kept, bad in
 	if err := tx.Commit(); err != nil {
 		return nil, bad, fmt.Errorf("spread: keep: %w", err)
 	}
-	s.note(ctx, in.c, in.gone)
+	s.note(ctx, in.c, in.gone, in.moved)
 	return in.c.New, bad, nil
 }
 
@@ -295,6 +305,9 @@ func (s *Spread) overfull(ctx context.Context, value []byte) bool {
 	}
 	worth := s.worth(k)
 	if worth >= s.o.Work {
+		if s.Beyond() > 0 { // it is kept beside what others keep
+			return false
+		}
 		least, full := s.fullest(k.Publisher, worth, 0, 0)
 		if !full {
 			return false
@@ -326,18 +339,25 @@ func (s *Spread) refuse(id, kept publication.ID) {
 	s.refused[sets.ID(id)] = true
 }
 
-// note makes what is in memory what is on the disk, and tells of it. Of what was lost, publishers says whose it was.
-func (s *Spread) note(ctx context.Context, c Change, publishers []peer.ID) {
+// note makes what is in memory what is on the disk, and tells of it. Of what was lost, publishers says whose it was; moved is whose those are that a volunteer keeps beyond what others do, and did not before.
+func (s *Spread) note(ctx context.Context, c Change, publishers []peer.ID, moved map[publication.ID]peer.ID) {
 	s.mu.Lock()
 	for i, id := range c.Lost {
 		s.set.Remove(sets.ID(id))
+		s.own.Remove(sets.ID(id))
+		s.far.remove(sets.ID(id), publishers[i])
 		delete(s.quiet, sets.ID(id))
 		if s.count[publishers[i]]--; s.count[publishers[i]] == 0 {
 			delete(s.count, publishers[i])
 		}
 	}
 	for _, k := range c.New {
-		s.add(sets.ID(k.ID), k.Publisher, k.Work)
+		_, beyond := moved[k.ID]
+		s.add(sets.ID(k.ID), k.Publisher, k.Work, beyond)
+	}
+	for id, publisher := range moved {
+		s.set.Remove(sets.ID(id))
+		s.far.add(sets.ID(id), publisher)
 	}
 	s.mu.Unlock()
 	s.hear(ctx, c)
@@ -351,8 +371,8 @@ func (s *Spread) expire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("spread: expire: %w", err)
 	}
-	s.note(ctx, c, publishers)
-	return nil
+	s.note(ctx, c, publishers, nil)
+	return s.promote(ctx)
 }
 
 func (s *Spread) dropExpired(ctx context.Context) (c Change, publishers []peer.ID, err error) {
@@ -365,17 +385,8 @@ func (s *Spread) dropExpired(ctx context.Context) (c Change, publishers []peer.I
 	if err != nil {
 		return c, nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, publisher []byte
-		if err := rows.Scan(&id, &publisher); err != nil {
-			return c, nil, err
-		}
-		if len(id) == len(publication.ID{}) {
-			c.Lost, publishers = append(c.Lost, publication.ID(id)), append(publishers, peer.ID(publisher))
-		}
-	}
-	if err := errors.Join(rows.Err(), rows.Close(), writeChange(tx, c)); err != nil {
+	c, publishers, err = lostOf(rows)
+	if err := errors.Join(err, writeChange(tx, c)); err != nil {
 		return c, nil, err
 	}
 	return c, publishers, tx.Commit()

@@ -44,6 +44,9 @@ func (m *message) empty() bool {
 // A side is one of a conversation.
 type side struct {
 	s     *Spread
+	set   *sets.Set // what is compared
+	takes bool      // this side asks for what it lacks
+	gives bool      // and gives what the other lacks
 	p     peer.ID
 	salt  uint64
 	give  []sets.ID // what the other side lacks
@@ -76,7 +79,8 @@ func (s *Spread) offer(ctx context.Context, p peer.ID, ids []sets.ID) {
 
 // converse begins a conversation, and has it. It returns how many publications came that are new here.
 func (s *Spread) converse(ctx context.Context, p peer.ID, first *message) int {
-	t := &side{s: s, p: p, salt: first.Salt, asked: map[sets.ID]bool{}}
+	t := s.side(p)
+	t.salt = first.Salt
 	err := talk.Begin(ctx, s.o.Open, p, maxTurns, first, t.turn(ctx))
 	if err != nil && ctx.Err() == nil && !errors.Is(err, kith.NotFound) { // NotFound: it does not speak this
 		s.o.Log.Debug("publications were not compared", "peer", p, "err", err)
@@ -86,8 +90,12 @@ func (s *Spread) converse(ctx context.Context, p peer.ID, first *message) int {
 
 // Serve has a conversation that a peer began, and ends when that one does.
 func (s *Spread) Serve(ctx context.Context, st network.Stream) error {
-	t := &side{s: s, p: st.Peer(), asked: map[sets.ID]bool{}}
-	return talk.Serve(ctx, st, maxTurns, t.turn(ctx))
+	return talk.Serve(ctx, st, maxTurns, s.side(st.Peer()).turn(ctx))
+}
+
+// side begins this side of a conversation about all that is kept.
+func (s *Spread) side(p peer.ID) *side {
+	return &side{s: s, set: &s.set, takes: true, gives: true, p: p, asked: map[sets.ID]bool{}}
 }
 
 // turn returns how this side answers.
@@ -118,19 +126,23 @@ func (t *side) answer(ctx context.Context, m *message) (*message, error) {
 	out := &message{}
 	if len(parts) > 0 {
 		t.s.mu.Lock()
-		answer, d, err := t.s.set.Answer(parts, t.salt)
+		answer, d, err := t.set.Answer(parts, t.salt)
 		t.s.mu.Unlock()
 		if err != nil {
 			return nil, err
 		}
 		out.Parts = sets.Encode(answer)
-		t.give = append(t.give, d.Only...)
+		if t.gives {
+			t.give = append(t.give, d.Only...)
+		}
 		offered = append(offered, d.Lacks...)
 	}
 	if t.give = append(t.give, wanted...); len(t.give) > maxGive {
 		return nil, fmt.Errorf("spread: %d publications are to be given: %w", len(t.give), kith.TooLarge)
 	}
-	t.lack(offered)
+	if t.takes {
+		t.lack(offered)
+	}
 	if n := min(len(t.want), maxAsked); n > 0 {
 		out.Want, t.want = sets.EncodeIDs(t.want[:n]), t.want[n:]
 	}
@@ -148,7 +160,7 @@ func (t *side) lack(ids []sets.ID) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	for _, id := range ids {
-		if len(t.want) < sets.MaxTold && !t.asked[id] && !t.s.refused[id] && !t.s.quiet[id] && !t.s.set.Has(id) {
+		if len(t.want) < sets.MaxTold && !t.asked[id] && !t.s.refused[id] && !t.s.quiet[id] && !t.s.far.ids[id] && !t.s.set.Has(id) {
 			t.asked[id] = true
 			t.want = append(t.want, id)
 		}

@@ -1600,6 +1600,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search/search-volunteer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** show whether this node indexes for others what they search, and what it takes */
+        get: operations["search-search-volunteer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-volunteer-off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** volunteer no more, and keep no more than others do */
+        post: operations["search-search-volunteer-off"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/search-volunteer-on": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * index all that is published in this part of the network, for others too
+         * @description Every node keeps some of what each device publishes, up to a limit, and asks for the rest. A volunteer fetches the rest too, and others ask it beside those who publish: they find more, and what is
+         *     of somebody who is off. It is a role that any node can take and nobody depends on: whoever asks checks the signature of each answer, and compares it with those of others. It takes disk (a million
+         *     publications about 1 GB) and some upload, and this node learns what others look for. It stays on through restarts, until: kith search volunteer off
+         */
+        post: operations["search-search-volunteer-on"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/send/inbox": {
         parameters: {
             query?: never;
@@ -4030,6 +4086,11 @@ export interface components {
             total: number;
             /** @description why some of these did not answer */
             trouble?: string[];
+            /**
+             * Format: int64
+             * @description of those asked, who were asked for what they have of all others
+             */
+            volunteers?: number;
         };
         SelectIn: {
             /** @description files, folders and patterns; none: all of it */
@@ -4648,6 +4709,69 @@ export interface components {
              * @description how much each of them counts: 1, less of who reports much; what has 1.5 against it is set aside
              */
             worth: number;
+        };
+        VolunteerNone: Record<string, never>;
+        VolunteerOnIn: {
+            /**
+             * Format: int64
+             * @description so many publications at most that others do not keep, up to 5,000,000; a million take about 1 GB
+             * @default 1000000
+             */
+            most: number;
+        };
+        VolunteerOut: {
+            /**
+             * Format: int64
+             * @description publications that this node knows, these among them
+             */
+            all: number;
+            /**
+             * Format: int64
+             * @description questions that it has answered since then
+             */
+            asked: number;
+            /**
+             * Format: int64
+             * @description others of the shard of which this node knows who has what
+             */
+            devices: number;
+            /**
+             * Format: int64
+             * @description bytes of all of them and of the index
+             */
+            disk: number;
+            /**
+             * Format: int64
+             * @description bytes of publications that came since the node was started and that others do not keep
+             */
+            fetched: number;
+            /**
+             * Format: int64
+             * @description publications in these answers
+             */
+            given: number;
+            /**
+             * Format: int64
+             * @description so many are
+             */
+            kept: number;
+            /**
+             * Format: int64
+             * @description so many publications are kept at most that others do not keep
+             */
+            most?: number;
+            /** @description this node indexes all of its shard, for others too */
+            on: boolean;
+            /**
+             * Format: int64
+             * @description of these, who say that they volunteer
+             */
+            others: number;
+            /**
+             * Format: int64
+             * @description bytes of these
+             */
+            sent: number;
         };
         WatchAddIn: {
             /** @description leave what was added where it is; default: it is moved to added/ */
@@ -7348,6 +7472,101 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HiddenOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-volunteer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolunteerOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-volunteer-off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["VolunteerNone"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolunteerOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-search-volunteer-on": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["VolunteerOnIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolunteerOut"];
                 };
             };
             /** @description Error */
