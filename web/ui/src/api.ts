@@ -174,6 +174,9 @@ export const search = {
   about: (item: string) => get('/api/search/search-about', { item }),
   tag: (item: string, tags: string[]) => post('/api/search/search-tag', { item, tags }),
   speak: (item: string, lang: string) => post('/api/search/search-tag', { item, lang: lang || 'none' }),
+  volunteer: () => get('/api/search/search-volunteer'),
+  /** Indexes for others too, or no more. */
+  volunteerFor: (on: boolean) => (on ? post('/api/search/search-volunteer-on', { most: 1_000_000 }) : post('/api/search/search-volunteer-off', {})),
 }
 
 export const send = {

@@ -1,4 +1,4 @@
-// Whom the node relays for, chosen on the page and kept over a restart.
+// Whom the node relays for, and whether it indexes for others, chosen on the page and kept over a restart.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -33,6 +33,19 @@ describe('helping others connect', { concurrency: 1 }, () => {
     await eventually('metered', async () => (await now()).metered)
     await page.getByLabel('Relay for').scrollIntoViewIfNeeded()
     assert.deepEqual(await look(page, 'relay'), [])
+  })
+
+  test('indexes for others while it is to', async () => {
+    const on = async () => (await node.json<{ on: boolean }>('search', 'volunteer')).on
+    const box = page.getByLabel('Index all that is published')
+    await box.check()
+    await page.getByText('Kept for others: 0 publications of 1,000,000 at most.').waitFor()
+    assert.equal(await on(), true)
+    await box.scrollIntoViewIfNeeded()
+    assert.deepEqual(await look(page, 'volunteer'), [])
+    await box.uncheck()
+    await eventually('none of it any more', async () => !(await on()))
+    await page.getByText('Kept for others').waitFor({ state: 'detached' })
   })
 
   test('keeps it over a restart', async () => {
