@@ -91,7 +91,7 @@ bench-net: ## who reaches whom behind which router, and how fast: every pair (fi
 .PHONY: sim-full
 sim-full: ## the published tables of overlays and searches in full length, in the simulator, 100 nodes of it over libp2p, and cost against latency (hours; what is done of that is kept in bin/hulls)
 	KITH_SIM_FULL=1 go test ./overlay/sim -run "Table|Path|Sessions|Kademlia|Pastry|Hostile" -count 1 -timeout 30m -v
-	KITH_SEARCH_FULL=1 go test ./search/sim -run Table -count 1 -timeout 60m -v
+	KITH_SEARCH_FULL=1 go test ./search/sim -run "Table|Rare" -count 1 -timeout 90m -v
 	KITH_SIM_FULL=1 go test -p 1 ./overlay/live ./overlay/kaddht -run 'TestCross|TestControl' -count 1 -timeout 90m -v
 	mkdir -p bin/hulls
 	go run ./cmd/kith sim --scenario hulls --keep bin/hulls --csv bin/hulls/hulls.csv --html bin/hulls/hulls.html
